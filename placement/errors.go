@@ -1,0 +1,37 @@
+package placement
+
+import "fmt"
+
+// IdentityError says why a text is not an identity.
+type IdentityError struct {
+	// Text is what was read. It is untrusted: quote it before it reaches a terminal.
+	Text string
+	// Rule is the rule that Text breaks, a clause without a capital or a stop.
+	Rule string
+}
+
+// Error quotes the text, cut to 80 bytes, and names the rule.
+func (e *IdentityError) Error() string { return fmt.Sprintf("identity %s: %s", quoted(e.Text), e.Rule) }
+
+// MemberError says why a member's description is refused.
+type MemberError struct {
+	// Member is the member's name as given, untrusted.
+	Member string
+	// Field is the field of Member that breaks the rule, in lower case.
+	Field string
+	// Rule is the rule that is broken, a clause without a capital or a stop.
+	Rule string
+}
+
+// Error names the member, the field and the rule.
+func (e *MemberError) Error() string {
+	return fmt.Sprintf("member %s: %s: %s", quoted(e.Member), e.Field, e.Rule)
+}
+
+func quoted(s string) string {
+	const shown = 80
+	if len(s) > shown {
+		return fmt.Sprintf("%q…", s[:shown])
+	}
+	return fmt.Sprintf("%q", s)
+}

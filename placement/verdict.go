@@ -1,0 +1,51 @@
+package placement
+
+// Verdict is the answer of a decision. Anything but Done and Already means that nothing changed.
+//
+// The numbers are part of snapshots, which remember the answers that were given: a verdict is never renumbered.
+type Verdict uint8
+
+// The closed set of verdicts.
+const (
+	// Done: the state changed as asked.
+	Done Verdict = 1
+	// Already: the state is as asked, and was before; nothing changed.
+	Already Verdict = 2
+	// Unsettled: a removal is not yet visible to everybody. Ask again when the barrier has passed it.
+	Unsettled Verdict = 3
+	// NotPlaced: the identity has no placement.
+	NotPlaced Verdict = 4
+	// EpochMismatch: the identity is placed under another epoch than the one named; the asker is fenced.
+	EpochMismatch Verdict = 5
+	// NoEligibleMember: no member may host the identity.
+	NoEligibleMember Verdict = 6
+	// MemberGone: the incarnation named is not alive, or never was.
+	MemberGone Verdict = 7
+	// NotOwner: the incarnation named does not own the placement.
+	NotOwner Verdict = 8
+	// WrongTerm: the log entry was made for another tenure than the one it was committed in, and did nothing.
+	WrongTerm Verdict = 9
+	// Forgotten: the request is older than the results that are remembered, so nobody can say whether it was
+	// carried out before. It was not carried out now.
+	Forgotten Verdict = 10
+	// LimitReached: a table of the state machine is full.
+	LimitReached Verdict = 11
+	// ServerMismatch: a server of that name is registered with another disk.
+	ServerMismatch Verdict = 12
+)
+
+var verdicts = [...]string{
+	"none", "done", "already", "unsettled", "not placed", "epoch mismatch", "no eligible member",
+	"member gone", "not owner", "wrong term", "forgotten", "limit reached", "server mismatch",
+}
+
+// String is the verdict in words, lower case.
+func (v Verdict) String() string {
+	if int(v) < len(verdicts) {
+		return verdicts[v]
+	}
+	return "unknown"
+}
+
+// OK says that the state is as asked.
+func (v Verdict) OK() bool { return v == Done || v == Already }
