@@ -1,0 +1,232 @@
+package snapshot
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"testing/iotest"
+
+	"github.com/seed13d31b7f/berth/placement"
+)
+
+var update = flag.Bool("update", false, "write golden files that are missing")
+
+// goldenView is the view in testdata/format1.berth. It must not be changed: the file is of a released format.
+func goldenView() *View {
+	e := newTestEditor()
+	e.SetPosition(70, 3)
+	e.AdvanceTime(1_700_000_000_000)
+	e.SetBarrier(41)
+	e.SetCluster(Cluster{ID: "golden", Seed: 7, Generation: 2, EpochBase: 5, FeatureLevel: 1, MaxReadLease: 3e9, MaxMemberTTL: 5e9})
+	for i := range placement.Incarnation(5) {
+		e.Join(member(fmt.Sprintf("m%d", i), 1000+i))
+	}
+	for i := range 200 {
+		id := placement.Identity{Kind: []string{"cart", "room"}[i%2], Key: fmt.Sprintf("key-%d/日本", i)}
+		if i%4 == 0 {
+			id.Key = fmt.Sprintf("f81d4fae-7dec-11d0-a765-%012x", i)
+		}
+		entry := placement.Entry{
+			Phase: placement.Phase(1 + i%2), Owner: placement.Incarnation(1000 + i%5), Epoch: placement.MakeEpoch(2, uint64(i), i),
+			Attempt: uint8(i % 3), Reason: placement.ReasonRendezvous, Draining: i%10 == 1,
+		}
+		if i%7 == 0 {
+			entry = placement.Entry{Phase: placement.Tombstone, Removed: 42 + uint64(i%20)}
+		}
+		e.Seek(id)
+		e.Put(entry)
+	}
+	e.End(1003, placement.MemberExpired)
+	for i := range 3 {
+		_ = e.PutServer(Server{Name: fmt.Sprint("s", i+1), Incarnation: "01J", RaftAddress: "h:1", GRPCAddress: "h:2", HTTPAddress: "h:3", FeatureLevel: 1, Version: "0.1", Removed: i == 2})
+		e.Remember(Result{Request: RequestID{byte(i), 1}, Body: 9, Index: 60 + uint64(i), Verdict: placement.Done, Entry: placement.Entry{Phase: placement.Pending, Owner: 1000, Epoch: 12, Attempt: 1, Reason: 3}})
+	}
+	return e.Publish()
+}
+
+func TestDecode_Golden(t *testing.T) {
+	const file = "testdata/format1.berth"
+	if _, err := os.Stat(file); *update && os.IsNotExist(err) {
+		var b bytes.Buffer
+		if err := goldenView().Encode(&b); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	v, err := Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := goldenView()
+	if v.Digest() != want.Digest() {
+		t.Errorf("the file's digest is %v, want %v", v.Digest(), want.Digest())
+	}
+	for p := range want.Placements() {
+		if got, _ := v.Lookup(p.Identity); got != p.Entry {
+			t.Errorf("%v is %+v, want %+v", p.Identity, got, p.Entry)
+		}
+	}
+}
+
+func goldenBytes(t testing.TB) []byte {
+	var b bytes.Buffer
+	if err := goldenView().Encode(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestDecode_TruncatedAtEveryByte_IsCorrupt(t *testing.T) {
+	whole := goldenBytes(t)
+	for n := range whole {
+		_, err := Decode(bytes.NewReader(whole[:n]))
+		var c *CorruptError
+		if !errors.As(err, &c) {
+			t.Fatalf("%d of %d bytes: %v, want a CorruptError", n, len(whole), err)
+		}
+	}
+	_, err := Decode(bytes.NewReader(append(append([]byte(nil), whole...), 0)))
+	var c *CorruptError
+	if !errors.As(err, &c) {
+		t.Errorf("one byte more: %v, want a CorruptError", err)
+	}
+}
+
+func TestDecode_EveryBitFlipped_IsRefused(t *testing.T) {
+	whole := goldenBytes(t)
+	for i := range whole {
+		for bit := range 8 {
+			bad := append([]byte(nil), whole...)
+			bad[i] ^= 1 << bit
+			_, err := Decode(bytes.NewReader(bad))
+			var c *CorruptError
+			var n *NewerFormatError
+			if !errors.As(err, &c) && !errors.As(err, &n) {
+				t.Fatalf("bit %d of byte %d flipped: %v, want a typed refusal", bit, i, err)
+			}
+		}
+	}
+}
+
+func TestDecode_NewerFormat_IsNamed(t *testing.T) {
+	b := goldenBytes(t)
+	b[len(magic)] = 2
+	_, err := Decode(bytes.NewReader(b))
+	var n *NewerFormatError
+	if !errors.As(err, &n) || n.Format != 2 || n.Known != 1 {
+		t.Errorf("format 2: %v", err)
+	}
+}
+
+func TestDecode_ReaderFails_ErrorIsTheReaders(t *testing.T) {
+	boom := errors.New("boom")
+	_, err := Decode(iotest.TimeoutReader(bytes.NewReader(goldenBytes(t))))
+	if err == nil {
+		t.Error("no error from a reader that times out")
+	}
+	_, err = Decode(iotest.ErrReader(boom))
+	if !errors.Is(err, boom) {
+		t.Errorf("got %v, want the reader's error", err)
+	}
+	if _, err := Decode(iotest.OneByteReader(bytes.NewReader(goldenBytes(t)))); err != nil {
+		t.Errorf("byte by byte: %v", err)
+	}
+}
+
+type failingWriter struct{ left int }
+
+func (w *failingWriter) Write(b []byte) (int, error) {
+	if w.left -= len(b); w.left < 0 {
+		return 0, errors.New("disk full")
+	}
+	return len(b), nil
+}
+
+func TestEncode_WriterFails_ErrorIsReturned(t *testing.T) {
+	v := goldenView()
+	for n := 0; n < len(goldenBytes(t)); n += 97 {
+		if err := v.Encode(&failingWriter{n}); err == nil || err.Error() != "disk full" {
+			t.Fatalf("disk full after %d bytes: %v", n, err)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	whole := goldenBytes(f)
+	f.Add(whole)
+	f.Add(whole[:len(whole)/2])
+	f.Add([]byte(magic))
+	var empty bytes.Buffer
+	if err := Empty().Encode(&empty); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(empty.Bytes())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		v, err := Decode(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		if v.Digest() != v.RecomputeDigest() {
+			t.Fatal("a decoded view has a wrong digest")
+		}
+		recode(t, v)
+	})
+}
+
+// FuzzDecodeFrames reaches behind the checksums: the input is the payloads of frames.
+func FuzzDecodeFrames(f *testing.F) {
+	seed := func(v *View) {
+		var b bytes.Buffer
+		_ = v.Encode(&b)
+		r, err := newFrameReader(&b)
+		if err != nil {
+			f.Fatal(err)
+		}
+		var payloads [7][]byte
+		for {
+			t, p, err := r.next()
+			if err != nil || t == frameEnd {
+				break
+			}
+			payloads[t] = append([]byte(nil), p...)
+		}
+		f.Add(payloads[1], payloads[2], payloads[3], payloads[4], payloads[5], payloads[6])
+	}
+	seed(goldenView())
+	seed(Empty())
+	f.Fuzz(func(t *testing.T, header, kinds, servers, slots, results, placements []byte) {
+		var b bytes.Buffer
+		w, err := newFrameWriter(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range [][]byte{header, kinds, servers, slots, results, placements} {
+			if len(p) > frameBytesMax || len(p) == 0 && i > 0 {
+				continue
+			}
+			if err := w.frame(frameType(i+1), p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.end(); err != nil {
+			t.Fatal(err)
+		}
+		v, err := Decode(&b)
+		if err != nil {
+			return
+		}
+		for range v.Placements() {
+		}
+		recode(t, v)
+	})
+}

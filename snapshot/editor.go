@@ -1,0 +1,235 @@
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/seed13d31b7f/berth/placement"
+)
+
+// ErrLimit says that a table of the view is full: its limit is one of the constants of this package. Nothing was
+// changed.
+var ErrLimit = errors.New("limit of the state reached")
+
+// Editor makes one view after the other: changes gather in it until Publish returns the next view. It belongs to one
+// goroutine. Views that were published stay as they are.
+type Editor struct {
+	v   View // the state with all changes
+	gen uint64
+
+	// What Seek found, for Put.
+	spot struct {
+		id     placement.Identity
+		kind   KindNumber
+		known  bool // the kind is known
+		hash   uint64
+		old    stored
+		exists bool
+		buf    [16]byte
+	}
+
+	// Work that follows from the barrier. All of it can be found again from a view, so it is not part of one.
+	deaths     []death     // members that ended above the barrier, ascending
+	tombstones []tombGroup // removals above the barrier, ascending
+	buried     []uint64    // hashes of tombstones at or below the barrier, still in memory
+	garbage    int         // records of hidden slots, still in memory
+	cursor     int         // the bucket where the search for garbage goes on
+	free       []uint32    // slots without a member
+
+	recalled map[RequestID]*Result
+}
+
+type death struct {
+	at   uint64
+	slot uint32
+}
+
+type tombGroup struct {
+	at     uint64
+	digest uint64
+	hashes []uint64
+}
+
+// NewEditor returns an editor whose state is that of the view. It costs one pass over the view.
+func NewEditor(v *View) *Editor {
+	e := &Editor{v: *v, gen: max(v.table.rootGen, v.slots.rootGen) + 1, recalled: map[RequestID]*Result{}}
+	// What the editor appends to must not be the array that another editor of the same view appends to.
+	e.v.kindNames = slices.Clip(e.v.kindNames)
+	e.v.results.full = slices.Clip(e.v.results.full)
+	e.v.results.tail = append(make([]Result, 0, resultChunk), e.v.results.tail...)
+	e.v.results.all(func(r *Result) { e.recalled[r.Request] = r })
+	e.findDeaths()
+	e.findTombstones()
+	return e
+}
+
+// View returns the state with all changes. It is for reading between two changes; unlike a published view it changes.
+func (e *Editor) View() *View { return &e.v }
+
+// Publish returns the state as an immutable view.
+func (e *Editor) Publish() *View {
+	v := e.v
+	e.gen++
+	return &v
+}
+
+// Seek returns what everybody must see of an identity, and remembers where it stands for the Put that may follow.
+// id's strings are not kept beyond that.
+func (e *Editor) Seek(id placement.Identity) placement.Entry {
+	s := &e.spot
+	s.id, s.exists = id, false
+	if s.kind, s.known = e.v.kinds.get(id.Kind); !s.known {
+		return placement.Entry{}
+	}
+	k := e.spotKey()
+	s.hash = k.hash(e.v.table.seed)
+	r := e.v.table.get(s.hash, k)
+	if r == nil {
+		return placement.Entry{}
+	}
+	s.old, s.exists = recordValue(r), true
+	entry, _ := e.v.seen(s.old)
+	return entry
+}
+
+func (e *Editor) spotKey() key { return makeKey(e.spot.kind, e.spot.id.Key, &e.spot.buf) }
+
+// Put replaces the entry of the identity that Seek found last. The owner of a Pending or Settled entry must be an
+// incarnation of this view, and a Tombstone must not be above the index of a later one; the kind must be known. It
+// panics otherwise: the state machine would have decided something that the state cannot say.
+func (e *Editor) Put(entry placement.Entry) {
+	s := &e.spot
+	if !s.known {
+		panic(fmt.Sprintf("snapshot: put of %v, whose kind is not known", s.id))
+	}
+	if s.exists {
+		e.forget(s.hash, s.old)
+	}
+	k := e.spotKey()
+	if entry.Phase == placement.Absent {
+		if s.exists {
+			e.v.table.remove(e.gen, bucket(s.hash, e.v.table.buckets), func(r []byte) bool { return recordHasKey(r, k) })
+		}
+		s.exists = false
+		return
+	}
+	next := e.store(entry)
+	e.v.table.put(e.gen, s.hash, k, next)
+	e.account(s.hash, next)
+	s.old, s.exists = next, true
+}
+
+// store turns an entry into what the index keeps.
+func (e *Editor) store(entry placement.Entry) stored {
+	next := stored{
+		phase: entry.Phase, draining: entry.Draining, attempt: entry.Attempt, reason: entry.Reason,
+		number: uint64(entry.Epoch),
+	}
+	if entry.Phase == placement.Tombstone {
+		return stored{phase: entry.Phase, number: entry.Removed}
+	}
+	if e.spot.exists && e.spot.old.phase != placement.Tombstone {
+		if m := e.v.slots.at(e.spot.old.slot).member; m != nil && m.Incarnation == entry.Owner {
+			next.slot = e.spot.old.slot
+			return next
+		}
+	}
+	slot, ok := e.v.incarnations.get(incarnationKey(entry.Owner))
+	if !ok {
+		panic(fmt.Sprintf("snapshot: put of %v with an owner that is not there: %#x", e.spot.id, entry.Owner))
+	}
+	next.slot = slot
+	return next
+}
+
+// account adds a record to the sums of its slot and of the view.
+func (e *Editor) account(hash uint64, s stored) {
+	d := e.v.recordDigest(hash, s)
+	e.v.records += d
+	if s.phase == placement.Tombstone {
+		e.tombstone(s.number, hash, d)
+		return
+	}
+	slot := e.v.slots.edit(e.gen, s.slot)
+	slot.digest += d
+	if s.phase == placement.Pending {
+		slot.pending++
+	} else {
+		slot.settled++
+	}
+}
+
+// forget takes a record that is about to go out of the sums.
+func (e *Editor) forget(hash uint64, s stored) {
+	if s.phase == placement.Tombstone {
+		if s.number > e.v.Barrier {
+			panic(fmt.Sprintf("snapshot: %v is overwritten at barrier %d, under a removal at %d", e.spot.id, e.v.Barrier, s.number))
+		}
+		return
+	}
+	slot := e.v.slots.edit(e.gen, s.slot)
+	if s.phase == placement.Pending {
+		slot.pending--
+	} else {
+		slot.settled--
+	}
+	if slot.hidden {
+		e.garbage--
+		e.freeIfUnused(s.slot)
+		return
+	}
+	d := e.v.recordDigest(hash, s)
+	slot.digest -= d
+	e.v.records -= d
+}
+
+// SetPosition says which log entry is being applied.
+func (e *Editor) SetPosition(index, term uint64) { e.v.Index, e.v.Term = index, term }
+
+// AdvanceTime moves the replicated clock forward; it never goes back.
+func (e *Editor) AdvanceTime(ms uint64) { e.v.Time = max(e.v.Time, ms) }
+
+// SetCluster replaces what is known of the cluster. The seed can be given once, before anything is placed.
+func (e *Editor) SetCluster(c Cluster) {
+	if c.Seed != e.v.table.seed && e.v.table.records != 0 {
+		panic("snapshot: the seed of a view that holds placements was changed")
+	}
+	e.v.Cluster, e.v.table.seed = c, c.Seed
+}
+
+// AddKind makes a kind known. It fails with ErrLimit when there are KindsMax already.
+func (e *Editor) AddKind(name string) error {
+	if e.v.HasKind(name) {
+		return nil
+	}
+	if len(e.v.kindNames) >= KindsMax {
+		return fmt.Errorf("%d kinds: %w", KindsMax, ErrLimit)
+	}
+	e.v.kinds = e.v.kinds.with(name, KindNumber(len(e.v.kindNames)))
+	e.v.kindNames = append(e.v.kindNames, name)
+	return nil
+}
+
+// PutServer registers a server under its name, or changes its registration. It fails with ErrLimit when there are
+// ServersMax names already.
+func (e *Editor) PutServer(s Server) error {
+	if _, ok := e.v.servers.get(s.Name); !ok && e.v.servers.len() >= ServersMax {
+		return fmt.Errorf("%d servers: %w", ServersMax, ErrLimit)
+	}
+	e.v.servers = e.v.servers.with(s.Name, s)
+	return nil
+}
+
+// Recall returns the remembered answer to a request, nil when there is none.
+func (e *Editor) Recall(id RequestID) *Result { return e.recalled[id] }
+
+// Remember keeps the answer to a request, and forgets the oldest ones when there are more than ResultsMax.
+func (e *Editor) Remember(r Result) {
+	e.recalled[r.Request] = e.v.results.add(r)
+	for e.v.results.count > ResultsMax {
+		for _, old := range e.v.results.dropOldest() {
+			delete(e.recalled, old.Request)
+		}
+	}
+}

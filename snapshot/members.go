@@ -1,0 +1,63 @@
+package snapshot
+
+import (
+	"fmt"
+
+	"github.com/seed13d31b7f/berth/placement"
+)
+
+// Join adds an incarnation. The member must be valid, normalized and alive, its kinds must be known, and it must not
+// be changed afterwards. From now on it stands for its name in the roster.
+func (e *Editor) Join(m *placement.Member) {
+	var i uint32
+	if n := len(e.free); n > 0 {
+		i, e.free = e.free[n-1], e.free[:n-1]
+	} else {
+		i = e.v.slots.add(e.gen)
+	}
+	*e.v.slots.edit(e.gen, i) = slot{member: m}
+	e.v.incarnations = e.v.incarnations.with(incarnationKey(m.Incarnation), i)
+	e.v.Roster = e.v.Roster.With(m)
+}
+
+// SetMember replaces the description of an incarnation that is alive by another one in which it is alive too. m must
+// not be changed afterwards.
+func (e *Editor) SetMember(m *placement.Member) {
+	e.v.slots.edit(e.gen, e.slotOf(m.Incarnation)).member = m
+	if r := e.v.Roster.Find(m.ID); r != nil && r.Incarnation == m.Incarnation {
+		e.v.Roster = e.v.Roster.With(m)
+	}
+}
+
+// End ends an incarnation that is alive, at the current index, in the given state. It costs the same however much the
+// incarnation owns: its records are seen as removals from now on, and taken out of memory step by step once the
+// barrier has passed them.
+func (e *Editor) End(inc placement.Incarnation, state placement.MemberState) *placement.Member {
+	i := e.slotOf(inc)
+	s := e.v.slots.edit(e.gen, i)
+	m := *s.member
+	m.State, m.Ended = state, e.v.Index
+	s.member = &m
+	e.v.Roster = e.v.Roster.Without(m.ID, inc)
+	e.deaths = append(e.deaths, death{e.v.Index, i})
+	return &m
+}
+
+func (e *Editor) slotOf(inc placement.Incarnation) uint32 {
+	i, ok := e.v.incarnations.get(incarnationKey(inc))
+	if !ok || !e.v.slots.at(i).member.State.Alive() {
+		panic(fmt.Sprintf("snapshot: incarnation %#x is changed, but it is not alive", inc))
+	}
+	return i
+}
+
+// freeIfUnused gives a slot back when its incarnation is past and no record names it.
+func (e *Editor) freeIfUnused(i uint32) {
+	s := e.v.slots.edit(e.gen, i)
+	if !s.hidden || s.settled != 0 || s.pending != 0 {
+		return
+	}
+	e.v.incarnations = e.v.incarnations.without(incarnationKey(s.member.Incarnation))
+	*s = slot{}
+	e.free = append(e.free, i)
+}
