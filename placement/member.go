@@ -38,8 +38,8 @@ type Incarnation uint64
 // MemberState is where an incarnation is in its life.
 type MemberState uint8
 
-// The states of a member. Live and Draining incarnations are alive: what they own is theirs. The others are over
-// for good.
+// The states of a member. Live, Draining and Superseded incarnations are alive: what they own is theirs. The others are
+// over for good. The numbers are part of snapshots: a state is never renumbered.
 const (
 	// MemberLive may be given new placements.
 	MemberLive MemberState = iota + 1
@@ -51,9 +51,14 @@ const (
 	MemberExpired
 	// MemberBlocked is on the block list.
 	MemberBlocked
+	// MemberSuperseded keeps what it owns until it ends; a newer incarnation stands for its name.
+	MemberSuperseded
 )
 
-var memberStates = [...]string{"unknown", "live", "draining", "left", "expired", "blocked"}
+// memberStateMax is the largest number of a state.
+const memberStateMax = MemberSuperseded
+
+var memberStates = [...]string{"unknown", "live", "draining", "left", "expired", "blocked", "superseded"}
 
 // String is the state's word in lower case.
 func (s MemberState) String() string {
@@ -64,7 +69,12 @@ func (s MemberState) String() string {
 }
 
 // Alive says whether an incarnation in this state may own placements.
-func (s MemberState) Alive() bool { return s == MemberLive || s == MemberDraining }
+func (s MemberState) Alive() bool {
+	return s == MemberLive || s == MemberDraining || s == MemberSuperseded
+}
+
+// Known says whether the state is one of those above.
+func (s MemberState) Known() bool { return s >= MemberLive && s <= memberStateMax }
 
 // Label is one name=value that placement constraints can refer to.
 type Label struct{ Name, Value string }

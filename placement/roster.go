@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Roster is the set of members as of one log index: for each name the newest incarnation that is alive, ascending
-// by name. It is immutable; With and Without make another one.
+// Roster is the set of members as of one log index: for each name the incarnation that is alive and not superseded,
+// ascending by name. It is immutable; With and Without make another one.
 type Roster struct {
 	members []*Member
 }
@@ -18,7 +18,7 @@ func (r Roster) Len() int { return len(r.members) }
 // changed.
 func (r Roster) All() []*Member { return r.members }
 
-// Find returns the newest living incarnation of a name, nil when there is none. The member must not be changed.
+// Find returns the incarnation that stands for a name, nil when there is none. The member must not be changed.
 func (r Roster) Find(id MemberID) *Member {
 	i, ok := r.search(id)
 	if !ok {

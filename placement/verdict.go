@@ -30,13 +30,20 @@ const (
 	Forgotten Verdict = 10
 	// LimitReached: a table of the state machine is full.
 	LimitReached Verdict = 11
-	// ServerMismatch: a server of that name is registered with another disk.
+	// ServerMismatch: a server of that name is registered with another disk, or was removed.
 	ServerMismatch Verdict = 12
+	// ServerUnknown: no server of that name is registered.
+	ServerUnknown Verdict = 13
+	// Invalid: the command breaks a rule that is checked before a command is proposed.
+	Invalid Verdict = 14
+	// RequestReused: the request's identifier was used before, for something else.
+	RequestReused Verdict = 15
 )
 
 var verdicts = [...]string{
 	"none", "done", "already", "unsettled", "not placed", "epoch mismatch", "no eligible member",
 	"member gone", "not owner", "wrong term", "forgotten", "limit reached", "server mismatch",
+	"server unknown", "invalid", "request reused",
 }
 
 // String is the verdict in words, lower case.

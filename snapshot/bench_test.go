@@ -128,4 +128,3 @@ func BenchmarkDecode(b *testing.B) {
 type sliceWriter []byte
 
 func (w *sliceWriter) Write(b []byte) (int, error) { *w = append(*w, b...); return len(b), nil }
-

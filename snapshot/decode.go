@@ -157,7 +157,7 @@ func (d *decoder) slot(s *snapshotpb.Slot) error {
 		return d.f.corrupt("a member is not valid", err)
 	}
 	alive := m.State.Alive()
-	if s.Member.State > uint32(placement.MemberBlocked) || m.State == 0 || alive != (m.Ended == 0) || !alive && m.Ended <= v.Barrier || m.Ended > v.Index {
+	if s.Member.State > 255 || !m.State.Known() || alive != (m.Ended == 0) || !alive && m.Ended <= v.Barrier || m.Ended > v.Index {
 		return d.f.corrupt("a member's state makes no sense", nil)
 	}
 	if _, ok := v.incarnations.get(incarnationKey(m.Incarnation)); ok || m.Incarnation == 0 {
@@ -165,7 +165,10 @@ func (d *decoder) slot(s *snapshotpb.Slot) error {
 	}
 	v.slots.edit(d.e.gen, v.slots.add(d.e.gen)).member = m
 	v.incarnations = v.incarnations.with(incarnationKey(m.Incarnation), s.Slot)
-	if newest := v.Roster.Find(m.ID); alive && (newest == nil || newest.Incarnation < m.Incarnation) {
+	if alive && m.State != placement.MemberSuperseded {
+		if v.Roster.Find(m.ID) != nil {
+			return d.f.corrupt("two incarnations stand for one name", nil)
+		}
 		v.Roster = v.Roster.With(m)
 	}
 	return nil

@@ -7,8 +7,14 @@ import (
 )
 
 // Join adds an incarnation. The member must be valid, normalized and alive, its kinds must be known, and it must not
-// be changed afterwards. From now on it stands for its name in the roster.
+// be changed afterwards. From now on it stands for its name in the roster; the incarnation that did so before is
+// superseded.
 func (e *Editor) Join(m *placement.Member) {
+	if old := e.v.Roster.Find(m.ID); old != nil {
+		superseded := *old
+		superseded.State = placement.MemberSuperseded
+		e.v.slots.edit(e.gen, e.slotOf(old.Incarnation)).member = &superseded
+	}
 	var i uint32
 	if n := len(e.free); n > 0 {
 		i, e.free = e.free[n-1], e.free[:n-1]
@@ -20,13 +26,10 @@ func (e *Editor) Join(m *placement.Member) {
 	e.v.Roster = e.v.Roster.With(m)
 }
 
-// SetMember replaces the description of an incarnation that is alive by another one in which it is alive too. m must
-// not be changed afterwards.
+// SetMember replaces the description of an incarnation in the roster. m must not be changed afterwards.
 func (e *Editor) SetMember(m *placement.Member) {
 	e.v.slots.edit(e.gen, e.slotOf(m.Incarnation)).member = m
-	if r := e.v.Roster.Find(m.ID); r != nil && r.Incarnation == m.Incarnation {
-		e.v.Roster = e.v.Roster.With(m)
-	}
+	e.v.Roster = e.v.Roster.With(m)
 }
 
 // End ends an incarnation that is alive, at the current index, in the given state. It costs the same however much the

@@ -31,7 +31,7 @@ type View struct {
 	Barrier uint64
 	// Cluster says which cluster this is.
 	Cluster Cluster
-	// Roster has the newest living incarnation of each member.
+	// Roster has the incarnation that stands for each member's name.
 	Roster placement.Roster
 
 	table        table
@@ -243,3 +243,6 @@ func (v *View) Servers() iter.Seq[Server] {
 
 // Server returns the registered server of that name.
 func (v *View) Server(name string) (Server, bool) { return v.servers.get(name) }
+
+// KindCount is the number of kinds that the cluster knows, at most KindsMax.
+func (v *View) KindCount() int { return len(v.kindNames) }

@@ -1,0 +1,198 @@
+package fsm
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/snapshot"
+)
+
+// Limits of what is proposed.
+const (
+	// CommandBytesMax is the size of the largest encoded command. A member that hosts a thousand kinds of the
+	// longest names fits.
+	CommandBytesMax = 128 << 10
+	// ServerTextBytesMax is the length of the longest text in a server's registration.
+	ServerTextBytesMax = 255
+)
+
+// ErrCommandTooLarge is returned by Encode for a command over CommandBytesMax.
+var ErrCommandTooLarge = errors.New("command is too large")
+
+// Command is one command with what makes its retries safe.
+type Command struct {
+	// Request names the request, so that a retry is not carried out twice. The zero value is for commands that
+	// nobody retries.
+	Request snapshot.RequestID
+	// RetrySince is zero on the first attempt. On a retry after an unknown outcome it is one more than the newest
+	// log index that the client had seen before its first attempt; when results after that index are no longer
+	// remembered, the verdict is Forgotten.
+	RetrySince uint64
+	// Body says what is to be done.
+	Body Body
+}
+
+// Body is what a command does: one of the types Join, Leave, Expire, Drain, Place, Confirm, Fail, Release, Evict,
+// RegisterServer and RemoveServer.
+type Body interface {
+	// Validate reports what is wrong with the body, nil when nothing is.
+	Validate() error
+	op() op
+	append(b []byte) []byte
+}
+
+// Join makes a new incarnation of a member, whose number is the epoch of the command. An older incarnation of the same
+// name that is still alive stays so, with what it owns, and gets nothing new.
+//
+// Verdicts: Done with Result.Incarnation, LimitReached.
+type Join struct {
+	// Member is the description. Incarnation, State and Ended are not looked at.
+	Member placement.Member
+}
+
+// Leave ends an incarnation that says itself that it stopped everything.
+//
+// Verdicts: Done, MemberGone.
+type Leave struct{ Incarnation placement.Incarnation }
+
+// Expire ends an incarnation that did not prove its lease. The leader decides it by the rules of package lease.
+//
+// Verdicts: Done, MemberGone.
+type Expire struct{ Incarnation placement.Incarnation }
+
+// Drain keeps new placements away from an incarnation; with Off it lets them come again, unless the incarnation is
+// superseded: then it is gone for that purpose.
+//
+// Verdicts: Done, Already, MemberGone.
+type Drain struct {
+	Incarnation placement.Incarnation
+	Off         bool
+}
+
+// Place gives an identity an owner, or finds the one that it has.
+//
+// Verdicts: Done with the new Pending entry, Already with the Pending or Settled entry that was there, Unsettled,
+// NoEligibleMember.
+type Place struct{ Identity placement.Identity }
+
+// Confirm settles what an incarnation was given under an epoch.
+//
+// Verdicts: Done, Already, Unsettled, NotPlaced, EpochMismatch, NotOwner.
+type Confirm struct {
+	Identity    placement.Identity
+	Incarnation placement.Incarnation
+	Epoch       placement.Epoch
+}
+
+// Fail says that the activation of an epoch did not come about. The next candidate is asked under a new epoch, up to the
+// number of attempts; then the identity is absent again.
+//
+// Verdicts: Done with the entry that follows, Already when it is settled, Unsettled, NotPlaced, EpochMismatch.
+type Fail struct {
+	Identity placement.Identity
+	Epoch    placement.Epoch
+}
+
+// Release ends what its owner stopped. The epoch is never used again, whatever the answer.
+//
+// Verdicts: Done with the Tombstone, Unsettled, NotPlaced, EpochMismatch, NotOwner.
+type Release struct {
+	Identity    placement.Identity
+	Incarnation placement.Incarnation
+	Epoch       placement.Epoch
+}
+
+// Evict asks the owner of an identity to stop and release it. An Epoch of zero means whatever is there.
+//
+// Verdicts: Done and Already with the entry, Unsettled, NotPlaced, EpochMismatch.
+type Evict struct {
+	Identity placement.Identity
+	Epoch    placement.Epoch
+}
+
+// RegisterServer makes a server of the Raft group known, or changes where it is reached. Server.Removed is not looked at.
+//
+// Verdicts: Done, Already, ServerMismatch, LimitReached.
+type RegisterServer struct{ Server snapshot.Server }
+
+// RemoveServer bars a server's name for good.
+//
+// Verdicts: Done, Already, ServerUnknown.
+type RemoveServer struct{ Name string }
+
+// Validate reports what is wrong with the member's description. It normalizes it first.
+func (c *Join) Validate() error {
+	c.Member.Normalize()
+	return c.Member.Validate()
+}
+
+func validateIncarnation(inc placement.Incarnation) error {
+	if inc == 0 {
+		return errors.New("the incarnation is zero")
+	}
+	return nil
+}
+
+func validateHeld(id placement.Identity, inc placement.Incarnation, e placement.Epoch) error {
+	if err := id.Validate(); err != nil {
+		return err
+	}
+	if e == 0 {
+		return errors.New("the epoch is zero")
+	}
+	return validateIncarnation(inc)
+}
+
+// Validate wants an incarnation.
+func (c *Leave) Validate() error { return validateIncarnation(c.Incarnation) }
+
+// Validate wants an incarnation.
+func (c *Expire) Validate() error { return validateIncarnation(c.Incarnation) }
+
+// Validate wants an incarnation.
+func (c *Drain) Validate() error { return validateIncarnation(c.Incarnation) }
+
+// Validate wants a valid identity.
+func (c *Place) Validate() error { return c.Identity.Validate() }
+
+// Validate wants a valid identity, an incarnation and an epoch.
+func (c *Confirm) Validate() error { return validateHeld(c.Identity, c.Incarnation, c.Epoch) }
+
+// Validate wants a valid identity and an epoch.
+func (c *Fail) Validate() error { return validateHeld(c.Identity, 1, c.Epoch) }
+
+// Validate wants a valid identity, an incarnation and an epoch.
+func (c *Release) Validate() error { return validateHeld(c.Identity, c.Incarnation, c.Epoch) }
+
+// Validate wants a valid identity.
+func (c *Evict) Validate() error { return c.Identity.Validate() }
+
+// Validate wants a name, the identity of a disk, and texts of at most ServerTextBytesMax bytes.
+func (c *RegisterServer) Validate() error {
+	s := &c.Server
+	if err := ValidateServerName(s.Name); err != nil {
+		return err
+	}
+	if s.Incarnation == "" {
+		return fmt.Errorf("server %s: the incarnation is empty", s.Name)
+	}
+	for _, t := range []string{s.Incarnation, s.RaftAddress, s.GRPCAddress, s.HTTPAddress, s.Version} {
+		if len(t) > ServerTextBytesMax {
+			return fmt.Errorf("server %s: a text of %d bytes, at most %d are allowed", s.Name, len(t), ServerTextBytesMax)
+		}
+	}
+	return nil
+}
+
+// Validate wants a valid name.
+func (c *RemoveServer) Validate() error { return ValidateServerName(c.Name) }
+
+// ValidateServerName reports the rule that a server's name breaks; the rules are those of a member's name.
+func ValidateServerName(name string) error {
+	var me *placement.MemberError
+	if err := placement.MemberID(name).Validate(); errors.As(err, &me) {
+		return fmt.Errorf("server %.80q: name: %s", name, me.Rule)
+	}
+	return nil
+}

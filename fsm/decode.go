@@ -1,0 +1,242 @@
+package fsm
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/snapshot"
+)
+
+// entry is a decoded log entry. Its slices point into the data.
+type entry struct {
+	batch    Batch
+	start    *Start
+	commands [][]byte
+}
+
+// decodeEntry cuts a log entry into its commands, which are still encoded. into is reused.
+func decodeEntry(data []byte, into *entry) error {
+	*into = entry{commands: into.commands[:0]}
+	var start []byte
+	for len(data) > 0 {
+		f, rest, err := nextField(data)
+		if err != nil {
+			return err
+		}
+		data = rest
+		switch {
+		case f.is(4, protowire.BytesType):
+			if len(into.commands) == placement.BatchCommandsMax {
+				return fmt.Errorf("a batch has more than %d commands", placement.BatchCommandsMax)
+			}
+			into.commands = append(into.commands, f.bytes)
+		case f.is(1, protowire.VarintType):
+			into.batch.Term = f.value
+		case f.is(2, protowire.VarintType):
+			into.batch.Barrier = f.value
+		case f.is(3, protowire.VarintType):
+			into.batch.Time = f.value
+		case f.is(5, protowire.BytesType):
+			start = f.bytes
+		default:
+			return f.unknown("an entry")
+		}
+	}
+	if start == nil {
+		return nil
+	}
+	if len(into.commands) > 0 || into.batch.Term != 0 || into.batch.Barrier != 0 {
+		return fmt.Errorf("a Start does not stand alone")
+	}
+	var err error
+	into.start, err = decodeStart(start, into.batch.Time)
+	return err
+}
+
+func decodeStart(b []byte, time uint64) (*Start, error) {
+	s := &Start{Time: time}
+	err := fields(b, func(f *field) error {
+		switch {
+		case f.is(1, protowire.BytesType):
+			s.Server = string(f.bytes)
+		case f.is(2, protowire.VarintType):
+			s.ReadLease = f.value
+		case f.is(3, protowire.VarintType):
+			s.MemberTTL = f.value
+		case f.is(4, protowire.BytesType):
+			s.ClusterID = string(f.bytes)
+		case f.is(5, protowire.Fixed64Type):
+			s.Seed = f.value
+		default:
+			return f.unknown("a Start")
+		}
+		return nil
+	})
+	return s, err
+}
+
+// command is a command whose body is still encoded.
+type command struct {
+	request    snapshot.RequestID
+	retrySince uint64
+	op         op
+	body       []byte
+}
+
+func decodeCommand(b []byte) (c command, err error) {
+	for len(b) > 0 {
+		f, rest, err := nextField(b)
+		if err != nil {
+			return c, err
+		}
+		b = rest
+		switch {
+		case f.is(1, protowire.BytesType):
+			if len(f.bytes) != len(c.request) {
+				return c, fmt.Errorf("a request's identifier has %d bytes", len(f.bytes))
+			}
+			c.request = snapshot.RequestID(f.bytes)
+		case f.is(2, protowire.VarintType):
+			c.retrySince = f.value
+		case f.number >= opJoin && f.kind == protowire.BytesType:
+			if c.op != 0 {
+				return c, fmt.Errorf("a command has two bodies, %d and %d", c.op, f.number)
+			}
+			c.op, c.body = f.number, f.bytes
+		default:
+			return c, f.unknown("a command")
+		}
+	}
+	if c.op == 0 {
+		return c, fmt.Errorf("a command has no body: %w", ErrUnknownCommand)
+	}
+	return c, nil
+}
+
+// held is the body of the commands that speak of one identity. Its texts point into the entry.
+type held struct {
+	identity    placement.Identity
+	incarnation placement.Incarnation
+	epoch       placement.Epoch
+}
+
+// decodeHeld reads the bodies of Place, Confirm, Fail, Release and Evict: kind 1 and key 2, then what the command has
+// of incarnation and epoch, at the numbers given; zero for none.
+func decodeHeld(b []byte, incarnation, epoch protowire.Number) (h held, err error) {
+	for len(b) > 0 {
+		f, rest, err := nextField(b)
+		if err != nil {
+			return h, err
+		}
+		b = rest
+		switch {
+		case f.is(1, protowire.BytesType):
+			h.identity.Kind = f.text()
+		case f.is(2, protowire.BytesType):
+			h.identity.Key = f.text()
+		case incarnation != 0 && f.is(incarnation, protowire.Fixed64Type):
+			h.incarnation = placement.Incarnation(f.value)
+		case epoch != 0 && f.is(epoch, protowire.Fixed64Type):
+			h.epoch = placement.Epoch(f.value)
+		default:
+			return h, f.unknown("a command about an identity")
+		}
+	}
+	return h, nil
+}
+
+// decodeIncarnation reads the bodies of Leave, Expire and Drain.
+func decodeIncarnation(b []byte, op op) (inc placement.Incarnation, off bool, err error) {
+	err = fields(b, func(f *field) error {
+		switch {
+		case f.is(1, protowire.Fixed64Type):
+			inc = placement.Incarnation(f.value)
+		case op == opDrain && f.is(2, protowire.VarintType):
+			off = f.value != 0
+		default:
+			return f.unknown("a command about an incarnation")
+		}
+		return nil
+	})
+	return inc, off, err
+}
+
+func decodeJoin(b []byte) (*placement.Member, error) {
+	m := &placement.Member{}
+	err := fields(b, func(f *field) error {
+		switch {
+		case f.is(1, protowire.BytesType):
+			m.ID = placement.MemberID(f.bytes)
+		case f.is(2, protowire.BytesType):
+			m.Address = string(f.bytes)
+		case f.is(3, protowire.BytesType):
+			m.Kinds = append(m.Kinds, string(f.bytes))
+		case f.is(4, protowire.BytesType):
+			l, err := decodeLabel(f.bytes)
+			m.Labels = append(m.Labels, l)
+			return err
+		case f.is(5, protowire.VarintType):
+			m.Weight = uint32(min(f.value, 1<<32-1))
+		case f.is(6, protowire.VarintType):
+			m.Capacity = uint32(min(f.value, 1<<32-1))
+		default:
+			return f.unknown("a Join")
+		}
+		return nil
+	})
+	m.Normalize()
+	return m, err
+}
+
+func decodeLabel(b []byte) (l placement.Label, err error) {
+	err = fields(b, func(f *field) error {
+		switch {
+		case f.is(1, protowire.BytesType):
+			l.Name = string(f.bytes)
+		case f.is(2, protowire.BytesType):
+			l.Value = string(f.bytes)
+		default:
+			return f.unknown("a label")
+		}
+		return nil
+	})
+	return l, err
+}
+
+func decodeServer(b []byte) (s snapshot.Server, err error) {
+	err = fields(b, func(f *field) error {
+		switch {
+		case f.is(1, protowire.BytesType):
+			s.Name = string(f.bytes)
+		case f.is(2, protowire.BytesType):
+			s.Incarnation = string(f.bytes)
+		case f.is(3, protowire.BytesType):
+			s.RaftAddress = string(f.bytes)
+		case f.is(4, protowire.BytesType):
+			s.GRPCAddress = string(f.bytes)
+		case f.is(5, protowire.BytesType):
+			s.HTTPAddress = string(f.bytes)
+		case f.is(6, protowire.VarintType):
+			s.FeatureLevel = uint32(min(f.value, 1<<32-1))
+		case f.is(7, protowire.BytesType):
+			s.Version = string(f.bytes)
+		default:
+			return f.unknown("a RegisterServer")
+		}
+		return nil
+	})
+	return s, err
+}
+
+func decodeName(b []byte) (name string, err error) {
+	err = fields(b, func(f *field) error {
+		if !f.is(1, protowire.BytesType) {
+			return f.unknown("a RemoveServer")
+		}
+		name = string(f.bytes)
+		return nil
+	})
+	return name, err
+}

@@ -1,0 +1,226 @@
+package fsm
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/snapshot"
+)
+
+// FeatureLevel is the newest set of commands and fields that this version understands.
+const FeatureLevel = 1
+
+// MembersMax is the number of incarnations that may be alive at once.
+const MembersMax = 100_000
+
+// AttemptsDefault is the number of candidates that a placement is offered to before it fails.
+const AttemptsDefault = 3
+
+// Machine is the state machine. It belongs to one goroutine; the views that it publishes belong to all.
+type Machine struct {
+	// Observed says whether Output.Changes are wanted. It may be set between two entries.
+	Observed bool
+
+	edit    *snapshot.Editor
+	entry   entry // reused
+	out     *Output
+	place   int // of the command at hand within its entry
+	members int // alive
+
+	// candidates are the members that may be given a kind, as of the roster; emptied when the roster changes.
+	candidates map[string][]*placement.Member
+}
+
+// candidatesMax bounds the memory of cached candidates; a cluster with more kinds in use computes them again.
+const candidatesMax = 4096
+
+// New returns a machine whose state is the view's, which stays as it is. It costs one pass over the view.
+func New(v *snapshot.View) *Machine {
+	m := &Machine{edit: snapshot.NewEditor(v), candidates: map[string][]*placement.Member{}}
+	for member := range v.Members() {
+		if member.State.Alive() {
+			m.members++
+		}
+	}
+	return m
+}
+
+// Publish returns the state as an immutable view.
+func (m *Machine) Publish() *snapshot.View { return m.edit.Publish() }
+
+// Apply carries out one committed log entry. Indexes must grow from call to call; data is not kept. The error is an
+// *EntryError; after it the machine must not be used any more and the server must stop.
+func (m *Machine) Apply(index, term uint64, data []byte) (*Output, error) {
+	fail := func(err error) (*Output, error) { return nil, &EntryError{index, term, err} }
+	if at := m.edit.View().Index; index <= at {
+		return fail(fmt.Errorf("the state is at index %d already", at))
+	}
+	if err := decodeEntry(data, &m.entry); err != nil {
+		return fail(err)
+	}
+	m.out = &Output{Index: index, Term: term}
+	m.edit.SetPosition(index, term)
+	if err := m.startGeneration(index); err != nil {
+		return fail(err)
+	}
+	var err error
+	if m.entry.start != nil {
+		err = m.applyStart(m.entry.start)
+	} else {
+		err = m.applyBatch(term)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	// More than the batch can have left behind, so that garbage never piles up.
+	m.edit.Collect(4 + 2*len(m.entry.commands))
+	return m.out, nil
+}
+
+// startGeneration begins the next generation of epochs when the indexes of this one run out.
+func (m *Machine) startGeneration(index uint64) error {
+	c := m.edit.View().Cluster
+	if index-c.EpochBase < placement.GenerationIndexes {
+		return nil
+	}
+	if c.Generation == 1<<16-1 {
+		return errors.New("the last generation of epochs is used up")
+	}
+	c.Generation++
+	c.EpochBase = index
+	m.edit.SetCluster(c)
+	return nil
+}
+
+// epoch is the epoch that the command at hand makes.
+func (m *Machine) epoch() placement.Epoch {
+	v := m.edit.View()
+	return placement.MakeEpoch(v.Cluster.Generation, v.Index-v.Cluster.EpochBase, m.place)
+}
+
+func (m *Machine) applyStart(s *Start) error {
+	c := m.edit.View().Cluster
+	if c.ID == "" {
+		c.ID, c.Seed, c.FeatureLevel = s.ClusterID, s.Seed, FeatureLevel
+	} else if c.ID != s.ClusterID {
+		return fmt.Errorf("a tenure of cluster %q starts in the log of cluster %q", s.ClusterID, c.ID)
+	}
+	c.MaxReadLease = max(c.MaxReadLease, s.ReadLease)
+	c.MaxMemberTTL = max(c.MaxMemberTTL, s.MemberTTL)
+	m.edit.SetCluster(c)
+	m.edit.AdvanceTime(s.Time)
+	m.out.Started = true
+	return nil
+}
+
+func (m *Machine) applyBatch(term uint64) error {
+	if m.entry.batch.Term != term { // F1
+		m.out.WrongTerm = true
+		m.out.Results = make([]Result, len(m.entry.commands))
+		for i := range m.out.Results {
+			m.out.Results[i] = Result{Verdict: placement.WrongTerm, Index: m.out.Index}
+		}
+		return nil
+	}
+	if m.entry.batch.Barrier >= m.out.Index {
+		return fmt.Errorf("its barrier %d is not below it", m.entry.batch.Barrier)
+	}
+	m.edit.AdvanceTime(m.entry.batch.Time)
+	if m.entry.batch.Barrier > m.edit.View().Barrier { // F2
+		m.edit.SetBarrier(m.entry.batch.Barrier)
+		m.changed(Change{Type: BarrierAdvanced})
+	}
+	if n := len(m.entry.commands); n > 0 {
+		m.out.Results = make([]Result, 0, n)
+	}
+	for i, b := range m.entry.commands {
+		m.place = i
+		r, err := m.applyCommand(b)
+		if err != nil {
+			return fmt.Errorf("command %d: %w", i, err)
+		}
+		m.out.Results = append(m.out.Results, r)
+	}
+	return nil
+}
+
+// applyCommand carries out one command, unless its request was carried out before.
+func (m *Machine) applyCommand(b []byte) (Result, error) {
+	c, err := decodeCommand(b)
+	if err != nil {
+		return Result{}, err
+	}
+	if c.request == (snapshot.RequestID{}) {
+		return m.carryOut(&c)
+	}
+	hash := xxh3.HashSeed(c.body, uint64(c.op))
+	if old := m.edit.Recall(c.request); old != nil {
+		return m.remembered(old, hash), nil
+	}
+	if c.retrySince != 0 && m.edit.View().ForgottenIndex() >= c.retrySince {
+		return Result{Verdict: placement.Forgotten, Index: m.out.Index}, nil
+	}
+	r, err := m.carryOut(&c)
+	if err == nil && r.Verdict == placement.Done {
+		m.edit.Remember(snapshot.Result{
+			Request: c.request, Body: hash, Index: r.Index, Verdict: r.Verdict, Entry: r.Entry, Incarnation: r.Incarnation,
+		})
+	}
+	return r, err
+}
+
+// remembered is the answer to a request that was carried out before.
+func (m *Machine) remembered(old *snapshot.Result, hash uint64) Result {
+	if old.Body != hash {
+		return Result{Verdict: placement.RequestReused, Index: m.out.Index}
+	}
+	return Result{
+		Verdict: old.Verdict, Entry: old.Entry, Owner: m.edit.View().Incarnation(old.Entry.Owner),
+		Incarnation: old.Incarnation, Index: old.Index, Remembered: true,
+	}
+}
+
+func (m *Machine) carryOut(c *command) (Result, error) {
+	r, err := m.dispatch(c)
+	if r.Index == 0 {
+		r.Index = m.out.Index
+	}
+	return r, err
+}
+
+func (m *Machine) dispatch(c *command) (Result, error) {
+	switch c.op {
+	case opPlace:
+		return m.applyPlace(c.body)
+	case opConfirm:
+		return m.applyConfirm(c.body)
+	case opFail:
+		return m.applyFail(c.body)
+	case opRelease:
+		return m.applyRelease(c.body)
+	case opEvict:
+		return m.applyEvict(c.body)
+	case opJoin:
+		return m.applyJoin(c.body)
+	case opLeave:
+		return m.applyEnd(c.body, c.op, placement.MemberLeft)
+	case opExpire:
+		return m.applyEnd(c.body, c.op, placement.MemberExpired)
+	case opDrain:
+		return m.applyDrain(c.body)
+	case opRegisterServer:
+		return m.applyRegisterServer(c.body)
+	case opRemoveServer:
+		return m.applyRemoveServer(c.body)
+	}
+	return Result{}, fmt.Errorf("command %d: %w", c.op, ErrUnknownCommand)
+}
+
+func (m *Machine) changed(c Change) {
+	if m.Observed {
+		m.out.Changes = append(m.out.Changes, c)
+	}
+}

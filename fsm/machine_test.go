@@ -1,0 +1,422 @@
+package fsm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/snapshot"
+)
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func recode(t testing.TB, v *snapshot.View) *snapshot.View {
+	t.Helper()
+	var b bytes.Buffer
+	if err := v.Encode(&b); err != nil {
+		t.Fatal(err)
+	}
+	got, err := snapshot.Decode(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// randomLog makes a log that a cluster could have written, with leaders that change, batches of deposed ones, retries
+// and members that come and go.
+func randomLog(t testing.TB, seed uint64, entries int) []logged {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	m := New(snapshot.Empty())
+	term, index := uint64(1), uint64(0)
+	var log []logged
+	var lives []placement.Incarnation
+	last := map[placement.Identity]placement.Entry{}
+	add := func(data []byte) *Output {
+		index += 1 + rng.Uint64N(2) // Raft has entries of its own
+		log = append(log, logged{index, term, data})
+		out, err := m.Apply(index, term, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	add(EncodeStart(Start{Server: "s1", ClusterID: "C", Seed: seed, MemberTTL: 5e9, Time: 1}))
+	for len(log) < entries {
+		if rng.IntN(40) == 0 {
+			term++
+			add(EncodeStart(Start{Server: "s2", ClusterID: "C", Seed: seed, MemberTTL: 5e9, Time: index * 10}))
+		}
+		batch := Batch{Term: term, Time: index * 10}
+		if rng.IntN(3) == 0 {
+			batch.Barrier = rng.Uint64N(index + 1)
+		}
+		if rng.IntN(20) == 0 {
+			batch.Term--
+		}
+		var commands [][]byte
+		var ids []placement.Identity
+		for range rng.IntN(6) {
+			c, id := randomCommand(rng, lives, last)
+			b, err := Encode(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			commands, ids = append(commands, b), append(ids, id)
+		}
+		for i, r := range add(AppendEntry(nil, batch, commands)).Results {
+			if r.Incarnation != 0 {
+				lives = append(lives, r.Incarnation)
+			}
+			if r.Entry.Epoch != 0 {
+				last[ids[i]] = r.Entry
+			}
+		}
+	}
+	return log
+}
+
+func randomCommand(rng *rand.Rand, lives []placement.Incarnation, last map[placement.Identity]placement.Entry) (c Command, id placement.Identity) {
+	id = placement.Identity{Kind: []string{"cart", "room", "lobby"}[rng.IntN(3)], Key: fmt.Sprint(rng.IntN(40))}
+	if rng.IntN(2) == 0 {
+		c.Request[0], c.Request[1] = byte(1+rng.IntN(200)), byte(rng.IntN(10))
+	}
+	if rng.IntN(10) == 0 {
+		c.RetrySince = rng.Uint64N(500)
+	}
+	life := placement.Incarnation(7)
+	if len(lives) > 0 {
+		life = lives[len(lives)-1-rng.IntN(min(6, len(lives)))]
+	}
+	e := last[id]
+	if e.Epoch == 0 || rng.IntN(8) == 0 {
+		e = placement.Entry{Owner: life, Epoch: 1}
+	}
+	switch rng.IntN(14) {
+	case 0:
+		c.Body = &Join{placement.Member{ID: placement.MemberID(fmt.Sprint("m", rng.IntN(5))), Address: "h:1", Kinds: []string{"cart", "room"}, Capacity: uint32(rng.IntN(2) * 20)}}
+	case 1:
+		c.Body = &Expire{life}
+		if rng.IntN(3) > 0 {
+			c.Body = &Drain{life, rng.IntN(2) == 0}
+		}
+	case 2:
+		c.Body = &Leave{life}
+		if rng.IntN(4) > 0 {
+			c.Body = &RegisterServer{snapshot.Server{Name: fmt.Sprint("s", rng.IntN(4)), Incarnation: "x", Version: fmt.Sprint(rng.IntN(3))}}
+		}
+	case 3, 4, 5, 6:
+		c.Body = &Place{id}
+	case 7, 8, 9:
+		c.Body = &Confirm{id, e.Owner, e.Epoch}
+	case 10:
+		c.Body = &Fail{id, e.Epoch}
+	case 11, 12:
+		c.Body = &Release{id, e.Owner, e.Epoch}
+	case 13:
+		c.Body = &Evict{id, e.Epoch}
+	}
+	return c, id
+}
+
+// One log, applied twice, and from a snapshot at every tenth of its entries, gives one digest at each of them.
+func TestMachine_OneLogGivesOneState(t *testing.T) {
+	for seed := range uint64(6) {
+		log := randomLog(t, seed, 800)
+		digests := map[uint64]snapshot.Digest{}
+		var views []*snapshot.View
+		m := New(snapshot.Empty())
+		m.Observed = true
+		for i, l := range log {
+			if _, err := m.Apply(l.index, l.term, l.data); err != nil {
+				t.Fatal(err)
+			}
+			v := m.Publish()
+			if v.Digest() != v.RecomputeDigest() {
+				t.Fatalf("seed %d: the digest is off at index %d", seed, l.index)
+			}
+			digests[l.index] = v.Digest()
+			if i%10 == 0 {
+				views = append(views, v)
+			}
+		}
+		for _, from := range append(views, snapshot.Empty()) {
+			m := New(recode(t, from))
+			for _, l := range log {
+				if l.index <= from.Index {
+					continue
+				}
+				if _, err := m.Apply(l.index, l.term, l.data); err != nil {
+					t.Fatal(err)
+				}
+				if got := m.Publish().Digest(); got != digests[l.index] {
+					t.Fatalf("seed %d: from a snapshot at %d the digest at %d is %v, want %v", seed, from.Index, l.index, got, digests[l.index])
+				}
+			}
+		}
+	}
+}
+
+// Epochs only grow, are never used twice, and an identity's owner changes only with its epoch.
+func TestMachine_EpochsOnlyGrow(t *testing.T) {
+	for seed := range uint64(6) {
+		m := New(snapshot.Empty())
+		m.Observed = true
+		made := map[placement.Epoch]bool{}
+		newest := map[placement.Identity]placement.Epoch{}
+		for _, l := range randomLog(t, seed, 1500) {
+			out, err := m.Apply(l.index, l.term, l.data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range out.Changes {
+				if c.Type != PlacementChanged || c.Entry.Epoch == 0 || c.Entry.Epoch == c.Before.Epoch {
+					continue
+				}
+				if made[c.Entry.Epoch] || c.Entry.Epoch <= newest[c.Identity] {
+					t.Fatalf("seed %d, index %d: %v got epoch %#x after %#x", seed, l.index, c.Identity, c.Entry.Epoch, newest[c.Identity])
+				}
+				made[c.Entry.Epoch], newest[c.Identity] = true, c.Entry.Epoch
+			}
+		}
+		if len(made) < 100 {
+			t.Fatalf("seed %d: only %d epochs were made", seed, len(made))
+		}
+	}
+}
+
+// F4 and F5 over random logs: what is settled is removed by its owner's release or end alone.
+func TestMachine_SettledEndsOnlyByItsOwner(t *testing.T) {
+	removals := 0
+	for seed := range uint64(6) {
+		m := New(snapshot.Empty())
+		var before *snapshot.View = snapshot.Empty()
+		for _, l := range randomLog(t, seed, 1500) {
+			out, err := m.Apply(l.index, l.term, l.data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := m.Publish()
+			for p := range before.Placements() {
+				if p.Entry.Phase != placement.Settled {
+					continue
+				}
+				now, _ := v.Lookup(p.Identity)
+				same := now
+				same.Draining = p.Entry.Draining
+				if same == p.Entry {
+					continue
+				}
+				removals++
+				if now != (placement.Entry{Phase: placement.Tombstone, Removed: l.index}) {
+					t.Fatalf("seed %d, index %d: settled %v became %+v at once", seed, l.index, p.Identity, now)
+				}
+				if v.Incarnation(p.Entry.Owner).State.Alive() && !releasedBy(t, l, p) {
+					t.Fatalf("seed %d, index %d: %v was removed under its living owner", seed, l.index, p.Identity)
+				}
+			}
+			_ = out
+			before = v
+		}
+	}
+	if removals == 0 {
+		t.Fatal("nothing was removed")
+	}
+}
+
+func releasedBy(t *testing.T, l logged, p snapshot.Placement) bool {
+	var e entry
+	if err := decodeEntry(l.data, &e); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range e.commands {
+		c, _ := decodeCommand(b)
+		if c.op != opRelease {
+			continue
+		}
+		h, _ := decodeHeld(c.body, 3, 4)
+		if h.identity == p.Identity && h.incarnation == p.Entry.Owner && h.epoch == p.Entry.Epoch {
+			return true
+		}
+	}
+	return false
+}
+
+func TestMachine_GenerationEnds_NextBegins(t *testing.T) {
+	e := snapshot.NewEditor(snapshot.Empty())
+	e.SetPosition(10, 1)
+	e.SetCluster(snapshot.Cluster{ID: "C", Seed: 1, Generation: 3, EpochBase: 5})
+	m := New(e.Publish())
+	join, err := Encode(Command{Body: &Join{placement.Member{ID: "m", Address: "h:1", Kinds: []string{"cart"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last placement.Incarnation
+	for _, index := range []uint64{11, 5 + placement.GenerationIndexes - 1, 5 + placement.GenerationIndexes, 5 + placement.GenerationIndexes + 1, 1 << 60} {
+		out, err := m.Apply(index, 2, AppendEntry(nil, Batch{Term: 2}, [][]byte{join, join}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range out.Results {
+			if r.Incarnation <= last {
+				t.Fatalf("index %d: incarnation %#x after %#x", index, r.Incarnation, last)
+			}
+			last = r.Incarnation
+		}
+	}
+	if got := m.Publish().Cluster; got.Generation != 5 || got.EpochBase != 1<<60 {
+		t.Errorf("the cluster is in generation %d from %d", got.Generation, got.EpochBase)
+	}
+}
+
+func TestMachine_LastGenerationEnds_Stops(t *testing.T) {
+	e := snapshot.NewEditor(snapshot.Empty())
+	e.SetPosition(10, 1)
+	e.SetCluster(snapshot.Cluster{ID: "C", Generation: 1<<16 - 1})
+	var ee *EntryError
+	if _, err := New(e.Publish()).Apply(placement.GenerationIndexes, 1, nil); !errors.As(err, &ee) {
+		t.Errorf("got %v, want an EntryError", err)
+	}
+}
+
+func TestMachine_BadEntries_StopTheServer(t *testing.T) {
+	place, _ := Encode(Command{Body: &Place{placement.Identity{Kind: "cart", Key: "1"}}})
+	many := make([][]byte, placement.BatchCommandsMax+1)
+	for i := range many {
+		many[i] = place
+	}
+	start := EncodeStart(Start{ClusterID: "C"})
+	tests := []struct {
+		name string
+		data []byte
+		want error
+	}{
+		{"garbage", []byte{0xff, 0xff, 0xff}, errTruncated},
+		{"cut short", AppendEntry(nil, Batch{Term: 1}, [][]byte{place})[:9], errTruncated},
+		{"unknown field", []byte{0x78, 1}, ErrUnknownCommand},
+		{"unknown command", AppendEntry(nil, Batch{Term: 1}, [][]byte{{0xfa, 0x7, 0}}), ErrUnknownCommand},
+		{"no command", AppendEntry(nil, Batch{Term: 1}, [][]byte{{}}), ErrUnknownCommand},
+		{"two bodies", AppendEntry(nil, Batch{Term: 1}, [][]byte{append(slices.Clone(place), place...)}), nil},
+		{"too many commands", AppendEntry(nil, Batch{Term: 1}, many), nil},
+		{"start with a batch", append(slices.Clone(start), AppendEntry(nil, Batch{Term: 1}, nil)...), nil},
+		{"another cluster", EncodeStart(Start{ClusterID: "D"}), nil},
+		{"barrier at its own index", AppendEntry(nil, Batch{Term: 1, Barrier: 2}, nil), nil},
+		{"short request", AppendEntry(nil, Batch{Term: 1}, [][]byte{append([]byte{0x0a, 1, 1}, place...)}), nil},
+	}
+	for _, tt := range tests {
+		m := New(snapshot.Empty())
+		if _, err := m.Apply(1, 1, start); err != nil {
+			t.Fatal(err)
+		}
+		_, err := m.Apply(2, 1, tt.data)
+		var ee *EntryError
+		if !errors.As(err, &ee) || ee.Index != 2 || tt.want != nil && !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want an EntryError of %v", tt.name, err, tt.want)
+		}
+	}
+	m := New(snapshot.Empty())
+	if _, err := m.Apply(5, 1, start); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Apply(5, 1, start); err == nil {
+		t.Error("an index was applied twice")
+	}
+}
+
+// A command that breaks a rule of its content reached the log by a mistake of the proposer. All replicas refuse it alike,
+// and go on.
+func TestMachine_InvalidCommands_AreRefused(t *testing.T) {
+	m := New(snapshot.Empty())
+	if _, err := m.Apply(1, 1, EncodeStart(Start{ClusterID: "C"})); err != nil {
+		t.Fatal(err)
+	}
+	raw := func(b Body) []byte { // what Encode would refuse
+		c := appendText(nil, b.op(), string(b.append(nil)))
+		return c
+	}
+	bad := placement.Identity{Kind: "ca/rt", Key: "\x00"}
+	for _, b := range []Body{
+		&Place{bad}, &Confirm{bad, 1, 1}, &Fail{bad, 1}, &Release{bad, 1, 1}, &Evict{bad, 1},
+		&Join{placement.Member{ID: "m"}}, &RegisterServer{snapshot.Server{Name: "a b"}},
+	} {
+		if b.Validate() == nil {
+			t.Fatalf("%T is valid", b)
+		}
+		out, err := m.Apply(m.Publish().Index+1, 1, AppendEntry(nil, Batch{Term: 1}, [][]byte{raw(b)}))
+		if err != nil || out.Results[0].Verdict != placement.Invalid {
+			t.Errorf("%T: %+v, %v, want Invalid", b, out, err)
+		}
+	}
+}
+
+func TestMachine_KindsRunOut_JoinIsRefusedWhole(t *testing.T) {
+	m := New(snapshot.Empty())
+	index := uint64(1)
+	if _, err := m.Apply(index, 1, EncodeStart(Start{ClusterID: "C"})); err != nil {
+		t.Fatal(err)
+	}
+	join := func(from, n int) Result {
+		index++
+		var kinds []string
+		for i := range n {
+			kinds = append(kinds, fmt.Sprintf("k%d", from+i))
+		}
+		b, err := Encode(Command{Body: &Join{placement.Member{ID: "m", Address: "h:1", Kinds: kinds}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := m.Apply(index, 1, AppendEntry(nil, Batch{Term: 1}, [][]byte{b}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Results[0]
+	}
+	for from := 0; from+1000 <= snapshot.KindsMax; from += 1000 {
+		if r := join(from, 1000); r.Verdict != placement.Done {
+			t.Fatalf("join with kinds from %d: %v", from, r.Verdict)
+		}
+	}
+	if r := join(snapshot.KindsMax-3, 5); r.Verdict != placement.LimitReached {
+		t.Errorf("two kinds too many: %v", r.Verdict)
+	}
+	if r := join(7, 5); r.Verdict != placement.Done {
+		t.Errorf("kinds that are known: %v", r.Verdict)
+	}
+	if n := m.Publish().KindCount(); n != snapshot.KindsMax {
+		t.Errorf("%d kinds are known, want %d", n, snapshot.KindsMax)
+	}
+}
+
+func FuzzApply(f *testing.F) {
+	for _, l := range randomLog(f, 1, 60) {
+		f.Add(l.data)
+	}
+	base := New(snapshot.Empty())
+	for _, l := range randomLog(f, 2, 100) {
+		if _, err := base.Apply(l.index, 1, l.data); err != nil {
+			f.Fatal(err)
+		}
+	}
+	view := base.Publish()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, b := New(view), New(view)
+		a.Observed = true
+		_, errA := a.Apply(view.Index+1, 1, data)
+		_, errB := b.Apply(view.Index+1, 1, data)
+		if (errA == nil) != (errB == nil) {
+			t.Fatalf("one replica says %v, the other %v", errA, errB)
+		}
+		if errA != nil {
+			return
+		}
+		va, vb := a.Publish(), b.Publish()
+		if va.Digest() != vb.Digest() || va.Digest() != va.RecomputeDigest() {
+			t.Fatalf("digests %v, %v, anew %v", va.Digest(), vb.Digest(), va.RecomputeDigest())
+		}
+	})
+}

@@ -1,0 +1,64 @@
+package fsm
+
+import "github.com/seed13d31b7f/berth/placement"
+
+// Output is what one log entry did.
+type Output struct {
+	// Index and Term are the entry's position in the log.
+	Index, Term uint64
+	// Started says that the entry was a Start: the tenure of Term begins.
+	Started bool
+	// WrongTerm says that the batch was made for another term and did nothing. Results are WrongTerm all.
+	WrongTerm bool
+	// Results are the answers to the commands, in their order. They belong to the receiver.
+	Results []Result
+	// Changes are what became different, in the order in which it did. They belong to the receiver. They are made
+	// only when Machine.Observed was set.
+	Changes []Change
+}
+
+// Result is the answer to one command.
+type Result struct {
+	// Verdict says whether the state is as asked.
+	Verdict placement.Verdict
+	// Entry is the placement after a command about an identity.
+	Entry placement.Entry
+	// Owner is the member that owns the entry, nil when nobody does, and nil for a remembered answer whose owner is
+	// gone. It must not be changed.
+	Owner *placement.Member
+	// Incarnation is what a Join made.
+	Incarnation placement.Incarnation
+	// Index is the log index at which the command was carried out: the entry's own, or an earlier one when
+	// Remembered is set.
+	Index uint64
+	// Remembered says that the request had been carried out before, and that this is the answer of then.
+	Remembered bool
+}
+
+// ChangeType says what became different.
+type ChangeType uint8
+
+// The types of changes.
+const (
+	// PlacementChanged: Identity has Entry now.
+	PlacementChanged ChangeType = iota + 1
+	// MemberJoined: Member is a new incarnation.
+	MemberJoined
+	// MemberChanged: Member drains, or does so no longer, or is superseded.
+	MemberChanged
+	// MemberEnded: Member is no longer alive, and all that it owned counts as removed at this index.
+	MemberEnded
+	// BarrierAdvanced: removals up to the view's barrier are complete.
+	BarrierAdvanced
+)
+
+// Change is one thing that became different.
+type Change struct {
+	Type ChangeType
+	// Identity and Entry are set for PlacementChanged. Before is the entry that everybody had to see until now.
+	Identity      placement.Identity
+	Before, Entry placement.Entry
+	// Member is set for the changes of members, and for PlacementChanged when the entry has an owner. It must not be
+	// changed.
+	Member *placement.Member
+}

@@ -1,0 +1,309 @@
+package fsm
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/snapshot"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected results of the scripts")
+
+// The scripts in testdata are logs to read: each line is one log entry, and below it, indented, stands what it did.
+//
+//	start [t=TERM]                                        a Start, t=1 unless told otherwise
+//	[t=TERM] [for=TERM] [b=BARRIER] COMMAND; COMMAND …    a batch committed in TERM, made for TERM, with a barrier
+//	state                                                 no entry: prints what everybody must see
+//	restart                                               no entry: goes on with a machine made from the bytes of a snapshot
+//
+// Commands: join NAME KIND,… [weight=N] [capacity=N] · leave INC · expire INC · drain INC · undrain INC · place ID ·
+// confirm ID INC EPOCH · fail ID EPOCH · release ID INC EPOCH · evict ID [EPOCH] · server NAME INC · unserver NAME. Any of
+// them may end in req=TEXT and retry=INDEX. INC is a member's name for its newest incarnation, NAME#n for its n-th;
+// EPOCH is "now" for the identity's newest, or "old" for one that never was.
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := newScript(t).run(string(text))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got != string(text) {
+				t.Errorf("%s reads differently now; got\n%s", file, got)
+			}
+		})
+	}
+}
+
+type script struct {
+	t     *testing.T
+	m     *Machine
+	index uint64
+	lives map[string][]placement.Incarnation
+	names map[placement.Incarnation]string
+	epoch map[placement.Identity]placement.Epoch
+	log   []logged
+}
+
+type logged struct {
+	index, term uint64
+	data        []byte
+}
+
+func newScript(t *testing.T) *script {
+	s := &script{t: t, m: New(snapshot.Empty()), lives: map[string][]placement.Incarnation{}, names: map[placement.Incarnation]string{}, epoch: map[placement.Identity]placement.Epoch{}}
+	s.m.Observed = true
+	return s
+}
+
+func (s *script) run(text string) string {
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, "  ") {
+			continue // what was expected
+		}
+		out.WriteString(line + "\n")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		for _, l := range s.line(line) {
+			out.WriteString("  " + l + "\n")
+		}
+	}
+	return out.String()
+}
+
+func (s *script) line(line string) []string {
+	switch line {
+	case "state":
+		return s.state()
+	case "restart":
+		s.m = New(recode(s.t, s.m.Publish()))
+		s.m.Observed = true
+		return nil
+	}
+	var data []byte
+	var commands []string
+	term, batch := uint64(1), Batch{}
+	madeFor := uint64(0)
+	for rest := line; rest != ""; {
+		word, after, _ := strings.Cut(rest, " ")
+		switch {
+		case strings.HasPrefix(word, "t="):
+			term = s.number(word[2:])
+		case strings.HasPrefix(word, "for="):
+			madeFor = s.number(word[4:])
+		case strings.HasPrefix(word, "b="):
+			batch.Barrier = s.number(word[2:])
+		case word == "start":
+			data = EncodeStart(Start{Server: "s1", ClusterID: "C", Seed: 1, MemberTTL: 5e9})
+		case word == "pulse":
+		default:
+			commands = strings.Split(rest, "; ")
+			after = ""
+		}
+		rest = after
+	}
+	if batch.Term = madeFor; madeFor == 0 {
+		batch.Term = term
+	}
+	s.index++
+	if data == nil {
+		var encoded [][]byte
+		for _, c := range commands {
+			b, err := Encode(s.command(strings.Fields(c)))
+			if err != nil {
+				s.t.Fatalf("%s: %v", c, err)
+			}
+			encoded = append(encoded, b)
+		}
+		data = AppendEntry(nil, batch, encoded)
+	}
+	s.log = append(s.log, logged{s.index, term, data})
+	out, err := s.m.Apply(s.index, term, data)
+	if err != nil {
+		return []string{"stops: " + err.Error()}
+	}
+	return s.report(out, commands)
+}
+
+func (s *script) number(text string) uint64 {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+func (s *script) command(words []string) (c Command) {
+	for len(words) > 1 {
+		last := words[len(words)-1]
+		if v, ok := strings.CutPrefix(last, "req="); ok {
+			copy(c.Request[:], v)
+		} else if v, ok := strings.CutPrefix(last, "retry="); ok {
+			c.RetrySince = s.number(v) + 1
+		} else {
+			break
+		}
+		words = words[:len(words)-1]
+	}
+	arg := func(i int) string {
+		if i >= len(words) {
+			return ""
+		}
+		return words[i]
+	}
+	id, _ := placement.ParseIdentity(arg(1))
+	epoch := func(word string) placement.Epoch {
+		switch word {
+		case "now":
+			return s.epoch[id]
+		case "old":
+			return 1
+		}
+		return 0
+	}
+	switch words[0] {
+	case "join":
+		m := placement.Member{ID: placement.MemberID(arg(1)), Address: "10.0.0.1:9000", Kinds: strings.Split(arg(2), ",")}
+		for _, w := range words[3:] {
+			if v, ok := strings.CutPrefix(w, "weight="); ok {
+				m.Weight = uint32(s.number(v))
+			} else if v, ok := strings.CutPrefix(w, "capacity="); ok {
+				m.Capacity = uint32(s.number(v))
+			}
+		}
+		c.Body = &Join{m}
+	case "leave":
+		c.Body = &Leave{s.life(arg(1))}
+	case "expire":
+		c.Body = &Expire{s.life(arg(1))}
+	case "drain", "undrain":
+		c.Body = &Drain{s.life(arg(1)), words[0] == "undrain"}
+	case "place":
+		c.Body = &Place{id}
+	case "confirm":
+		c.Body = &Confirm{id, s.life(arg(2)), epoch(arg(3))}
+	case "fail":
+		c.Body = &Fail{id, epoch(arg(2))}
+	case "release":
+		c.Body = &Release{id, s.life(arg(2)), epoch(arg(3))}
+	case "evict":
+		c.Body = &Evict{id, epoch(arg(2))}
+	case "server":
+		c.Body = &RegisterServer{snapshot.Server{Name: arg(1), Incarnation: arg(2), RaftAddress: arg(1) + ":1"}}
+	case "unserver":
+		c.Body = &RemoveServer{arg(1)}
+	default:
+		s.t.Fatalf("no command %q", words[0])
+	}
+	return c
+}
+
+// life finds NAME or NAME#n.
+func (s *script) life(name string) placement.Incarnation {
+	name, nth, numbered := strings.Cut(name, "#")
+	lives := s.lives[name]
+	if numbered {
+		return lives[s.number(nth)-1]
+	}
+	if len(lives) == 0 {
+		return 7 // nobody's
+	}
+	return lives[len(lives)-1]
+}
+
+func (s *script) report(out *Output, commands []string) (lines []string) {
+	if out.Started {
+		lines = append(lines, fmt.Sprintf("%d: tenure of term %d", out.Index, out.Term))
+	}
+	for i, r := range out.Results {
+		words := strings.Fields(commands[i])
+		if r.Incarnation != 0 && !r.Remembered {
+			s.lives[words[1]] = append(s.lives[words[1]], r.Incarnation)
+			s.names[r.Incarnation] = fmt.Sprintf("%s#%d", words[1], len(s.lives[words[1]]))
+		}
+		if r.Entry.Epoch != 0 {
+			id, _ := placement.ParseIdentity(words[1])
+			s.epoch[id] = r.Entry.Epoch
+		}
+		line := fmt.Sprintf("%d: %s: %v", out.Index, commands[i], r.Verdict)
+		if r.Entry.Phase != placement.Absent {
+			line += ", " + s.entry(r.Entry)
+		}
+		if r.Remembered {
+			line += fmt.Sprintf(", remembered from %d", r.Index)
+		}
+		lines = append(lines, line)
+	}
+	for _, c := range out.Changes {
+		switch c.Type {
+		case MemberJoined, MemberChanged, MemberEnded:
+			lines = append(lines, fmt.Sprintf("→ %s is %v", s.names[c.Member.Incarnation], c.Member.State))
+		case BarrierAdvanced:
+			lines = append(lines, fmt.Sprintf("→ barrier %d", s.m.edit.View().Barrier))
+		case PlacementChanged:
+			lines = append(lines, fmt.Sprintf("→ %v: %s → %s", c.Identity, s.entry(c.Before), s.entry(c.Entry)))
+		}
+	}
+	return lines
+}
+
+func (s *script) entry(e placement.Entry) string {
+	switch e.Phase {
+	case placement.Absent:
+		return "absent"
+	case placement.Tombstone:
+		return fmt.Sprintf("tombstone of %d", e.Removed)
+	}
+	line := fmt.Sprintf("%v on %s, epoch %d.%d", e.Phase, s.names[e.Owner], e.Epoch.Offset(), e.Epoch.Place())
+	if e.Attempt > 0 {
+		line += fmt.Sprintf(", attempt %d", e.Attempt+1)
+	}
+	if e.Draining {
+		line += ", draining"
+	}
+	return line
+}
+
+// state checks the digest and prints the view.
+func (s *script) state() (lines []string) {
+	v := s.m.Publish()
+	if v.Digest() != v.RecomputeDigest() {
+		s.t.Errorf("at index %d the digest is off", v.Index)
+	}
+	lines = append(lines, fmt.Sprintf("index %d, term %d, barrier %d", v.Index, v.Term, v.Barrier))
+	for _, name := range sortedKeys(s.lives) {
+		for _, inc := range s.lives[name] {
+			if m := v.Incarnation(inc); m != nil {
+				load := v.MemberLoad(inc)
+				lines = append(lines, fmt.Sprintf("%s %v, %d settled, %d pending", s.names[inc], m.State, load.Settled, load.Pending))
+			}
+		}
+	}
+	byID := map[string]string{}
+	for p := range v.Placements() {
+		byID[p.Identity.String()] = s.entry(p.Entry)
+	}
+	for _, id := range sortedKeys(byID) {
+		lines = append(lines, id+" "+byID[id])
+	}
+	return lines
+}
