@@ -1,0 +1,21 @@
+// Package storage is the data directory of one server: its identity, the Raft log, the vote, and the snapshots.
+//
+//	server.json   who this server is, and of which cluster (Identity)
+//	LOCK          held while a process uses the directory
+//	log.db        the Raft log, in bbolt by raft-boltdb, each record with a checksum (Log)
+//	vote.db       Raft's term and vote, in bbolt (VoteStore)
+//	snapshots/    the newest two snapshots, by raft.FileSnapshotStore
+//
+// # What it adds to the libraries
+//
+// Every rule answers a fault that was reproduced (DESIGN.md, "Hosting Raft"):
+//
+//   - Errors of the disk are final. After one, what is on the disk is not known, and Raft goes on as if it were. Stop is
+//     called, and the server must end.
+//   - A write that does not return is final too: a leader whose disk hangs keeps sending heartbeats and commits nothing.
+//   - Term and candidate of a vote are one transaction.
+//   - A record of the log is checked when it is read: bbolt accepts a flipped bit.
+//   - Long deletions from the front of the log are cut into pieces, since each holds the only write lock.
+//   - Files and directories are synced when they are made: bbolt does not, and a power cut takes the whole log.
+//   - A directory from which files are missing, or cut short, is refused. It is not a new one.
+package storage

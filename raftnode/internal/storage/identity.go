@@ -1,0 +1,73 @@
+package storage
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+const identityFormat = 1
+
+// Identity is who a server is, kept on its disk. What it promised to others, it promised under this identity, so a
+// disk without it is another server.
+type Identity struct {
+	// Format is the version of this record.
+	Format int `json:"format"`
+	// Server is the server's name.
+	Server string `json:"server"`
+	// Incarnation names this disk: it is made with the directory and never changes.
+	Incarnation string `json:"incarnation"`
+	// Cluster is the cluster that the server belongs to; empty until it has joined or formed one.
+	Cluster string `json:"cluster,omitempty"`
+	// Founders are the servers that formed the cluster, when this one was among them.
+	Founders []Founder `json:"founders,omitempty"`
+	// Stores says that the files of the log and of the vote were made: from then on they must be there.
+	Stores bool `json:"stores,omitempty"`
+}
+
+// Founder is one of the servers that formed a cluster.
+type Founder struct {
+	Server      string `json:"server"`
+	Incarnation string `json:"incarnation"`
+	// Address is where its Raft port was when the cluster was formed.
+	Address string `json:"address"`
+}
+
+// LoadIdentity reads the identity; ok is false when the directory has none, which means that it is new. It fails with
+// ErrIncomplete when the directory is not new although the identity is missing.
+func (d *Dir) LoadIdentity() (id Identity, ok bool, err error) {
+	b, err := os.ReadFile(d.file(identityFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		for _, name := range []string{logFile, voteFile} {
+			if n, err := d.size(name); err != nil || n >= 0 {
+				return id, false, errors.Join(err, fmt.Errorf("%s: %w: there is a %s, but no %s", d.path, ErrIncomplete, name, identityFile))
+			}
+		}
+		return id, false, nil
+	}
+	if err != nil {
+		return id, false, fmt.Errorf("read identity: %w", err)
+	}
+	if err := json.Unmarshal(b, &id); err != nil {
+		return id, false, &CorruptError{Path: d.file(identityFile), What: "it is not an identity", Err: err}
+	}
+	if id.Format != identityFormat {
+		return id, false, fmt.Errorf("%s has format %d, this version knows %d", d.file(identityFile), id.Format, identityFormat)
+	}
+	if id.Server == "" || id.Incarnation == "" {
+		return id, false, &CorruptError{Path: d.file(identityFile), What: "it names no server"}
+	}
+	return id, true, nil
+}
+
+// SaveIdentity makes the identity durable.
+func (d *Dir) SaveIdentity(id Identity) error {
+	id.Format = identityFormat
+	b, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return err
+	}
+	return d.writeFile(identityFile, append(b, '\n'))
+}
