@@ -1,0 +1,457 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/seed13d31b7f/berth/fsm"
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode/lease"
+	"github.com/seed13d31b7f/berth/snapshot"
+)
+
+const (
+	// batchesInFlight: with two, one is written while the other is replicated. More only make each smaller.
+	batchesInFlight = 2
+	// batchBytes is where a batch stops to take more. Not larger: entries of 64 KiB make two to four times as many
+	// writes. A single command may be larger.
+	batchBytes = 32 << 10
+	// queueCommandsMax and queueBytesMax bound what waits.
+	queueCommandsMax = 1 << 16
+	queueBytesMax    = 32 << 20
+)
+
+// Pulse is the proof of a tenure at a moment: a batch that was proposed at T0 committed in its term.
+type Pulse struct {
+	// T0 is the instant just before the proposal.
+	T0 lease.Instant
+	// Index is what this server had published just before the proposal. It covers every command that was acknowledged
+	// by then, in this or an earlier tenure, so whoever has applied it may answer a read that began before.
+	Index uint64
+	// Tenure is the tenure that it proves.
+	Tenure *Tenure
+}
+
+// batcher turns commands into log entries. Whatever waits when a batch can go goes with it; nothing waits for company,
+// except pulses that may.
+type batcher struct {
+	propose func(data []byte) raft.ApplyFuture
+	view    func() *snapshot.View
+	now     func() lease.Instant
+	lost    func(*Tenure) // told when a tenure turns out to be over
+
+	mu       sync.Mutex
+	work     chan struct{} // holds one token for each worker that should look
+	tenure   *Tenure       // nil: nothing is taken
+	paused   bool          // commands are taken, but not proposed
+	queue    []*item
+	bytes    int
+	pulses   []*pulseWait
+	inFlight int
+	idle     chan struct{} // closed when nothing is in flight; nil when nobody waits for that
+	closed   bool
+
+	batches, pulsesEmpty atomic.Uint64
+}
+
+// item is one command that waits or is in flight.
+type item struct {
+	command []byte
+	call    *call
+	at      int // its place in the call
+}
+
+// call is what one caller proposed together.
+type call struct {
+	done chan struct{} // closed when every outcome is there
+
+	mu       sync.Mutex
+	left     int
+	outcomes []Outcome
+	there    []bool
+}
+
+func newCall(n int) *call {
+	return &call{done: make(chan struct{}), left: n, outcomes: make([]Outcome, n), there: make([]bool, n)}
+}
+
+// Outcome is what became of one command: a result, or an error (see ErrNotLeader).
+type Outcome struct {
+	Result fsm.Result
+	Err    error
+}
+
+func (c *call) finish(at int, o Outcome) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.outcomes[at], c.there[at] = o, true
+	if c.left--; c.left == 0 {
+		close(c.done)
+	}
+}
+
+// sofar returns the outcomes that are there; the others are unknown for the given reason.
+func (c *call) sofar(unknown error) []Outcome {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	outcomes := append([]Outcome(nil), c.outcomes...)
+	for i := range outcomes {
+		if !c.there[i] {
+			outcomes[i] = Outcome{Err: unknown}
+		}
+	}
+	return outcomes
+}
+
+// pulseWait is one caller that waits for a pulse.
+type pulseWait struct {
+	urgent bool
+	ch     chan pulseResult // of size one
+}
+
+type pulseResult struct {
+	pulse Pulse
+	err   error
+}
+
+// submit queues commands, all or none.
+func (b *batcher) submit(commands [][]byte) (*call, error) {
+	c := newCall(len(commands))
+	size := 0
+	items := make([]item, len(commands))
+	for i, cmd := range commands {
+		items[i] = item{cmd, c, i}
+		size += len(cmd)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.closed:
+		return nil, ErrClosed
+	case b.tenure == nil:
+		return nil, ErrNotLeader
+	case len(b.queue)+len(commands) > queueCommandsMax || b.bytes+size > queueBytesMax:
+		return nil, ErrQueueFull
+	}
+	for i := range items {
+		b.queue = append(b.queue, &items[i])
+	}
+	b.bytes += size
+	b.wakeLocked()
+	return c, nil
+}
+
+// proposeAll proposes commands and waits for their outcomes. Those that were not proposed yet when ctx ends are refused
+// with its error; the fate of the others is unknown.
+func (b *batcher) proposeAll(ctx context.Context, commands [][]byte) ([]Outcome, error) {
+	if len(commands) == 0 {
+		return nil, nil
+	}
+	c, err := b.submit(commands)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-c.done:
+		return c.outcomes, nil
+	case <-ctx.Done():
+	}
+	term := b.withdraw(c, context.Cause(ctx))
+	return c.sofar(&UnknownError{Term: term, Err: context.Cause(ctx)}), nil
+}
+
+// withdraw refuses what still waits of a call. It returns the term in which the rest is in flight.
+func (b *batcher) withdraw(c *call, cause error) (term uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kept := b.queue[:0]
+	for _, it := range b.queue {
+		if it.call == c {
+			b.bytes -= len(it.command)
+			c.finish(it.at, Outcome{Err: cause})
+		} else {
+			kept = append(kept, it)
+		}
+	}
+	clear(b.queue[len(kept):])
+	b.queue = kept
+	if b.tenure != nil {
+		term = b.tenure.Term
+	}
+	return term
+}
+
+// pulse waits for a batch that is proposed after the call and commits. When delay is not zero it may wait that long for
+// company; then, or at once, an empty batch is proposed if there is none.
+func (b *batcher) pulse(ctx context.Context, delay time.Duration) (Pulse, error) {
+	w := &pulseWait{urgent: delay == 0, ch: make(chan pulseResult, 1)}
+	b.mu.Lock()
+	if err := b.pulseErrorLocked(); err != nil {
+		b.mu.Unlock()
+		return Pulse{}, err
+	}
+	b.pulses = append(b.pulses, w)
+	b.wakeLocked()
+	b.mu.Unlock()
+	if delay > 0 {
+		timer := time.AfterFunc(delay, func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			w.urgent = true
+			b.wakeLocked()
+		})
+		defer timer.Stop()
+	}
+	select {
+	case r := <-w.ch:
+		return r.pulse, r.err
+	case <-ctx.Done():
+		return Pulse{}, context.Cause(ctx)
+	}
+}
+
+func (b *batcher) pulseErrorLocked() error {
+	switch {
+	case b.closed:
+		return ErrClosed
+	case b.tenure == nil:
+		return ErrNotLeader
+	}
+	return nil
+}
+
+// wakeLocked gives a token to a worker that may have something to do.
+func (b *batcher) wakeLocked() {
+	select {
+	case b.work <- struct{}{}:
+	default:
+	}
+}
+
+// begin lets a tenure's commands in.
+func (b *batcher) begin(t *Tenure) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tenure, b.paused = t, false
+}
+
+// end refuses everything that waits, when it waits for this tenure.
+func (b *batcher) end(t *Tenure, cause error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tenure != t {
+		return
+	}
+	b.tenure = nil
+	b.refuseLocked(cause)
+}
+
+// close refuses everything that waits and whatever comes.
+func (b *batcher) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed, b.tenure = true, nil
+	b.refuseLocked(ErrClosed)
+}
+
+func (b *batcher) refuseLocked(cause error) {
+	for _, it := range b.queue {
+		it.call.finish(it.at, Outcome{Err: cause})
+	}
+	for _, w := range b.pulses {
+		w.ch <- pulseResult{err: cause}
+	}
+	b.queue, b.pulses, b.bytes = nil, nil, 0
+}
+
+// drained pauses the batcher and waits until nothing is in flight. resume must follow.
+func (b *batcher) drained(ctx context.Context) error {
+	b.mu.Lock()
+	b.paused = true
+	if b.inFlight == 0 {
+		b.mu.Unlock()
+		return nil
+	}
+	if b.idle == nil {
+		b.idle = make(chan struct{})
+	}
+	idle := b.idle
+	b.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (b *batcher) resume() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.paused = false
+	b.wakeLocked()
+	b.wakeLocked()
+}
+
+// batch is one log entry in flight.
+type batch struct {
+	tenure *Tenure
+	items  []*item
+	pulses []*pulseWait
+	pulse  Pulse
+	data   []byte
+}
+
+// run makes batches until ctx ends.
+func (b *batcher) run(ctx context.Context) {
+	for {
+		if next := b.take(); next != nil {
+			b.carry(next)
+			continue
+		}
+		select {
+		case <-b.work:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// take cuts the next batch off the queue; nil when there is no reason for one.
+func (b *batcher) take() *batch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tenure == nil || b.paused || len(b.queue) == 0 && !b.urgentLocked() {
+		return nil
+	}
+	n, size := 0, 0
+	for n < len(b.queue) && n < placement.BatchCommandsMax && (n == 0 || size+len(b.queue[n].command) <= batchBytes) {
+		size += len(b.queue[n].command)
+		n++
+	}
+	next := &batch{tenure: b.tenure, items: append([]*item(nil), b.queue[:n]...), pulses: b.pulses}
+	clear(b.queue[:n])
+	b.queue = b.queue[n:]
+	b.bytes -= size
+	b.pulses = nil
+	b.inFlight++
+	b.batches.Add(1)
+	if n == 0 {
+		b.pulsesEmpty.Add(1)
+	}
+	if len(b.queue) > 0 {
+		b.wakeLocked() // there is enough for the other worker
+	}
+	b.seal(next)
+	return next
+}
+
+func (b *batcher) urgentLocked() bool {
+	for _, w := range b.pulses {
+		if w.urgent {
+			return true
+		}
+	}
+	return false
+}
+
+// seal fixes the batch's data: the barrier and the instant are those of this moment.
+func (b *batcher) seal(next *batch) {
+	commands := make([][]byte, len(next.items))
+	for i, it := range next.items {
+		commands[i] = it.command
+	}
+	v := b.view()
+	barrier := next.tenure.Barrier(v)
+	next.pulse = Pulse{T0: b.now(), Index: v.Index, Tenure: next.tenure}
+	next.data = fsm.AppendEntry(nil, fsm.Batch{Term: next.tenure.Term, Barrier: barrier, Time: uint64(max(0, time.Now().UnixMilli()))}, commands)
+}
+
+// carry proposes a batch and tells everybody what became of it.
+func (b *batcher) carry(next *batch) {
+	future := b.propose(next.data)
+	err := future.Error()
+	var out *fsm.Output
+	if err == nil {
+		out, err = outputOf(future.Response())
+	}
+	switch {
+	case err != nil:
+		b.failed(next, err)
+	case out.WrongTerm:
+		b.refused(next, ErrNotLeader)
+		b.lost(next.tenure)
+	default:
+		for i, it := range next.items {
+			it.call.finish(it.at, Outcome{Result: out.Results[i]})
+		}
+		for _, w := range next.pulses {
+			w.ch <- pulseResult{pulse: next.pulse}
+		}
+	}
+	b.landed()
+}
+
+func outputOf(response any) (*fsm.Output, error) {
+	switch r := response.(type) {
+	case *fsm.Output:
+		return r, nil
+	case error:
+		return nil, r
+	}
+	return nil, errors.New("the state machine gave no answer")
+}
+
+// failed tells the fate of a batch whose future failed. Some errors come only from before an entry is made.
+func (b *batcher) failed(next *batch, err error) {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader):
+		b.refused(next, ErrNotLeader)
+	case errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
+		b.refused(next, ErrNotLeader)
+	default:
+		unknown := &UnknownError{Term: next.tenure.Term, Err: err}
+		for _, it := range next.items {
+			it.call.finish(it.at, Outcome{Err: unknown})
+		}
+		for _, w := range next.pulses {
+			w.ch <- pulseResult{err: ErrNotLeader} // a pulse that proved nothing did nothing either
+		}
+	}
+	b.lost(next.tenure)
+}
+
+func (b *batcher) refused(next *batch, cause error) {
+	for _, it := range next.items {
+		it.call.finish(it.at, Outcome{Err: cause})
+	}
+	for _, w := range next.pulses {
+		w.ch <- pulseResult{err: cause}
+	}
+}
+
+// takeOff counts something that is in flight and is no batch; landed must follow. It says no when the batcher is closed.
+func (b *batcher) takeOff() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	b.inFlight++
+	return true
+}
+
+func (b *batcher) landed() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inFlight--
+	if b.inFlight == 0 && b.idle != nil {
+		close(b.idle)
+		b.idle = nil
+	}
+}

@@ -1,0 +1,12 @@
+package group
+
+import "github.com/hashicorp/raft"
+
+// TimeoutNow asks a server to stand for election, as a leader that transfers its leadership does.
+func (g *Group) TimeoutNow(server string) error {
+	header := raft.RPCHeader{ProtocolVersion: 3, ID: []byte(g.config.Server), Addr: []byte(g.config.Server)}
+	return g.trans.TimeoutNow(raft.ServerID(server), raft.ServerAddress(server), &raft.TimeoutNowRequest{RPCHeader: header}, &raft.TimeoutNowResponse{})
+}
+
+// ApplyRaw gives an entry to the library, past the batcher, and does not wait for it.
+func (g *Group) ApplyRaw(data []byte) { _ = g.raft.Apply(data, 0) }

@@ -1,0 +1,443 @@
+package group_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode/internal/group"
+	"github.com/seed13d31b7f/berth/raftnode/internal/storage"
+	"github.com/seed13d31b7f/berth/raftnode/raftnodetest"
+)
+
+// bubble runs a test with a cluster in virtual time. That the bubble ends shows that Close leaves no goroutine and no
+// future behind.
+func bubble(t *testing.T, n int, f func(*testing.T, *cluster), options ...option) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, n, options...)
+		defer c.close()
+		f(t, c)
+	})
+}
+
+func TestGroup_ThreeServers_Agree(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		l := c.leader(nil)
+		l.mustPropose(join("m1"))
+		for i := range 200 {
+			if r := l.mustPropose(place(fmt.Sprint(i))); r.Verdict != placement.Done {
+				t.Fatalf("place %d: %v", i, r.Verdict)
+			}
+		}
+		if v := c.agree(); v.Term != l.group.Tenure().Term {
+			t.Errorf("the view has term %d, the tenure %d", v.Term, l.group.Tenure().Term)
+		}
+		for _, n := range c.others(l) {
+			if _, err := n.propose(place("x")); !errors.Is(err, group.ErrNotLeader) {
+				t.Errorf("%s: propose: %v, want ErrNotLeader", n.name, err)
+			}
+			if _, err := n.group.Pulse(context.Background(), 0); !errors.Is(err, group.ErrNotLeader) {
+				t.Errorf("%s: pulse: %v, want ErrNotLeader", n.name, err)
+			}
+			if leader, _ := n.group.Leader(); leader != l.name {
+				t.Errorf("%s takes %q for the leader", n.name, leader)
+			}
+		}
+	})
+}
+
+// failover isolates the leader and returns how long it takes until another one commits.
+func failover(t *testing.T, c *cluster, how func(*node)) time.Duration {
+	t.Helper()
+	l := c.leader(nil)
+	time.Sleep(time.Duration(len(c.nodes)) * 777 * time.Millisecond)
+	begin := time.Now()
+	how(l)
+	next := c.leader(l)
+	next.mustPropose(join("m"))
+	return time.Since(begin)
+}
+
+func percentile(d []time.Duration, p int) time.Duration {
+	sort.Slice(d, func(i, j int) bool { return d[i] < d[j] })
+	return d[(len(d)-1)*p/100]
+}
+
+func TestGroup_Failover_LAN(t *testing.T) {
+	for name, how := range map[string]func(*cluster) func(*node){
+		"isolated": func(c *cluster) func(*node) { return func(n *node) { c.isolate(n, true) } },
+		"killed":   func(*cluster) func(*node) { return func(n *node) { n.kill() } },
+	} {
+		var took []time.Duration
+		bubble(t, 3, func(t *testing.T, c *cluster) {
+			for range 40 {
+				l := c.leader(nil)
+				took = append(took, failover(t, c, how(c)))
+				if l.group == nil {
+					l.start()
+				}
+				c.isolate(l, false)
+				c.agree()
+			}
+		})
+		p50, p90, most := percentile(took, 50), percentile(took, 90), took[len(took)-1]
+		t.Logf("%s: failover p50 %v, p90 %v, max %v", name, p50, p90, most)
+		if p90 > 1500*time.Millisecond {
+			t.Errorf("%s: p90 is %v, want under 1.5s", name, p90)
+		}
+	}
+}
+
+// A server that was cut off for however long has everything within a second of healing, the former leader included.
+func TestGroup_Heal_CaughtUpWithinASecond(t *testing.T) {
+	rounds := map[time.Duration]int{time.Second: 8, 5 * time.Second: 8, 30 * time.Second: 6, 240 * time.Second: 3, 15 * time.Minute: 1}
+	for outage, rounds := range rounds {
+		for _, leader := range []bool{false, true} {
+			var took []time.Duration
+			bubble(t, 3, func(t *testing.T, c *cluster) {
+				for range rounds {
+					l := c.leader(nil)
+					victim := l
+					if !leader {
+						victim = c.others(l)[0]
+					}
+					c.isolate(victim, true)
+					time.Sleep(outage / 2)
+					c.leader(victim).mustPropose(join("m"))
+					time.Sleep(outage / 2)
+					c.isolate(victim, false)
+					begin := time.Now()
+					c.agree()
+					took = append(took, time.Since(begin))
+				}
+			})
+			if most := percentile(took, 100); most > time.Second {
+				t.Errorf("outage %v, leader %t: caught up after %v, want under 1s", outage, leader, most)
+			}
+		}
+	}
+}
+
+// The library alone backs off up to ten seconds: the test above can fail.
+func TestGroup_Heal_WithoutTheGate_IsSlow(t *testing.T) {
+	var most time.Duration
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		for range 6 {
+			l := c.leader(nil)
+			victim := c.others(l)[0]
+			// Heartbeats pass, so the gate is open, and appends are refused: the library counts failures.
+			r := c.rules.add(&rule{to: victim.name, kinds: []group.Message{group.Append}, drop: true})
+			time.Sleep(65 * time.Second)
+			l.mustPropose(join("m"))
+			c.rules.remove(r)
+			begin := time.Now()
+			c.agree()
+			most = max(most, time.Since(begin))
+		}
+	})
+	if most < 2*time.Second {
+		t.Errorf("the slowest took %v: the library's backoff is not what the gate is for", most)
+	}
+}
+
+func TestGroup_Restart_KeepsEverything(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		l := c.leader(nil)
+		l.mustPropose(join("m1"))
+		for i := range 50 {
+			l.mustPropose(place(fmt.Sprint(i)))
+		}
+		for _, n := range c.nodes {
+			n.kill()
+		}
+		for _, n := range c.nodes {
+			n.start()
+		}
+		c.leader(nil)
+		v := c.agree()
+		if _, pending := v.Count(); pending != 50 {
+			t.Errorf("%d placements are there after the restart, want 50", pending)
+		}
+	})
+}
+
+// Where servers are found is no part of Raft's configuration: all of them may move at once.
+func TestGroup_RestartWithOtherAddresses_FormsAgain(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		c.leader(nil).mustPropose(join("m1"))
+		for _, n := range c.nodes {
+			n.kill()
+		}
+		for i, n := range c.nodes {
+			c.address[n.name] = fmt.Sprintf("elsewhere%d:9999", (i+1)%3)
+		}
+		for _, n := range c.nodes {
+			n.start()
+		}
+		r := c.leader(nil).mustPropose(place("1"))
+		if r.Verdict != placement.Done {
+			t.Errorf("place: %v", r.Verdict)
+		}
+		c.agree()
+	})
+}
+
+func TestGroup_SnapshotAndCompaction_FollowerIsSentTheSnapshot(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		l := c.leader(nil)
+		l.mustPropose(join("m1"))
+		behind := c.others(l)[0]
+		c.isolate(behind, true)
+		for i := range 300 {
+			l.mustPropose(place(fmt.Sprint(i)))
+		}
+		time.Sleep(5 * time.Second)
+		if first, _ := l.disk.FirstIndex(); first < 200 {
+			t.Fatalf("the log still begins at %d: nothing was compacted", first)
+		}
+		c.isolate(behind, false)
+		v := c.agree()
+		if _, pending := v.Count(); pending != 300 {
+			t.Errorf("%d placements, want 300", pending)
+		}
+		behind.kill()
+		behind.start()
+		c.agree()
+	}, withConfig(func(c *group.Config) { c.SnapshotEntries, c.TrailingLogs = 100, 10 }))
+}
+
+func TestGroup_StalledDisk_EndsTheServer(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		l := c.leader(nil)
+		l.disk.Stall(true)
+		begin := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, err := l.group.Propose(ctx, encode(t, join("m")))
+		var unknown *group.UnknownError
+		if !errors.As(err, &unknown) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("proposal into a stalled disk: %v, want an UnknownError of the deadline", err)
+		}
+		for {
+			if stopped, _ := l.stops(); len(stopped) > 0 {
+				if !errors.Is(stopped[0], storage.ErrStalled) {
+					t.Errorf("stopped by %v", stopped[0])
+				}
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if took := time.Since(begin); took > group.LAN.Stall+time.Second {
+			t.Errorf("the server was stopped after %v", took)
+		}
+		// Its process would be gone now; the others go on.
+		c.net.Reset(l.name)
+		c.isolate(l, true)
+		c.leader(l).mustPropose(join("m"))
+		l.disk.Stall(false)
+	})
+}
+
+func TestGroup_FailingDisk_EndsTheServer(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		l := c.leader(nil)
+		l.disk.Fail(1)
+		_, err := l.propose(join("m"))
+		var unknown *group.UnknownError
+		if !errors.As(err, &unknown) {
+			t.Errorf("proposal into a failing disk: %v, want an UnknownError", err)
+		}
+		if stopped, _ := l.stops(); len(stopped) != 1 || !errors.Is(stopped[0], raftnodetest.ErrDisk) {
+			t.Errorf("stopped by %v, want the disk's error once", stopped)
+		}
+	})
+}
+
+func TestGroup_BrokenEntry_EndsTheServer(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, c *cluster) {
+		l := c.leader(nil)
+		_, err := l.group.Propose(context.Background(), []byte{0xff})
+		var unknown *group.UnknownError
+		if !errors.As(err, &unknown) {
+			t.Errorf("a command that cannot be decoded: %v", err)
+		}
+		if stopped, _ := l.stops(); len(stopped) != 1 {
+			t.Errorf("stopped by %v, want once", stopped)
+		}
+	})
+}
+
+func TestGroup_FullQueue_Refuses(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		l := c.leader(nil)
+		l.mustPropose(join("m1"))
+		l.disk.Slow(100 * time.Millisecond)
+		cmd := encode(t, place("1"))
+		full, many := make([][]byte, 1<<16), make([][]byte, 200)
+		for i := range full {
+			full[i] = cmd
+		}
+		for i := range many {
+			many[i] = cmd
+		}
+		done := make(chan error)
+		go func() {
+			_, err := l.group.ProposeAll(context.Background(), full)
+			done <- err
+		}()
+		time.Sleep(10 * time.Millisecond)
+		if _, err := l.group.ProposeAll(context.Background(), append(full, many...)); !errors.Is(err, group.ErrQueueFull) {
+			t.Errorf("over the limit: %v, want ErrQueueFull", err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("at the limit: %v", err)
+		}
+		l.disk.Slow(0)
+		l.mustPropose(place("2"))
+	})
+}
+
+func TestGroup_CancelledBeforeItWasProposed_IsRefused(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		l := c.leader(nil)
+		l.disk.Slow(200 * time.Millisecond)
+		// Two batches are in flight and keep the third waiting.
+		results := make(chan error, 2)
+		for range 2 {
+			go func() {
+				_, err := l.propose(join("m"))
+				results <- err
+			}()
+			time.Sleep(time.Millisecond)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		defer cancel()
+		before := l.group.View().Index
+		_, err := l.group.Propose(ctx, encode(t, join("late")))
+		var unknown *group.UnknownError
+		if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &unknown) {
+			t.Errorf("a command that waited: %v, want the deadline alone", err)
+		}
+		for range 2 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		if v := c.agree(); v.Roster.Find("late") != nil || v.Index == before {
+			t.Error("a refused command was carried out")
+		}
+	})
+}
+
+func TestGroup_DeposedLeader_OutcomesAreUnknownOrRefused(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		l := c.leader(nil)
+		l.mustPropose(join("m1"))
+		c.isolate(l, true)
+		_, err := l.propose(place("1"))
+		var unknown *group.UnknownError
+		if !errors.As(err, &unknown) {
+			t.Errorf("a proposal of an isolated leader: %v, want an UnknownError", err)
+		}
+		if _, err := l.propose(place("2")); !errors.Is(err, group.ErrNotLeader) || errors.As(err, &unknown) {
+			t.Errorf("after it stepped down: %v, want ErrNotLeader", err)
+		}
+		c.leader(l)
+	})
+}
+
+func TestGroup_Pulse_CoversWhatWasAcknowledged(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		l := c.leader(nil)
+		r := l.mustPropose(join("m1"))
+		before := time.Now()
+		p, err := l.group.Pulse(context.Background(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Index < r.Index || p.Tenure != l.group.Tenure() || time.Duration(p.T0) < before.Sub(epoch) {
+			t.Errorf("pulse %+v after a command at %d", p, r.Index)
+		}
+		// A pulse that may wait goes with whatever goes, and alone when nothing does.
+		begin := time.Now()
+		if _, err := l.group.Pulse(context.Background(), 500*time.Millisecond); err != nil || time.Since(begin) != 500*time.Millisecond {
+			t.Errorf("a patient pulse came after %v, %v", time.Since(begin), err)
+		}
+		begin = time.Now()
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			l.mustPropose(place("1"))
+		}()
+		if _, err := l.group.Pulse(context.Background(), 500*time.Millisecond); err != nil || time.Since(begin) != 100*time.Millisecond {
+			t.Errorf("a patient pulse came after %v with a command at 100ms, %v", time.Since(begin), err)
+		}
+	})
+}
+
+func TestGroup_NonVoter_CatchesUpAndIsPromoted(t *testing.T) {
+	bubble(t, 4, func(t *testing.T, c *cluster) {
+		l := c.leader(nil)
+		l.mustPropose(join("m1"))
+		late := c.nodes[3]
+		for i := range 20 {
+			l.mustPropose(place(fmt.Sprint(i)))
+		}
+		ctx := context.Background()
+		if err := l.group.AddServer(ctx, late.name); err != nil {
+			t.Fatal(err)
+		}
+		c.agree()
+		if err := l.group.Promote(ctx, late.name); err != nil {
+			t.Fatal(err)
+		}
+		voters := 0
+		for _, s := range l.group.Servers() {
+			if s.Voter {
+				voters++
+			}
+		}
+		if voters != 4 {
+			t.Errorf("%d voters, want 4", voters)
+		}
+		out := c.others(l, late)[0]
+		if err := l.group.RemoveServer(ctx, out.name); err != nil {
+			t.Fatal(err)
+		}
+		out.kill()
+		l.mustPropose(place("after"))
+		c.agree()
+	}, withConfig(func(c *group.Config) {
+		if c.Founders = c.Founders[:3]; c.Server == "s4" {
+			c.Founders = nil
+		}
+	}))
+}
+
+func TestGroup_Transfer_HandsOverWithoutSilence(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		l := c.leader(nil)
+		l.mustPropose(join("m1"))
+		to := c.others(l)[0]
+		begin := time.Now()
+		if err := l.group.Transfer(context.Background(), to.name, to.progress); err != nil {
+			t.Fatal(err)
+		}
+		for to.group.Tenure() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		if took := time.Since(begin); took > 200*time.Millisecond {
+			t.Errorf("the transfer took %v", took)
+		}
+		to.mustPropose(place("1"))
+		c.agree()
+	})
+}
+
+func (n *node) progress(context.Context) (uint64, error) { return n.group.View().Index, nil }

@@ -1,0 +1,175 @@
+package group
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+// Message is one kind of message between servers.
+type Message string
+
+// The kinds of messages.
+const (
+	Heartbeat  Message = "heartbeat"
+	Append     Message = "append"
+	Vote       Message = "vote"
+	PreVote    Message = "prevote"
+	Snapshot   Message = "snapshot"
+	TimeoutNow Message = "timeoutnow"
+)
+
+// Intercept is a test's hand on the messages of a server. It is called before a message goes out, and again, with
+// answered set, before the library gets its answer. It may wait; an error takes the message's, or its answer's, place.
+type Intercept func(to string, m Message, answered bool) error
+
+// transport is the library's network transport without what makes it unsafe:
+//
+//   - Heartbeats go through Raft's own goroutine. On the fast path they change term and state under a leader that is
+//     about to write, and two logs get different entries at one index and term (hashicorp/raft#695).
+//   - There is no pipeline: one refused append deadlocks it, and Shutdown with it (#612).
+//   - While a peer's heartbeats fail, entries for it wait here. The library would back off up to 10 s and leave a healed
+//     peer behind for as long; this way its first heartbeat opens the gate.
+type transport struct {
+	*raft.NetworkTransport
+	raft      atomic.Pointer[raft.Raft]
+	intercept Intercept
+
+	mu    sync.Mutex
+	gates map[raft.ServerID]chan struct{} // there while the peer's heartbeats fail; closed by the next that succeeds
+	quit  chan struct{}
+	once  sync.Once
+}
+
+func newTransport(stream raft.StreamLayer, timing Timing, intercept Intercept, logger hclog.Logger) *transport {
+	return &transport{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			Stream: stream, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: timing.Transport, MsgpackUseNewTimeFormat: true, Logger: logger,
+		}),
+		intercept: intercept, gates: map[raft.ServerID]chan struct{}{}, quit: make(chan struct{}),
+	}
+}
+
+// SetHeartbeatHandler does nothing: see transport.
+func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
+
+// AppendEntriesPipeline is not supported: see transport.
+func (t *transport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
+	return nil, raft.ErrPipelineReplicationNotSupported
+}
+
+// isHeartbeat tells as the library itself does (net_transport.go, handleCommand).
+func isHeartbeat(r *raft.AppendEntriesRequest) bool {
+	return r.PrevLogEntry == 0 && r.PrevLogTerm == 0 && len(r.Entries) == 0 && r.LeaderCommitIndex == 0
+}
+
+// AppendEntries sends entries, or a heartbeat.
+func (t *transport) AppendEntries(id raft.ServerID, to raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if isHeartbeat(req) {
+		err := t.call(id, Heartbeat, func() error { return t.NetworkTransport.AppendEntries(id, to, req, resp) })
+		t.mark(id, err == nil)
+		return err
+	}
+	if err := t.await(id, req.Term); err != nil {
+		return err
+	}
+	return t.call(id, Append, func() error { return t.NetworkTransport.AppendEntries(id, to, req, resp) })
+}
+
+// mark notes whether a peer's heartbeat came back.
+func (t *transport) mark(id raft.ServerID, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	gate := t.gates[id]
+	switch {
+	case ok && gate != nil:
+		close(gate)
+		delete(t.gates, id)
+	case !ok && gate == nil:
+		t.gates[id] = make(chan struct{})
+	}
+}
+
+var errDeposed = errors.New("no longer leader of this term, or the peer was removed")
+
+// isServer says whether the latest configuration has the server.
+func isServer(r *raft.Raft, id raft.ServerID) bool {
+	f := r.GetConfiguration() // from memory: its future is done
+	for _, s := range f.Configuration().Servers {
+		if s.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// await holds entries for a peer back while its heartbeats fail.
+func (t *transport) await(id raft.ServerID, term uint64) error {
+	// Not longer: replication to the peer, and with it its heartbeat, ends only when the call returns.
+	const look = 50 * time.Millisecond
+	for {
+		t.mu.Lock()
+		gate := t.gates[id]
+		t.mu.Unlock()
+		if gate == nil {
+			return nil
+		}
+		select {
+		case <-gate:
+		case <-t.quit:
+			return raft.ErrTransportShutdown
+		case <-time.After(look):
+			if r := t.raft.Load(); r == nil || r.State() != raft.Leader || r.CurrentTerm() != term || !isServer(r, id) {
+				return errDeposed
+			}
+		}
+	}
+}
+
+// call makes one call under the eyes of a test.
+func (t *transport) call(id raft.ServerID, m Message, f func() error) error {
+	if t.intercept == nil {
+		return f()
+	}
+	if err := t.intercept(string(id), m, false); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	return t.intercept(string(id), m, true)
+}
+
+// RequestVote asks for a vote.
+func (t *transport) RequestVote(id raft.ServerID, to raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	return t.call(id, Vote, func() error { return t.NetworkTransport.RequestVote(id, to, req, resp) })
+}
+
+// RequestPreVote asks whether a vote would be given.
+func (t *transport) RequestPreVote(id raft.ServerID, to raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	return t.call(id, PreVote, func() error { return t.NetworkTransport.RequestPreVote(id, to, req, resp) })
+}
+
+// InstallSnapshot sends a snapshot.
+func (t *transport) InstallSnapshot(id raft.ServerID, to raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	return t.call(id, Snapshot, func() error { return t.NetworkTransport.InstallSnapshot(id, to, req, resp, data) })
+}
+
+// TimeoutNow asks a server to stand for election.
+func (t *transport) TimeoutNow(id raft.ServerID, to raft.ServerAddress, req *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	return t.call(id, TimeoutNow, func() error { return t.NetworkTransport.TimeoutNow(id, to, req, resp) })
+}
+
+// stop lets everything that waits here go.
+func (t *transport) stop() { t.once.Do(func() { close(t.quit) }) }
+
+var (
+	_ raft.Transport   = (*transport)(nil)
+	_ raft.WithPreVote = (*transport)(nil)
+	_ raft.WithClose   = (*transport)(nil)
+)

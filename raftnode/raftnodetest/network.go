@@ -1,0 +1,311 @@
+package raftnodetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Network is a network in memory. Hosts are names; an address is host:port. Each pair of hosts has a link in either
+// direction, which can be cut and delayed. Bytes that meet a cut link wait, as TCP has them wait, and go on when the
+// link heals; a host that is reset loses its connections at once, as when its process is killed.
+//
+// Every goroutine of the network ends when the connections that it serves are closed.
+type Network struct {
+	mu        sync.Mutex
+	listeners map[string]*listener
+	links     map[link]*state
+	conns     map[*pair]struct{}
+	healed    chan struct{} // closed, and made anew, whenever a link changes
+}
+
+type link struct{ from, to string }
+
+type state struct {
+	cut   bool
+	delay time.Duration
+}
+
+// NewNetwork returns a network without hosts. A host comes to be by being named.
+func NewNetwork() *Network {
+	return &Network{listeners: map[string]*listener{}, links: map[link]*state{}, conns: map[*pair]struct{}{}, healed: make(chan struct{})}
+}
+
+// Host is the network as one host sees it.
+type Host struct {
+	network *Network
+	name    string
+}
+
+// Host returns the network as seen from the host of that name.
+func (n *Network) Host(name string) *Host { return &Host{n, name} }
+
+// hostOf is the host part of an address.
+func hostOf(address string) string {
+	host, _, _ := strings.Cut(address, ":")
+	return host
+}
+
+// set changes links in both directions between the two hosts, or in one.
+func (n *Network) set(from, to string, change func(*state)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.links[link{from, to}]
+	if s == nil {
+		s = &state{}
+		n.links[link{from, to}] = s
+	}
+	change(s)
+	close(n.healed)
+	n.healed = make(chan struct{})
+}
+
+// Cut cuts or heals the link from one host to another, in that direction alone.
+func (n *Network) Cut(from, to string, cut bool) { n.set(from, to, func(s *state) { s.cut = cut }) }
+
+// Delay makes whatever goes from one host to another take that much longer.
+func (n *Network) Delay(from, to string, d time.Duration) {
+	n.set(from, to, func(s *state) { s.delay = d })
+}
+
+// Isolate cuts or heals all links between a host and the others.
+func (n *Network) Isolate(host string, cut bool, others ...string) {
+	for _, o := range others {
+		if o == host {
+			continue
+		}
+		n.Cut(host, o, cut)
+		n.Cut(o, host, cut)
+	}
+}
+
+// Reset closes every connection of a host at once and stops its listeners, as when its process is killed.
+func (n *Network) Reset(host string) {
+	n.mu.Lock()
+	var conns []*pair
+	for p := range n.conns {
+		if p.a == host || p.b == host {
+			conns = append(conns, p)
+		}
+	}
+	var ls []*listener
+	for addr, l := range n.listeners {
+		if hostOf(addr) == host {
+			ls = append(ls, l)
+		}
+	}
+	n.mu.Unlock()
+	for _, p := range conns {
+		p.close()
+	}
+	for _, l := range ls {
+		_ = l.Close()
+	}
+}
+
+func (n *Network) link(from, to string) (state, <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s := n.links[link{from, to}]; s != nil {
+		return *s, n.healed
+	}
+	return state{}, n.healed
+}
+
+// Listen makes the host listen on an address, which must be its own.
+func (h *Host) Listen(address string) (net.Listener, error) {
+	if hostOf(address) != h.name {
+		return nil, fmt.Errorf("listen %s: not an address of %s", address, h.name)
+	}
+	h.network.mu.Lock()
+	defer h.network.mu.Unlock()
+	if h.network.listeners[address] != nil {
+		return nil, fmt.Errorf("listen %s: address already in use", address)
+	}
+	l := &listener{network: h.network, address: address, ch: make(chan net.Conn), done: make(chan struct{})}
+	h.network.listeners[address] = l
+	return l, nil
+}
+
+// Dial connects from the host to an address. It is refused when nobody listens there, and waits for ctx when a link is
+// cut.
+func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
+	to := hostOf(address)
+	for _, l := range []link{{h.name, to}, {to, h.name}} {
+		if err := h.network.pass(ctx, l.from, l.to, nil); err != nil {
+			return nil, &net.OpError{Op: "dial", Net: "memory", Err: err}
+		}
+	}
+	h.network.mu.Lock()
+	l := h.network.listeners[address]
+	h.network.mu.Unlock()
+	if l == nil {
+		return nil, &net.OpError{Op: "dial", Net: "memory", Err: fmt.Errorf("%s: connection refused", address)}
+	}
+	local, remote := h.network.connect(h.name, to)
+	select {
+	case l.ch <- remote:
+		return local, nil
+	case <-l.done:
+	case <-ctx.Done():
+	}
+	_ = local.Close()
+	_ = remote.Close()
+	return nil, &net.OpError{Op: "dial", Net: "memory", Err: fmt.Errorf("%s: connection refused", address)}
+}
+
+// pass waits until something may go from one host to another.
+func (n *Network) pass(ctx context.Context, from, to string, done <-chan struct{}) error {
+	for {
+		s, healed := n.link(from, to)
+		if !s.cut {
+			if s.delay == 0 {
+				return nil
+			}
+			select {
+			case <-time.After(s.delay):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-done:
+				return io.ErrClosedPipe
+			}
+		}
+		select {
+		case <-healed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-done:
+			return io.ErrClosedPipe
+		}
+	}
+}
+
+// pair is a connection: two pipes, and two goroutines that carry bytes from one to the other as the links allow.
+//
+//	a's end ═ pipe ═ carry ═▶ pipe ═ b's end
+type pair struct {
+	network *Network
+	a, b    string
+	ends    [2]net.Conn // given out
+	inner   [2]net.Conn // the network's
+	once    sync.Once
+	done    chan struct{}
+
+	mu     sync.Mutex
+	closed *end // the end that was closed first
+}
+
+func (n *Network) connect(a, b string) (net.Conn, net.Conn) {
+	p := &pair{network: n, a: a, b: b, done: make(chan struct{})}
+	p.ends[0], p.inner[0] = net.Pipe()
+	p.ends[1], p.inner[1] = net.Pipe()
+	n.mu.Lock()
+	n.conns[p] = struct{}{}
+	n.mu.Unlock()
+	go p.carry(0, 1, a, b)
+	go p.carry(1, 0, b, a)
+	return &end{p.ends[0], p, addr(a), addr(b)}, &end{p.ends[1], p, addr(b), addr(a)}
+}
+
+// carry moves bytes from one end to the other until one of them is closed.
+func (p *pair) carry(from, to int, fromHost, toHost string) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := p.inner[from].Read(buf)
+		// News of a close is held up by a cut link as bytes are.
+		if p.network.pass(context.Background(), fromHost, toHost, p.done) != nil {
+			return
+		}
+		if err != nil {
+			p.close()
+			return
+		}
+		if _, err := p.inner[to].Write(buf[:n]); err != nil {
+			p.close()
+			return
+		}
+	}
+}
+
+func (p *pair) close() {
+	p.once.Do(func() {
+		close(p.done)
+		p.network.mu.Lock()
+		delete(p.network.conns, p)
+		p.network.mu.Unlock()
+		for i := range p.inner {
+			_ = p.inner[i].Close()
+			_ = p.ends[i].Close()
+		}
+	})
+}
+
+// end is one end of a connection, with addresses.
+type end struct {
+	net.Conn
+	pair          *pair
+	local, remote addr
+}
+
+// Close closes the end; the other one learns of it when the link lets the news pass.
+func (e *end) Close() error {
+	err := e.Conn.Close()
+	e.pair.mu.Lock()
+	both := e.pair.closed != nil && e.pair.closed != e
+	if e.pair.closed == nil {
+		e.pair.closed = e
+	}
+	e.pair.mu.Unlock()
+	if both {
+		e.pair.close()
+	}
+	return err
+}
+
+func (e *end) LocalAddr() net.Addr  { return e.local }
+func (e *end) RemoteAddr() net.Addr { return e.remote }
+
+type addr string
+
+func (addr) Network() string  { return "memory" }
+func (a addr) String() string { return string(a) }
+
+type listener struct {
+	network *Network
+	address string
+	ch      chan net.Conn
+	once    sync.Once
+	done    chan struct{}
+}
+
+var errListenerClosed = errors.New("listener closed")
+
+// Accept waits for a connection.
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.ch:
+		return c, nil
+	case <-l.done:
+		return nil, errListenerClosed
+	}
+}
+
+// Close stops listening.
+func (l *listener) Close() error {
+	l.once.Do(func() {
+		close(l.done)
+		l.network.mu.Lock()
+		delete(l.network.listeners, l.address)
+		l.network.mu.Unlock()
+	})
+	return nil
+}
+
+// Addr is the address.
+func (l *listener) Addr() net.Addr { return addr(l.address) }
