@@ -129,9 +129,8 @@ func (m *Machine) applyBatch(term uint64) error {
 		return fmt.Errorf("its barrier %d is not below it", m.entry.batch.Barrier)
 	}
 	m.edit.AdvanceTime(m.entry.batch.Time)
-	if m.entry.batch.Barrier > m.edit.View().Barrier { // F2
-		m.edit.SetBarrier(m.entry.batch.Barrier)
-		m.changed(Change{Type: BarrierAdvanced})
+	if m.edit.SetBarrier(m.entry.batch.Barrier) { // F2
+		m.changed(Change{Type: RemovalsCompleted})
 	}
 	if n := len(m.entry.commands); n > 0 {
 		m.out.Results = make([]Result, 0, n)

@@ -48,8 +48,8 @@ const (
 	MemberChanged
 	// MemberEnded: Member is no longer alive, and all that it owned counts as removed at this index.
 	MemberEnded
-	// BarrierAdvanced: removals up to the view's barrier are complete.
-	BarrierAdvanced
+	// RemovalsCompleted: the barrier passed removals, which are complete from now on: those up to the view's barrier.
+	RemovalsCompleted
 )
 
 // Change is one thing that became different.

@@ -257,8 +257,8 @@ func (s *script) report(out *Output, commands []string) (lines []string) {
 		switch c.Type {
 		case MemberJoined, MemberChanged, MemberEnded:
 			lines = append(lines, fmt.Sprintf("→ %s is %v", s.names[c.Member.Incarnation], c.Member.State))
-		case BarrierAdvanced:
-			lines = append(lines, fmt.Sprintf("→ barrier %d", s.m.edit.View().Barrier))
+		case RemovalsCompleted:
+			lines = append(lines, fmt.Sprintf("→ removals up to %d are complete", s.m.edit.View().Barrier))
 		case PlacementChanged:
 			lines = append(lines, fmt.Sprintf("→ %v: %s → %s", c.Identity, s.entry(c.Before), s.entry(c.Entry)))
 		}

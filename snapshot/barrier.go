@@ -7,10 +7,11 @@ import (
 )
 
 // SetBarrier says that removals up to log index b are visible to everybody for good. From now on they are seen as
-// Absent, all at once; Collect takes them out of memory step by step. The barrier never goes back.
-func (e *Editor) SetBarrier(b uint64) {
+// Absent, all at once; Collect takes them out of memory step by step. The barrier never goes back. SetBarrier says
+// whether there were any that it had not passed before.
+func (e *Editor) SetBarrier(b uint64) (completed bool) {
 	if b <= e.v.Barrier {
-		return
+		return false
 	}
 	e.v.Barrier = b
 	n := 0
@@ -20,10 +21,12 @@ func (e *Editor) SetBarrier(b uint64) {
 		e.buried = append(e.buried, g.hashes...)
 	}
 	e.tombstones = slices.Delete(e.tombstones, 0, n)
+	completed = n > 0
 	for n = 0; n < len(e.deaths) && e.deaths[n].at <= b; n++ {
 		e.hide(e.deaths[n].slot)
 	}
 	e.deaths = slices.Delete(e.deaths, 0, n)
+	return completed || n > 0
 }
 
 // hide takes all that an ended incarnation owned out of sight.
@@ -48,8 +51,7 @@ func (e *Editor) tombstone(at, hash, digest uint64) {
 	g.hashes = append(g.hashes, hash)
 }
 
-// OldestRemoval is the log index of the oldest removal that the barrier has not passed; zero when there is none.
-func (e *Editor) OldestRemoval() uint64 {
+func (e *Editor) oldestRemoval() uint64 {
 	var oldest uint64
 	if len(e.tombstones) > 0 {
 		oldest = e.tombstones[0].at

@@ -69,6 +69,7 @@ func (e *Editor) View() *View { return &e.v }
 
 // Publish returns the state as an immutable view.
 func (e *Editor) Publish() *View {
+	e.v.oldest = e.oldestRemoval()
 	v := e.v
 	e.gen++
 	return &v

@@ -258,8 +258,8 @@ func TestEditor_MemberDeath_CostsTheSameWhateverItOwned(t *testing.T) {
 	if got, _ := e.v.Lookup(placement.Identity{Kind: "cart", Key: "7"}); got != (placement.Entry{Phase: placement.Tombstone, Removed: 50}) {
 		t.Errorf("after the owner's death the entry is seen as %+v", got)
 	}
-	if e.OldestRemoval() != 50 {
-		t.Errorf("OldestRemoval() = %d, want 50", e.OldestRemoval())
+	if got := e.Publish().OldestRemoval(); got != 50 {
+		t.Errorf("OldestRemoval() = %d, want 50", got)
 	}
 	e.SetBarrier(50)
 	if e.v.table.rootGen != pages {
@@ -268,8 +268,8 @@ func TestEditor_MemberDeath_CostsTheSameWhateverItOwned(t *testing.T) {
 	if got, _ := e.v.Lookup(placement.Identity{Kind: "cart", Key: "7"}); got != (placement.Entry{}) {
 		t.Errorf("behind the barrier the entry is seen as %+v", got)
 	}
-	if e.OldestRemoval() != 0 {
-		t.Errorf("OldestRemoval() = %d behind the barrier", e.OldestRemoval())
+	if got := e.Publish().OldestRemoval(); got != 0 {
+		t.Errorf("OldestRemoval() = %d behind the barrier", got)
 	}
 	for range 10000 {
 		e.Collect(8)

@@ -42,7 +42,11 @@ type View struct {
 	servers      *dict[Server]
 	results      results
 	records      uint64 // sum of the digests of all records that mean something
+	oldest       uint64 // see OldestRemoval
 }
+
+// OldestRemoval is the log index of the oldest removal that the barrier has not passed; zero when there is none.
+func (v *View) OldestRemoval() uint64 { return v.oldest }
 
 // Cluster says which cluster a view is of, and holds what all of its tenures have in common.
 type Cluster struct {
@@ -125,14 +129,47 @@ type Placement struct {
 // but is the same each time for one view.
 func (v *View) Placements() iter.Seq[Placement] {
 	return func(yield func(Placement) bool) {
-		for r := range v.storedRecords() {
-			e, owner := v.seen(recordValue(r))
-			if e.Phase == placement.Absent {
-				continue
-			}
-			if !yield(Placement{v.identity(recordKey(r)), e, owner}) {
+		for p := range v.PlacementsFrom(0) {
+			if !yield(p.Placement) {
 				return
 			}
+		}
+	}
+}
+
+// Cursor is a place in the order of one view's placements. Zero is the beginning.
+type Cursor uint64
+
+// cursorOf is the place before a record: a bucket, and a number within it.
+func cursorOf(bucket, record int) Cursor { return Cursor(bucket)<<16 | Cursor(record) }
+
+// At is a placement, and the cursor that goes on behind it.
+type At struct {
+	Placement
+	Next Cursor
+}
+
+// PlacementsFrom yields the placements from a cursor on, which must be of the same view.
+func (v *View) PlacementsFrom(from Cursor) iter.Seq[At] {
+	return func(yield func(At) bool) {
+		skip := int(from & 0xffff)
+		for b := int(min(uint64(from>>16), bucketsMax)); b < v.table.buckets; b++ {
+			p := v.table.page(b)
+			if p == nil {
+				skip = 0
+				continue
+			}
+			for i := skip; i < int(p.count); i++ {
+				r := p.record(i)
+				e, owner := v.seen(recordValue(r))
+				if e.Phase == placement.Absent {
+					continue
+				}
+				if !yield(At{Placement{v.identity(recordKey(r)), e, owner}, cursorOf(b, i+1)}) {
+					return
+				}
+			}
+			skip = 0
 		}
 	}
 }

@@ -85,3 +85,13 @@ func (m *Members) Left(inc placement.Incarnation, now Instant) time.Duration {
 	}
 	return max(0, seen.Add(m.full).Sub(now))
 }
+
+// All lists the incarnations in the table, ascending.
+func (m *Members) All() []placement.Incarnation {
+	var out []placement.Incarnation
+	for inc := range m.seen {
+		out = append(out, inc)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -280,3 +280,21 @@ func (g *Group) closeTransport() error {
 	g.config.CloseStreams()
 	return err
 }
+
+// Counters are what a group counts since it was opened, and what waits now.
+type Counters struct {
+	// Applied is the number of commands that were applied.
+	Applied uint64
+	// Batches are the log entries that were proposed here, Pulses those of them without commands.
+	Batches, Pulses uint64
+	// Waiting is the number of commands that wait to be proposed.
+	Waiting int
+}
+
+// Counters returns the counters.
+func (g *Group) Counters() Counters {
+	g.batcher.mu.Lock()
+	waiting := len(g.batcher.queue)
+	g.batcher.mu.Unlock()
+	return Counters{Applied: g.machine.applied.Load(), Batches: g.batcher.batches.Load(), Pulses: g.batcher.pulsesEmpty.Load(), Waiting: waiting}
+}

@@ -1,0 +1,207 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/seed13d31b7f/berth/fsm"
+	"github.com/seed13d31b7f/berth/raftnode/internal/group"
+	"github.com/seed13d31b7f/berth/raftnode/internal/port"
+	"github.com/seed13d31b7f/berth/raftnode/lease"
+)
+
+// Defaults of a Config.
+const (
+	// MemberTTLDefault is how long a member's lease lasts. Not smaller: a failover, in which no lease is renewed, takes
+	// up to two seconds. Not larger: a dead member's placements wait for it, and a quarter longer.
+	MemberTTLDefault = 5 * time.Second
+	// ActivationTimeoutDefault is how long a member may take to confirm an activation.
+	ActivationTimeoutDefault = 5 * time.Second
+)
+
+// ServersMax is the largest number of servers that a cluster is formed of.
+const ServersMax = 9
+
+// Config says what a server is to be. The zero value of a field is its default.
+type Config struct {
+	// Name is the server's name, which it keeps for ever: letters, digits, '.', '_' and '-'. Needed.
+	Name string
+	// DataDir is where it keeps its part of the state; made when it is not there. Needed.
+	DataDir string
+	// RaftAddress is where it listens for other servers, host:port. Default 127.0.0.1:7421.
+	RaftAddress string
+	// GRPCAddress is where it listens for gRPC. Default 127.0.0.1:7420.
+	GRPCAddress string
+	// HTTPAddress is where it listens for HTTP: JSON, health, metrics. Default 127.0.0.1:7422.
+	HTTPAddress string
+	// Advertise is the host by which others reach it; host names work, and are better than addresses. Default: the host
+	// that it listens on, or the machine's name when it listens on all.
+	Advertise string
+	// Join are Raft addresses of servers of the cluster, this one may be among them. They are where the search for the
+	// others begins, at each start.
+	Join []string
+	// Expect is how many servers form a new cluster, 1 to ServersMax; a server with an empty disk waits until it sees as
+	// many. Default: 1 when Join is empty; otherwise none, and the server waits for a cluster to join.
+	Expect int
+	// Timing is lan (the default), local or wan: how patient the servers are with each other. The same on all.
+	Timing string
+	// MemberTTL is how long a member's lease lasts, at least 1 s. Default MemberTTLDefault.
+	MemberTTL time.Duration
+	// ActivationTimeout is how long a member may take to confirm an activation, at least 100 ms. Default
+	// ActivationTimeoutDefault.
+	ActivationTimeout time.Duration
+	// Insecure allows to listen, without encryption, on other addresses than those of this machine alone.
+	Insecure bool
+	// Version is what the server says of its binary. Default "devel".
+	Version string
+	// Logger gets the log. Default: none.
+	Logger hclog.Logger
+
+	// Seams are for tests and simulations; leave them alone otherwise.
+	Seams Seams
+}
+
+// Network is how a server listens and how it reaches others.
+type Network = port.Network
+
+// Seams are where a test or a simulation puts something else in the place of the world. The zero value is the world.
+type Seams struct {
+	// Network takes the place of TCP, on all three ports.
+	Network Network
+	// Now takes the place of the clock of leases.
+	Now func() lease.Instant
+	// Intercept is called for each of Raft's messages to another server, and again before its answer is taken; it may
+	// wait, and an error takes the place of the message or of the answer.
+	Intercept func(to, message string, answered bool) error
+	// KeepProcess has a broken disk end the Node alone, and not the process.
+	KeepProcess bool
+}
+
+// withDefaults fills in what is not set.
+func (c Config) withDefaults() Config {
+	set := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	set(&c.RaftAddress, "127.0.0.1:7421")
+	set(&c.GRPCAddress, "127.0.0.1:7420")
+	set(&c.HTTPAddress, "127.0.0.1:7422")
+	set(&c.Timing, "lan")
+	set(&c.Version, "devel")
+	if c.Expect == 0 && len(c.Join) == 0 {
+		c.Expect = 1
+	}
+	if c.MemberTTL == 0 {
+		c.MemberTTL = MemberTTLDefault
+	}
+	if c.ActivationTimeout == 0 {
+		c.ActivationTimeout = ActivationTimeoutDefault
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	if c.Seams.Network == nil {
+		c.Seams.Network = port.TCP{}
+	}
+	if c.Seams.Now == nil {
+		c.Seams.Now = bootClock
+	}
+	return c
+}
+
+// Validate reports every fault of the Config at once, each with the field, its value and the rule. It does not touch the
+// disk or the network.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	fault := func(field string, value any, rule string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s %q: %s", field, fmt.Sprint(value), fmt.Sprintf(rule, args...)))
+	}
+	if err := fsm.ValidateServerName(c.Name); err != nil {
+		errs = append(errs, err)
+	}
+	if c.DataDir == "" {
+		fault("DataDir", c.DataDir, "it is needed")
+	}
+	for _, a := range []struct{ field, address string }{{"RaftAddress", c.RaftAddress}, {"GRPCAddress", c.GRPCAddress}, {"HTTPAddress", c.HTTPAddress}} {
+		host, _, err := net.SplitHostPort(a.address)
+		switch {
+		case err != nil:
+			fault(a.field, a.address, "want host:port")
+		case !c.Insecure && !local(host):
+			fault(a.field, a.address, "it can be reached from other machines, and this version has no encryption: listen on 127.0.0.1, or accept it with --insecure")
+		}
+	}
+	for _, j := range c.Join {
+		if host, p, err := net.SplitHostPort(j); err != nil || host == "" || p == "" {
+			fault("Join", j, "want host:port, the Raft address of a server")
+		}
+	}
+	if c.Expect < 0 || c.Expect > ServersMax {
+		fault("Expect", c.Expect, "1 to %d servers form a cluster", ServersMax)
+	}
+	if c.Expect > 1 && len(c.Join) == 0 {
+		fault("Expect", c.Expect, "without Join the others cannot be found")
+	}
+	if _, err := group.TimingNamed(c.Timing); err != nil {
+		errs = append(errs, err)
+	}
+	if c.MemberTTL < time.Second || c.MemberTTL > time.Hour {
+		fault("MemberTTL", c.MemberTTL, "1s to 1h is allowed: below, a failover costs every member its lease")
+	}
+	if c.ActivationTimeout < 100*time.Millisecond || c.ActivationTimeout > time.Hour {
+		fault("ActivationTimeout", c.ActivationTimeout, "100ms to 1h is allowed")
+	}
+	return errors.Join(errs...)
+}
+
+// local says whether a host is this machine alone.
+func local(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func (c *Config) timing() group.Timing {
+	t, _ := group.TimingNamed(c.Timing) // validated
+	return t
+}
+
+// advertised is where others reach what listens on an address.
+func (c *Config) advertised(listening net.Addr) string {
+	host, p, err := net.SplitHostPort(listening.String())
+	if err != nil {
+		return listening.String()
+	}
+	switch ip := net.ParseIP(host); {
+	case c.Advertise != "":
+		host = c.Advertise
+	case host == "" || ip != nil && ip.IsUnspecified():
+		if name, err := os.Hostname(); err == nil {
+			host = name
+		}
+	}
+	return net.JoinHostPort(host, p)
+}
+
+// advertisedFor keeps the host as it was given: a name stays a name.
+func (c *Config) advertisedFor(given string, listening net.Addr) string {
+	host, _, err := net.SplitHostPort(given)
+	if err != nil || c.Advertise != "" || host == "" || net.ParseIP(host) != nil {
+		return c.advertised(listening)
+	}
+	_, p, err := net.SplitHostPort(listening.String())
+	if err != nil {
+		return given
+	}
+	return net.JoinHostPort(strings.TrimSpace(host), p)
+}

@@ -1,0 +1,226 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/oklog/ulid/v2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/raftnode/internal/group"
+)
+
+// forwardedHeader carries the name of the server that passed a call on.
+const forwardedHeader = "berth-forwarded-by"
+
+// leaderOnly are the calls that only the leader answers, and whether they change something.
+var leaderOnly = map[string]bool{
+	apiv1.Placements_Place_FullMethodName:           true,
+	apiv1.Placements_BatchPlace_FullMethodName:      true,
+	apiv1.Placements_Remove_FullMethodName:          true,
+	apiv1.Members_ListMembers_FullMethodName:        false,
+	apiv1.Cluster_Status_FullMethodName:             false,
+	apiv1.Cluster_RemoveServer_FullMethodName:       true,
+	apiv1.Cluster_TransferLeadership_FullMethodName: true,
+}
+
+type forwardedKey struct{}
+
+// forwardedBy is the server that passed a call on. Clients cannot claim to be one: the header counts on the port between
+// servers alone.
+func forwardedBy(ctx context.Context) string {
+	name, _ := ctx.Value(forwardedKey{}).(string)
+	return name
+}
+
+// retried is a request whose change may be asked for again.
+type retried interface {
+	proto.Message
+	GetRetry() *apiv1.Retry
+}
+
+// Unary is the interceptor of the public port: it bounds each call, and finds the leader for those that need it.
+func (s *Server) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	ctx, cancel := budget(ctx)
+	defer cancel()
+	changes, ok := leaderOnly[info.FullMethod]
+	if !ok {
+		resp, err := handler(ctx, req)
+		return resp, asStatus(err)
+	}
+	c := &leaderCall{server: s, method: info.FullMethod, req: req, handler: handler, changes: changes}
+	return c.run(ctx)
+}
+
+// UnaryPeer is the interceptor of the port between servers: what was forwarded is not forwarded again.
+func (s *Server) UnaryPeer(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if md, ok := metadata.FromIncomingContext(ctx); ok {
+		if v := md.Get(forwardedHeader); len(v) > 0 {
+			ctx = context.WithValue(ctx, forwardedKey{}, v[0])
+		}
+	}
+	resp, err := handler(ctx, req)
+	return resp, asStatus(err)
+}
+
+// budget bounds a call by its caller's deadline, less what the answer takes, and by our own.
+func budget(ctx context.Context) (context.Context, context.CancelFunc) {
+	d := budgetDefault
+	if at, ok := ctx.Deadline(); ok {
+		d = min(budgetMax, time.Until(at))
+		d -= min(budgetMargin, d/4)
+	}
+	return context.WithTimeout(ctx, d)
+}
+
+// leaderCall is one call on its way to the leader.
+type leaderCall struct {
+	server  *Server
+	method  string
+	req     any
+	handler grpc.UnaryHandler
+	changes bool
+}
+
+// run tries until the call has an answer that trying again would not better.
+func (c *leaderCall) run(ctx context.Context) (any, error) {
+	c.name()
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 10*time.Millisecond, 250*time.Millisecond
+	var last error
+	for {
+		resp, err := c.try(ctx)
+		if err == nil {
+			return resp, nil
+		}
+		r, data, _ := apiv1.ReasonOf(err)
+		again := r == apiv1.ReasonNoLeader || r == apiv1.ReasonOutcomeUnknown && c.safe() && data["forgotten"] == ""
+		if last == nil || again && r != apiv1.ReasonNoLeader {
+			last = err
+		}
+		if !again {
+			return nil, err
+		}
+		if r == apiv1.ReasonOutcomeUnknown {
+			c.markAgain()
+		}
+		select {
+		case <-time.After(wait.NextBackOff()):
+		case <-ctx.Done():
+			return nil, c.giveUp(ctx, last)
+		}
+	}
+}
+
+// giveUp is the error when the deadline comes first. An outcome that became unknown stays so.
+func (c *leaderCall) giveUp(ctx context.Context, last error) error {
+	if r, _, _ := apiv1.ReasonOf(last); r != apiv1.ReasonNoLeader {
+		return last
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return asStatus(context.Canceled)
+	}
+	return c.server.noLeader(errors.New(status.Convert(last).Message()))
+}
+
+// try makes one attempt, here or at the leader.
+func (c *leaderCall) try(ctx context.Context) (any, error) {
+	g, err := c.server.group()
+	if err != nil {
+		return nil, err
+	}
+	if c.server.backend.Driver() != nil {
+		resp, err := c.handler(ctx, c.req)
+		return resp, asStatus(err)
+	}
+	name, _ := g.Leader()
+	if name == "" || name == c.server.backend.Self().Name {
+		return nil, outcomeError(group.ErrNotLeader)
+	}
+	conn, err := c.server.backend.Peer(name)
+	if err != nil {
+		return nil, fail(apiv1.ReasonNoLeader, nil, "the leader %s cannot be reached: %v", name, err)
+	}
+	resp, err := newResponse(c.method)
+	if err != nil {
+		return nil, err
+	}
+	out := metadata.AppendToOutgoingContext(ctx, forwardedHeader, c.server.backend.Self().Name)
+	if err := conn.Invoke(out, c.method, c.req, resp); err != nil {
+		return nil, c.forwardError(name, err)
+	}
+	return resp, nil
+}
+
+// forwardError gives an error that did not come from the leader, but from the way there, its meaning.
+func (c *leaderCall) forwardError(leader string, err error) error {
+	if r, _, _ := apiv1.ReasonOf(err); r != "" {
+		return err
+	}
+	if status.Code(err) == codes.Unavailable || status.Code(err) == codes.DeadlineExceeded || status.Code(err) == codes.Canceled {
+		if c.changes {
+			return fail(apiv1.ReasonOutcomeUnknown, nil, "the leader %s did not answer: %s", leader, status.Convert(err).Message())
+		}
+		return fail(apiv1.ReasonNoLeader, nil, "the leader %s did not answer: %s", leader, status.Convert(err).Message())
+	}
+	return err
+}
+
+// newResponse makes the response message of a method.
+func newResponse(method string) (proto.Message, error) {
+	name := protoreflect.FullName("")
+	for i, c := range method[1:] {
+		if c == '/' {
+			name = protoreflect.FullName(method[1:1+i] + "." + method[2+i:])
+		}
+	}
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName(name)
+	if err != nil {
+		return nil, err
+	}
+	t, err := protoregistry.GlobalTypes.FindMessageByName(d.(protoreflect.MethodDescriptor).Output().FullName())
+	if err != nil {
+		return nil, err
+	}
+	return t.New().Interface(), nil
+}
+
+// name gives a change that may be retried a request id, and the index that is known before its first attempt.
+func (c *leaderCall) name() {
+	r, ok := c.req.(retried)
+	if !ok {
+		return
+	}
+	if r.GetRetry() == nil {
+		field := r.ProtoReflect().Descriptor().Fields().ByName("retry")
+		r.ProtoReflect().Set(field, protoreflect.ValueOfMessage((&apiv1.Retry{}).ProtoReflect()))
+	}
+	retry := r.GetRetry()
+	if retry.RequestId == "" {
+		retry.RequestId = ulid.Make().String()
+	}
+	if g := c.server.backend.Group(); g != nil && !retry.Again {
+		retry.KnownIndex = max(retry.KnownIndex, g.View().Index)
+	}
+}
+
+// safe says whether the call can be made again after an unknown outcome.
+func (c *leaderCall) safe() bool {
+	_, ok := c.req.(retried)
+	return ok || !c.changes
+}
+
+func (c *leaderCall) markAgain() {
+	if r, ok := c.req.(retried); ok {
+		r.GetRetry().Again = true
+	}
+}

@@ -1,0 +1,87 @@
+package api
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/raftnode/internal/group"
+	"github.com/seed13d31b7f/berth/snapshot"
+)
+
+// Limits of requests.
+const (
+	// BatchMax is the number of identities in one batch.
+	BatchMax = 1000
+	// budgetDefault is how long a call may take when its caller gives no deadline, and budgetMax at most.
+	budgetDefault = 10 * time.Second
+	budgetMax     = 60 * time.Second
+	// budgetMargin is what is left of the caller's deadline when the server gives up, so that the answer, which says
+	// why, still arrives.
+	budgetMargin = 50 * time.Millisecond
+)
+
+// Server serves the API of one server.
+type Server struct {
+	apiv1.UnimplementedPlacementsServer
+	apiv1.UnimplementedMembersServer
+	apiv1.UnimplementedClusterServer
+	apiv1.UnimplementedSnapshotsServer
+
+	backend Backend
+	pins    pins
+
+	// Stopping is closed when the server stops: sessions end.
+	stopping chan struct{}
+	stopOnce sync.Once
+}
+
+// New returns the API of a server.
+func New(b Backend) *Server { return &Server{backend: b, stopping: make(chan struct{})} }
+
+// Stop ends the sessions of members; they go to another server.
+func (s *Server) Stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
+
+// Register adds the services to a gRPC server.
+func (s *Server) Register(g grpc.ServiceRegistrar) {
+	apiv1.RegisterPlacementsServer(g, s)
+	apiv1.RegisterMembersServer(g, s)
+	apiv1.RegisterClusterServer(g, s)
+	apiv1.RegisterSnapshotsServer(g, s)
+}
+
+// role is the server's part in the group.
+func (s *Server) role() apiv1.Role_Name {
+	g := s.backend.Group()
+	if g == nil {
+		return apiv1.Role_FORMING
+	}
+	if g.Tenure() != nil {
+		return apiv1.Role_LEADER
+	}
+	for _, x := range g.Servers() {
+		if x.Name == s.backend.Self().Name && !x.Voter {
+			return apiv1.Role_NONVOTER
+		}
+	}
+	return apiv1.Role_FOLLOWER
+}
+
+// proof is what an answer says of itself.
+func (s *Server) proof(ctx context.Context, v *snapshot.View) *apiv1.Read {
+	return &apiv1.Read{
+		ServedBy: s.backend.Self().Name, Role: s.role(), Level: apiv1.Level_LEADER, Term: v.Term, Index: v.Index, ForwardedBy: forwardedBy(ctx),
+	}
+}
+
+// group returns the group, or the error for a server that has none.
+func (s *Server) group() (*group.Group, error) {
+	g := s.backend.Group()
+	if g == nil {
+		return nil, fail(apiv1.ReasonNoLeader, nil, "the server does not belong to a cluster yet: it looks for the others")
+	}
+	return g, nil
+}

@@ -1,0 +1,414 @@
+package leader
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed13d31b7f/berth/fsm"
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode/internal/group"
+	"github.com/seed13d31b7f/berth/raftnode/lease"
+	"github.com/seed13d31b7f/berth/snapshot"
+)
+
+// Config is what a Driver is given beside its tenure.
+type Config struct {
+	// MemberTTL is the lease that a keepalive is answered with.
+	MemberTTL time.Duration
+	// Patience is how long a keepalive waits for a batch that goes anyway before it makes one.
+	Patience time.Duration
+	// ActivationTimeout is how long an owner may take to confirm.
+	ActivationTimeout time.Duration
+	// Now reads the clock of leases.
+	Now func() lease.Instant
+}
+
+// Proposer is what a Driver needs of the group.
+type Proposer interface {
+	View() *snapshot.View
+	ProposeAll(ctx context.Context, commands [][]byte) ([]group.Outcome, error)
+	Pulse(ctx context.Context, delay time.Duration) (group.Pulse, error)
+}
+
+// Driver does the work of one tenure.
+type Driver struct {
+	config Config
+	tenure *group.Tenure
+	group  Proposer
+	tasks  sync.WaitGroup
+
+	pushing atomic.Bool // a batch for the barrier's sake is on its way
+
+	mu struct {
+		sync.Mutex
+		members  *lease.Members
+		sessions map[placement.Incarnation]*Session
+		open     map[placement.Identity]*open
+		watches  map[placement.Identity]map[*Watch]struct{}
+		failures map[placement.Identity][]Failure
+		proposed map[placement.Incarnation]bool // expiries that are on their way
+	}
+}
+
+// open is a placement that its owner has to do something about.
+type open struct {
+	owner  placement.Incarnation
+	epoch  placement.Epoch
+	stop   bool
+	since  lease.Instant // when this driver learned of it
+	failed bool          // its failure is on its way
+}
+
+// Failure is one candidate's failure to activate.
+type Failure struct {
+	Member placement.MemberID
+	Reason string
+	at     lease.Instant
+}
+
+// New returns the driver of a tenure; Run starts it.
+func New(t *group.Tenure, g Proposer, c Config) *Driver {
+	d := &Driver{config: c, tenure: t, group: g}
+	d.mu.sessions = map[placement.Incarnation]*Session{}
+	d.mu.open = map[placement.Identity]*open{}
+	d.mu.watches = map[placement.Identity]map[*Watch]struct{}{}
+	d.mu.failures = map[placement.Identity][]Failure{}
+	d.mu.proposed = map[placement.Incarnation]bool{}
+	var alive []placement.Incarnation
+	for m := range t.View.Members() {
+		if m.State.Alive() {
+			alive = append(alive, m.Incarnation)
+		}
+	}
+	d.mu.members = lease.NewMembers(t.Begun, time.Duration(t.View.Cluster.MaxMemberTTL), alive)
+	return d
+}
+
+// Tenure is the tenure whose work it does.
+func (d *Driver) Tenure() *group.Tenure { return d.tenure }
+
+// Run works until the tenure ends.
+func (d *Driver) Run(feed *group.Feed) {
+	ctx := d.tenure.Context()
+	d.look(d.tenure.View)
+	d.tasks.Go(func() { d.watchClock(ctx) })
+	for {
+		d.pushBarrier(ctx)
+		changes, view, gap, err := feed.Next(ctx)
+		if err != nil {
+			break
+		}
+		if gap {
+			d.look(view)
+		} else {
+			d.note(changes)
+		}
+	}
+	d.endSessions()
+	d.tasks.Wait()
+}
+
+// look finds all there is to do in a view.
+func (d *Driver) look(v *snapshot.View) {
+	now := d.config.Now()
+	alive := map[placement.Incarnation]bool{}
+	for m := range v.Members() {
+		if m.State.Alive() {
+			alive[m.Incarnation] = true
+		}
+	}
+	found := map[placement.Identity]*open{}
+	for p := range v.Placements() {
+		if p.Entry.Phase == placement.Pending || p.Entry.Draining {
+			found[p.Identity] = &open{owner: p.Entry.Owner, epoch: p.Entry.Epoch, stop: p.Entry.Draining, since: now}
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for inc := range alive {
+		d.mu.members.Joined(inc, now)
+	}
+	for _, inc := range d.mu.members.All() {
+		if !alive[inc] {
+			d.memberEndedLocked(inc)
+		}
+	}
+	for id, o := range found {
+		if was := d.mu.open[id]; was != nil && was.epoch == o.epoch && was.stop == o.stop {
+			found[id] = was
+		} else if s := d.mu.sessions[o.owner]; s != nil {
+			s.add(Order{id, o.epoch, o.stop})
+		}
+	}
+	d.mu.open = found
+	d.wakeAllLocked()
+}
+
+// note takes changes in.
+func (d *Driver) note(changes []fsm.Change) {
+	now := d.config.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range changes {
+		c := &changes[i]
+		switch c.Type {
+		case fsm.MemberJoined:
+			d.mu.members.Joined(c.Member.Incarnation, now)
+		case fsm.MemberEnded:
+			d.memberEndedLocked(c.Member.Incarnation)
+		case fsm.PlacementChanged:
+			delete(d.mu.open, c.Identity)
+			if c.Entry.Phase == placement.Pending || c.Entry.Draining {
+				d.orderLocked(c.Identity, c.Entry, now)
+			}
+			if c.Entry.Phase == placement.Settled {
+				delete(d.mu.failures, c.Identity)
+			}
+			d.wakeLocked(c.Identity)
+		case fsm.RemovalsCompleted:
+			d.wakeAllLocked()
+		}
+	}
+}
+
+// orderLocked notes what an owner has to do, and tells it when it is there.
+func (d *Driver) orderLocked(id placement.Identity, e placement.Entry, now lease.Instant) {
+	d.mu.open[id] = &open{owner: e.Owner, epoch: e.Epoch, stop: e.Draining, since: now}
+	if s := d.mu.sessions[e.Owner]; s != nil {
+		s.add(Order{id, e.Epoch, e.Draining})
+	}
+}
+
+func (d *Driver) memberEndedLocked(inc placement.Incarnation) {
+	d.mu.members.Ended(inc)
+	delete(d.mu.proposed, inc)
+	if s := d.mu.sessions[inc]; s != nil {
+		s.end(ErrGone)
+	}
+	for id, o := range d.mu.open {
+		if o.owner == inc {
+			delete(d.mu.open, id)
+		}
+	}
+	d.wakeAllLocked() // whoever waits for something that it owned
+}
+
+// Attach opens the session of an incarnation; one that it had before ends. Everything that the member has to do is
+// ordered anew. It fails with ErrGone when the incarnation is not alive.
+func (d *Driver) Attach(inc placement.Incarnation) (*Session, error) {
+	if m := d.group.View().Incarnation(inc); m == nil || !m.State.Alive() {
+		return nil, ErrGone
+	}
+	s := newSession(inc)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if old := d.mu.sessions[inc]; old != nil {
+		old.end(ErrReplaced)
+	}
+	d.mu.sessions[inc] = s
+	for id, o := range d.mu.open {
+		if o.owner == inc {
+			s.add(Order{id, o.epoch, o.stop})
+		}
+	}
+	return s, nil
+}
+
+// Detach ends a session, unless it was replaced.
+func (d *Driver) Detach(s *Session) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mu.sessions[s.Incarnation] == s {
+		delete(d.mu.sessions, s.Incarnation)
+	}
+}
+
+func (d *Driver) endSessions() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.mu.sessions {
+		s.end(group.ErrNotLeader)
+	}
+}
+
+// Keepalive answers a member's request for more time: the TTL, to be counted from when the member asked. It fails with
+// ErrGone when the incarnation cannot be kept, and with the errors of a pulse.
+func (d *Driver) Keepalive(ctx context.Context, inc placement.Incarnation) (time.Duration, error) {
+	p, err := d.group.Pulse(ctx, d.config.Patience)
+	if err != nil {
+		return 0, err
+	}
+	if p.Tenure != d.tenure {
+		return 0, group.ErrNotLeader // the tables of this driver are another tenure's
+	}
+	m := d.group.View().Incarnation(inc)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.mu.members.Answer(inc, m != nil && m.State.Alive(), p.T0) {
+		return 0, ErrGone
+	}
+	return d.config.MemberTTL, nil
+}
+
+// MemberTTL is the lease that members are granted.
+func (d *Driver) MemberTTL() time.Duration { return d.config.MemberTTL }
+
+// LeaseLeft is how long an incarnation's lease may last at the longest, as far as this tenure knows.
+func (d *Driver) LeaseLeft(inc placement.Incarnation) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mu.members.Left(inc, d.config.Now())
+}
+
+// Attached says whether an incarnation has a session.
+func (d *Driver) Attached(inc placement.Incarnation) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mu.sessions[inc] != nil
+}
+
+const clockTick = 100 * time.Millisecond
+
+// watchClock expires members and gives up on owners that do not confirm.
+func (d *Driver) watchClock(ctx context.Context) {
+	for {
+		select {
+		case <-time.After(clockTick):
+		case <-ctx.Done():
+			return
+		}
+		now := d.config.Now()
+		if due := d.expired(now); len(due) > 0 {
+			d.tasks.Go(func() { d.expire(ctx, due) })
+		}
+		if late := d.overdue(now); len(late) > 0 {
+			d.tasks.Go(func() { d.fail(ctx, late) })
+		}
+	}
+}
+
+// expired marks the incarnations whose time is up and returns those whose expiry is not on its way.
+func (d *Driver) expired(now lease.Instant) (due []placement.Incarnation) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.members.Expire(now)
+	for _, inc := range d.mu.members.Expiring() {
+		if !d.mu.proposed[inc] {
+			d.mu.proposed[inc] = true
+			due = append(due, inc)
+		}
+	}
+	return due
+}
+
+// expire proposes that incarnations end. One whose proposal failed is proposed again.
+func (d *Driver) expire(ctx context.Context, due []placement.Incarnation) {
+	var commands [][]byte
+	for _, inc := range due {
+		c, err := fsm.Encode(fsm.Command{Body: &fsm.Expire{Incarnation: inc}})
+		if err != nil {
+			continue
+		}
+		commands = append(commands, c)
+	}
+	outcomes, err := d.group.ProposeAll(ctx, commands)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, inc := range due {
+		if err != nil || outcomes[i].Err != nil {
+			delete(d.mu.proposed, inc)
+		}
+	}
+}
+
+// late is one placement whose owner has not confirmed in time.
+type late struct {
+	id placement.Identity
+	o  *open
+}
+
+func (d *Driver) overdue(now lease.Instant) (out []late) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, o := range d.mu.open {
+		if !o.stop && !o.failed && now >= o.since.Add(d.config.ActivationTimeout) {
+			o.failed = true
+			out = append(out, late{id, o})
+			d.failureLocked(id, o.owner, "it did not confirm in time")
+		}
+		if len(out) == placement.BatchCommandsMax {
+			break
+		}
+	}
+	for id, f := range d.mu.failures {
+		if now >= f[len(f)-1].at.Add(failuresKept) {
+			delete(d.mu.failures, id)
+		}
+	}
+	return out
+}
+
+// fail proposes that activations failed.
+func (d *Driver) fail(ctx context.Context, list []late) {
+	var commands [][]byte
+	for _, l := range list {
+		c, err := fsm.Encode(fsm.Command{Body: &fsm.Fail{Identity: l.id, Epoch: l.o.epoch}})
+		if err != nil {
+			continue
+		}
+		commands = append(commands, c)
+	}
+	outcomes, err := d.group.ProposeAll(ctx, commands)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i, l := range list {
+		if err != nil || outcomes[i].Err != nil {
+			l.o.failed = false // tried again with the next tick
+		}
+	}
+}
+
+// failuresKept is how long the reasons of failures are kept for whoever asked for the placement.
+const failuresKept = 30 * time.Second
+
+// Failed notes why an incarnation could not activate something.
+func (d *Driver) Failed(id placement.Identity, inc placement.Incarnation, reason string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failureLocked(id, inc, reason)
+}
+
+func (d *Driver) failureLocked(id placement.Identity, inc placement.Incarnation, reason string) {
+	f := Failure{Reason: reason, at: d.config.Now()}
+	if m := d.group.View().Incarnation(inc); m != nil {
+		f.Member = m.ID
+	}
+	list := append(d.mu.failures[id], f)
+	d.mu.failures[id] = list[max(0, len(list)-placement.AttemptsMax):]
+}
+
+// Failures returns why candidates for an identity failed lately.
+func (d *Driver) Failures(id placement.Identity) []Failure {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.mu.failures[id])
+}
+
+// pushBarrier makes a batch when the barrier may pass a removal that it has not passed yet.
+func (d *Driver) pushBarrier(ctx context.Context) {
+	v := d.group.View()
+	oldest := v.OldestRemoval()
+	if oldest == 0 || d.tenure.Barrier(v) < oldest || !d.pushing.CompareAndSwap(false, true) {
+		return
+	}
+	d.tasks.Go(func() {
+		_, err := d.group.Pulse(ctx, 0)
+		d.pushing.Store(false)
+		if err == nil {
+			d.pushBarrier(ctx) // for what was removed meanwhile
+		}
+	})
+}

@@ -1,0 +1,224 @@
+package raftnode
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/raftnode/internal/gateway"
+	"github.com/seed13d31b7f/berth/raftnode/internal/peerv1"
+)
+
+// Limits of the public ports.
+const (
+	messageBytesMax  = 4 << 20
+	headerBytesMax   = 64 << 10
+	streamsMax       = 10_000 // per connection
+	httpHeaderWait   = 5 * time.Second
+	httpIdle         = 2 * time.Minute
+	httpBodyBytesMax = 4 << 20
+)
+
+// serving is what listens for clients and for calls of other servers.
+type serving struct {
+	node     *Node
+	public   *grpc.Server
+	peer     *grpc.Server
+	web      *http.Server
+	inner    *bufconn.Listener // by which the JSON gateway reaches the public server
+	gateway  *grpc.ClientConn
+	health   *health.Server
+	drained  sync.Once
+	finished sync.Once
+}
+
+// listen opens the public ports and serves them.
+func (n *Node) listen() error {
+	grpcListener, err := n.config.Seams.Network.Listen(n.config.GRPCAddress)
+	if err != nil {
+		return listenError("gRPC", n.config.GRPCAddress, err)
+	}
+	webListener, err := n.config.Seams.Network.Listen(n.config.HTTPAddress)
+	if err != nil {
+		return errors.Join(listenError("HTTP", n.config.HTTPAddress, err), grpcListener.Close())
+	}
+	n.grpcAddress = n.config.advertisedFor(n.config.GRPCAddress, grpcListener.Addr())
+	n.httpAddress = n.config.advertisedFor(n.config.HTTPAddress, webListener.Addr())
+	s := &serving{node: n, inner: bufconn.Listen(1 << 20), health: health.NewServer()}
+	s.public = grpc.NewServer(
+		grpc.ChainUnaryInterceptor(n.metrics.unary, n.api.Unary), grpc.MaxRecvMsgSize(messageBytesMax), grpc.MaxHeaderListSize(headerBytesMax),
+		grpc.MaxConcurrentStreams(streamsMax),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
+	)
+	n.api.Register(s.public)
+	healthpb.RegisterHealthServer(s.public, s.health)
+	reflection.Register(s.public)
+	s.peer = grpc.NewServer(grpc.UnaryInterceptor(n.api.UnaryPeer), grpc.MaxRecvMsgSize(messageBytesMax))
+	n.api.Register(s.peer)
+	peerv1.RegisterPeerServer(s.peer, &peerService{node: n})
+	if err := s.openWeb(); err != nil {
+		return errors.Join(err, grpcListener.Close(), webListener.Close())
+	}
+	n.serving = s
+	for _, serve := range []func() error{
+		func() error { return s.public.Serve(grpcListener) },
+		func() error { return s.public.Serve(s.inner) },
+		func() error { return s.peer.Serve(n.port.Peer()) },
+		func() error { return s.web.Serve(webListener) },
+	} {
+		n.tasks.Go(func() {
+			if err := serve(); err != nil && !errors.Is(err, grpc.ErrServerStopped) && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) && n.ctx.Err() == nil {
+				n.stop(err)
+			}
+		})
+	}
+	n.tasks.Go(func() { s.reportHealth(n.ctx) })
+	return nil
+}
+
+// openWeb makes the HTTP server: JSON through the gateway, health, metrics.
+func (s *serving) openWeb() error {
+	conn, err := grpc.NewClient("passthrough:///inner", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.inner.DialContext(ctx) }))
+	if err != nil {
+		return err
+	}
+	s.gateway = conn
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{}, UnmarshalOptions: protojson.UnmarshalOptions{}}),
+		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters),
+		runtime.WithErrorHandler(s.writeError),
+		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+	)
+	ctx := context.Background()
+	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
+		gateway.RegisterPlacementsHandler, gateway.RegisterMembersHandler, gateway.RegisterClusterHandler,
+	} {
+		if err := register(ctx, mux, conn); err != nil {
+			return err
+		}
+	}
+	s.web = &http.Server{
+		Handler: s.route(mux), ReadHeaderTimeout: httpHeaderWait, IdleTimeout: httpIdle, MaxHeaderBytes: headerBytesMax,
+		ErrorLog: s.node.config.Logger.Named("http").StandardLogger(nil),
+	}
+	return nil
+}
+
+// route finds the handler. It does not clean paths, as http.ServeMux does: a key may hold slashes in a row.
+func (s *serving) route(api http.Handler) http.Handler {
+	metrics := s.node.metrics.handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Berth-Served-By", s.node.config.Name)
+		r.Body = http.MaxBytesReader(w, r.Body, httpBodyBytesMax)
+		switch path := r.URL.Path; {
+		case path == "/livez":
+			s.livez(w)
+		case path == "/readyz":
+			s.readyz(w, r)
+		case path == "/metrics":
+			metrics.ServeHTTP(w, r)
+		case path == "/v1/snapshot" && r.Method == http.MethodGet:
+			s.snapshot(w, r)
+		case strings.HasPrefix(path, "/v1/"):
+			api.ServeHTTP(w, r)
+		case path == "/":
+			s.index(w)
+		default:
+			http.Error(w, "there is nothing here; try /v1/cluster, /readyz?verbose or /metrics", http.StatusNotFound)
+		}
+	})
+}
+
+func (s *serving) index(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("berth server " + s.node.config.Name + "\n\n" +
+		"GET  /v1/placements/KIND/KEY          who owns it\n" +
+		"POST /v1/placements/KIND/KEY:place    give it an owner\n" +
+		"GET  /v1/placements                   all placements, page by page\n" +
+		"GET  /v1/members                      who hosts\n" +
+		"GET  /v1/cluster                      the servers\n" +
+		"GET  /v1/snapshot                     the whole state, as a file\n" +
+		"GET  /livez /readyz?verbose /metrics\n"))
+}
+
+// snapshot streams the state as a file.
+func (s *serving) snapshot(w http.ResponseWriter, r *http.Request) {
+	v, err := s.node.reads.view(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", `attachment; filename="snapshot.berth"`)
+	if err := v.Encode(w); err != nil {
+		panic(http.ErrAbortHandler) // the client must see that the file is cut
+	}
+}
+
+// writeError adds what HTTP clients look at to the gateway's own form of an error.
+func (s *serving) writeError(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
+	if reason, _, retry := apiv1.ReasonOf(err); reason != "" {
+		w.Header().Set("Berth-Reason", string(reason))
+		if retry > 0 {
+			w.Header().Set("Retry-After", "1") // whole seconds, as HTTP has it
+		}
+	}
+	runtime.DefaultHTTPErrorHandler(ctx, mux, m, w, r, err)
+}
+
+// drain takes no new calls and lets those that are being answered finish, while ctx lasts.
+func (s *serving) drain(ctx context.Context) {
+	if s == nil {
+		return
+	}
+	s.drained.Do(func() {
+		s.health.Shutdown()
+		done := make(chan struct{})
+		go func() {
+			_ = s.web.Shutdown(ctx)
+			s.public.GracefulStop()
+			close(done)
+		}()
+		select {
+		case <-done:
+		case <-ctx.Done():
+		case <-time.After(drainTimeout):
+		}
+		s.public.Stop()
+		_ = s.web.Close()
+		<-done
+	})
+}
+
+// drainTimeout is how long calls that are being answered hold up a server that stops.
+const drainTimeout = 3 * time.Second
+
+// close ends what serves other servers, and the gateway.
+func (s *serving) close() {
+	if s == nil {
+		return
+	}
+	s.finished.Do(func() {
+		s.peer.Stop()
+		_ = s.gateway.Close()
+		_ = s.inner.Close()
+	})
+}
