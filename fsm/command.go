@@ -116,9 +116,9 @@ type Evict struct {
 // Verdicts: Done, Already, ServerMismatch, LimitReached.
 type RegisterServer struct{ Server snapshot.Server }
 
-// RemoveServer bars a server's name for good.
+// RemoveServer bars a server's name for good, also one that was never registered.
 //
-// Verdicts: Done, Already, ServerUnknown.
+// Verdicts: Done, Already, LimitReached.
 type RemoveServer struct{ Name string }
 
 // Validate reports what is wrong with the member's description. It normalizes it first.

@@ -124,16 +124,16 @@ func (m *Machine) applyRemoveServer(b []byte) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	s, known := m.edit.View().Server(name)
-	switch {
-	case !known:
-		return Result{Verdict: placement.ServerUnknown}, nil
-	case s.Removed:
+	if ValidateServerName(name) != nil {
+		return Result{Verdict: placement.Invalid}, nil
+	}
+	s, _ := m.edit.View().Server(name)
+	if s.Removed {
 		return Result{Verdict: placement.Already}, nil
 	}
-	s.Removed = true
+	s.Name, s.Removed = name, true
 	if err := m.edit.PutServer(s); err != nil {
-		return Result{}, err
+		return Result{Verdict: placement.LimitReached}, nil
 	}
 	return Result{Verdict: placement.Done}, nil
 }

@@ -32,18 +32,16 @@ const (
 	LimitReached Verdict = 11
 	// ServerMismatch: a server of that name is registered with another disk, or was removed.
 	ServerMismatch Verdict = 12
-	// ServerUnknown: no server of that name is registered.
-	ServerUnknown Verdict = 13
 	// Invalid: the command breaks a rule that is checked before a command is proposed.
-	Invalid Verdict = 14
+	Invalid Verdict = 13
 	// RequestReused: the request's identifier was used before, for something else.
-	RequestReused Verdict = 15
+	RequestReused Verdict = 14
 )
 
 var verdicts = [...]string{
 	"none", "done", "already", "unsettled", "not placed", "epoch mismatch", "no eligible member",
 	"member gone", "not owner", "wrong term", "forgotten", "limit reached", "server mismatch",
-	"server unknown", "invalid", "request reused",
+	"invalid", "request reused",
 }
 
 // String is the verdict in words, lower case.

@@ -27,13 +27,18 @@ const (
 	sightingFresh = 2 * time.Second
 )
 
-// hello is what servers tell each other about themselves beside the greeting.
+// hello is what servers tell each other about themselves beside the greeting. It is made at one moment: what is decided
+// about a cluster is decided by it alone, and not by the greeting around it, which is of another.
 type hello struct {
+	// Cluster is the sender's, empty while it has none.
+	Cluster string `json:"cluster,omitempty"`
 	// Sees are the servers without a cluster that the sender sees now, itself among them.
 	Sees []storage.Founder `json:"sees,omitempty"`
-	// Founders are the servers that formed the sender's cluster, and Servers the names that it knows, with their disks.
+	// Founders are the servers that formed the sender's cluster, Servers the names that it knows, with their disks, and
+	// Removed those among them that were removed.
 	Founders []storage.Founder `json:"founders,omitempty"`
 	Servers  map[string]string `json:"servers,omitempty"`
+	Removed  []string          `json:"removed,omitempty"`
 }
 
 // sighting is what one exchange with a server showed.
@@ -98,17 +103,40 @@ func (n *Node) ask(address string) {
 		return
 	}
 	n.see(reply)
+	n.checkForeign(address, reply)
+}
+
+// checkForeign ends a server that was given the servers of another cluster, unless its own cluster works all the same.
+func (n *Node) checkForeign(address string, reply *port.Greeting) {
+	id := n.identity()
+	if !slices.Contains(n.config.Join, address) || reply.Cluster == "" || id.Cluster == "" || reply.Cluster == id.Cluster {
+		return
+	}
+	if g := n.group(); g != nil {
+		if leader, _ := g.Leader(); leader != "" {
+			n.config.Logger.Warn("an address of --join is another cluster's", "address", address, "cluster", reply.Cluster)
+			return
+		}
+	}
+	n.stop(n.foreignCluster(reply.Server, address, reply.Cluster))
+}
+
+func (n *Node) foreignCluster(server, address, cluster string) error {
+	return refused(fmt.Errorf("%w: %s is of cluster %s, and server %s at %s is of %s", ErrForeignCluster, n.config.DataDir, n.Cluster(), server, address, cluster),
+		"check --data-dir and --join: one of them is another cluster's")
 }
 
 // hello is what this server tells others.
 func (n *Node) hello() []byte {
 	h := hello{Sees: n.seen()}
-	id := n.identity()
-	if id.Cluster != "" {
-		h.Sees, h.Founders, h.Servers = nil, id.Founders, map[string]string{}
+	if id := n.identity(); id.Cluster != "" {
+		h = hello{Cluster: id.Cluster, Founders: id.Founders, Servers: map[string]string{}}
 		if g := n.group(); g != nil {
 			for s := range g.View().Servers() {
 				h.Servers[s.Name] = s.Incarnation
+				if s.Removed {
+					h.Removed = append(h.Removed, s.Name)
+				}
 			}
 		}
 	}
@@ -125,12 +153,19 @@ func (n *Node) see(g *port.Greeting) {
 		return // ourselves, by another address
 	}
 	s := sighting{greeting: *g, at: time.Now()}
-	if len(g.Hello) > 0 && json.Unmarshal(g.Hello, &s.hello) != nil {
+	told := len(g.Hello) > 0
+	if told && json.Unmarshal(g.Hello, &s.hello) != nil {
+		return
+	}
+	if id := n.identity(); id.Cluster != "" && s.hello.Cluster == id.Cluster && slices.Contains(s.hello.Removed, n.config.Name) {
+		n.stop(n.removed(g.Server)) // nobody replicates to it any more: it would hear of it from nothing else
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.mu.sightings[g.Server] = s
+	if told {
+		n.mu.sightings[g.Server] = s
+	}
 	if g.Address != "" && (n.mu.identity.Cluster == "" || g.Cluster == n.mu.identity.Cluster) {
 		n.mu.book[g.Server] = g.Address
 	}
@@ -142,7 +177,7 @@ func (n *Node) seen() []storage.Founder {
 	defer n.mu.Unlock()
 	list := []storage.Founder{{Server: n.config.Name, Incarnation: n.mu.identity.Incarnation, Address: n.raftAddress}}
 	for _, s := range n.mu.sightings {
-		if s.greeting.Cluster == "" && time.Since(s.at) < sightingFresh {
+		if s.hello.Cluster == "" && time.Since(s.at) < sightingFresh {
 			list = append(list, storage.Founder{Server: s.greeting.Server, Incarnation: s.greeting.Incarnation, Address: s.greeting.Address})
 		}
 	}
@@ -191,9 +226,8 @@ func (n *Node) sayWaiting() {
 // was put under the wrong servers is refused before it takes part.
 func (n *Node) checkCluster(id storage.Identity) error {
 	for _, s := range n.current() {
-		if s.greeting.Cluster != "" && s.greeting.Cluster != id.Cluster {
-			return refused(fmt.Errorf("%w: %s is of cluster %s, and server %s at %s is of %s", ErrForeignCluster, n.config.DataDir, id.Cluster, s.greeting.Server, s.greeting.Address, s.greeting.Cluster),
-				"check --data-dir and --join: one of them is another cluster's")
+		if s.hello.Cluster != "" && s.hello.Cluster != id.Cluster {
+			return n.foreignCluster(s.greeting.Server, s.greeting.Address, s.hello.Cluster)
 		}
 	}
 	return nil
@@ -223,7 +257,7 @@ func (n *Node) decide() (done bool, err error) {
 		}
 	}
 	for _, s := range list {
-		if s.greeting.Cluster != "" {
+		if s.hello.Cluster != "" {
 			return n.join(s, list)
 		}
 	}
@@ -233,10 +267,10 @@ func (n *Node) decide() (done bool, err error) {
 // join makes the server part of a cluster that is there.
 func (n *Node) join(s sighting, list []sighting) (bool, error) {
 	id := n.identity()
-	cluster := s.greeting.Cluster
+	cluster := s.hello.Cluster
 	for _, o := range list {
-		if o.greeting.Cluster != "" && o.greeting.Cluster != cluster {
-			return false, refused(fmt.Errorf("%w: %s is of cluster %s, and %s of %s", ErrForming, s.greeting.Server, cluster, o.greeting.Server, o.greeting.Cluster),
+		if o.hello.Cluster != "" && o.hello.Cluster != cluster {
+			return false, refused(fmt.Errorf("%w: %s is of cluster %s, and %s of %s", ErrForming, s.greeting.Server, cluster, o.greeting.Server, o.hello.Cluster),
 				"--join must name servers of one cluster")
 		}
 		if disk, ok := o.hello.Servers[n.config.Name]; ok && disk != id.Incarnation {
@@ -263,6 +297,11 @@ func (n *Node) join(s sighting, list []sighting) (bool, error) {
 func (n *Node) otherDisk(by string) error {
 	return refused(fmt.Errorf("%w: %s says that %s has, or had, another data directory than %s", ErrOtherDisk, by, n.config.Name, n.config.DataDir),
 		"if that directory still exists, start with it; if its disk is lost, start this server under a new name, for example --name %s-2, and then run: berth server remove %s", n.config.Name, n.config.Name)
+}
+
+// removed is the end of a server that was removed.
+func (n *Node) removed(by string) error {
+	return refused(fmt.Errorf("%w, says %s", ErrRemoved, by), "to take part again, start with an empty --data-dir under a new --name")
 }
 
 // form forms a new cluster when all expected servers see the same ones.

@@ -42,9 +42,8 @@ func (n *Node) Greet(kind port.Kind, from *port.Greeting) port.Greeting {
 		return refuse(port.ReasonRemoved, "%s was removed from the cluster", from.Server)
 	case known && disk != from.Incarnation:
 		return refuse(port.ReasonOtherDisk, "%s is known with another disk", from.Server)
-	case !known && kind == port.KindRaft:
-		return refuse(port.ReasonUnknownServer, "%s is not registered yet", from.Server)
 	}
+	// One that is not known may be new, or this server is: it has nobody's registration before it has the log.
 	n.see(from)
 	return reply
 }
@@ -90,8 +89,7 @@ func (n *Node) Resolve(server string) (string, error) {
 func (n *Node) Refused(err *port.RefusedError) {
 	switch err.Reason {
 	case port.ReasonRemoved:
-		n.stop(refused(fmt.Errorf("%w: %w", ErrRemoved, err),
-			"to take part again, start with an empty --data-dir under a new --name"))
+		n.stop(n.removed(err.By))
 	case port.ReasonOtherDisk:
 		n.stop(n.otherDisk(err.By))
 	}

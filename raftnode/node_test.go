@@ -2,9 +2,17 @@ package raftnode_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/raftnode"
@@ -20,18 +28,43 @@ func bubble(t *testing.T, n int, change func(*raftnode.Config), f func(*testing.
 	})
 }
 
+func statusOf(t *testing.T, c *raftnodetest.Cluster, s *raftnodetest.Server) *apiv1.StatusResponse {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	resp, err := apiv1.NewClusterClient(c.Dial("client", s)).Status(ctx, &apiv1.StatusRequest{})
+	if err != nil {
+		t.Fatalf("status by %s: %v", s.Name, err)
+	}
+	return resp
+}
+
+// agree waits until all servers of the status have one digest at one index.
+func agree(t *testing.T, c *raftnodetest.Cluster, servers int) {
+	t.Helper()
+	for range 1000 {
+		resp := statusOf(t, c, c.Leader(nil))
+		digests := map[string]int{}
+		for _, s := range resp.Servers {
+			digests[fmt.Sprint(s.Index, s.Digest)]++
+		}
+		if len(resp.Servers) == servers && len(digests) == 1 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the servers do not agree")
+}
+
 func TestNode_ThreeServers_FormACluster(t *testing.T) {
 	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
 		begin := time.Now()
 		l := c.Leader(nil)
-		t.Logf("leader after %v", time.Since(begin))
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
+		if took := time.Since(begin); took > 4*time.Second {
+			t.Errorf("formed after %v", took)
+		}
 		for _, s := range c.Servers {
-			resp, err := apiv1.NewClusterClient(c.Dial("client", s)).Status(ctx, &apiv1.StatusRequest{})
-			if err != nil {
-				t.Fatalf("%s: %v", s.Name, err)
-			}
+			resp := statusOf(t, c, s)
 			if resp.Leader != l.Name || !resp.Healthy || len(resp.Servers) != 3 || resp.Cluster != l.Node.Cluster() {
 				t.Errorf("%s: status %v", s.Name, resp)
 			}
@@ -39,5 +72,383 @@ func TestNode_ThreeServers_FormACluster(t *testing.T) {
 				t.Errorf("%s: forwarded by %q", s.Name, resp.Read.ForwardedBy)
 			}
 		}
+		agree(t, c, 3)
 	})
+}
+
+// Servers that start late, in any order, with any of them seen first, form one cluster.
+func TestNode_StartedOneByOne_FormOneCluster(t *testing.T) {
+	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			c := raftnodetest.NewCluster(t, 0, nil)
+			defer c.Close()
+			for i := range 3 {
+				c.Add(fmt.Sprint("s", i+1))
+			}
+			for _, i := range order {
+				c.Servers[i].Start()
+				time.Sleep(1357 * time.Millisecond)
+			}
+			c.Leader(nil)
+			agree(t, c, 3)
+		})
+	}
+}
+
+// One that formed the cluster by what the others told it, and tells them before they have seen that they could, does not
+// leave them out.
+func TestNode_FormingIsSeenHalfway_AllAreFounders(t *testing.T) {
+	for i := range 30 {
+		bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+			// Links of different speed, so that hellos cross.
+			c.Network.Delay("s1", "s2", time.Duration(i*3)*time.Millisecond)
+			c.Network.Delay("s2", "s3", time.Duration(i*5)*time.Millisecond)
+			l := c.Leader(nil)
+			agree(t, c, 3)
+			// Any two of the three are a majority.
+			l.Kill()
+			c.Leader(l)
+		})
+	}
+}
+
+func TestNode_FourthServer_JoinsAndIsPromoted(t *testing.T) {
+	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		c.Leader(nil)
+		late := c.Add("s4")
+		late.Start()
+		for range 600 {
+			resp := statusOf(t, c, c.Leader(nil))
+			voters := 0
+			for _, s := range resp.Servers {
+				if s.Role == apiv1.Role_LEADER || s.Role == apiv1.Role_FOLLOWER {
+					voters++
+				}
+			}
+			if voters == 4 {
+				agree(t, c, 4)
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		t.Fatal("the fourth server was not given a vote in half a minute")
+	})
+}
+
+func TestNode_RestartWithTheSameConfig_KeepsItsPlace(t *testing.T) {
+	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		cluster := c.Leader(nil).Node.Cluster()
+		for range 3 {
+			for _, s := range c.Servers {
+				s.Kill()
+			}
+			for _, s := range c.Servers {
+				s.Start()
+			}
+			if l := c.Leader(nil); l.Node.Cluster() != cluster {
+				t.Errorf("the cluster is %s, was %s", l.Node.Cluster(), cluster)
+			}
+			agree(t, c, 3)
+		}
+	})
+}
+
+func TestNode_AllServersMoved_FormAgain(t *testing.T) {
+	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		c.Leader(nil)
+		for _, s := range c.Servers {
+			s.Kill()
+		}
+		for i, s := range c.Servers {
+			s.Host = fmt.Sprintf("moved%d", (i+1)%3)
+		}
+		for _, s := range c.Servers {
+			s.Start()
+		}
+		c.Leader(nil)
+		for range 500 {
+			resp, moved := statusOf(t, c, c.Leader(nil)), 0
+			for _, s := range resp.Servers {
+				if strings.HasPrefix(s.GrpcAddress, "moved") {
+					moved++
+				}
+			}
+			if moved == 3 {
+				agree(t, c, 3)
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Fatal("the new addresses were not registered")
+	})
+}
+
+// refusal waits until a server has ended by itself, and checks why, and that it says what to do.
+func refusal(t *testing.T, s *raftnodetest.Server, want error, next string) {
+	t.Helper()
+	select {
+	case <-s.Node.Done():
+	case <-time.After(time.Minute):
+		t.Fatalf("%s goes on, want %v", s.Name, want)
+	}
+	err := s.Node.Wait()
+	var r *raftnode.RefusedError
+	if !errors.Is(err, want) || !errors.As(err, &r) || !strings.Contains(r.Next, next) {
+		t.Errorf("%s ended with %v, want %v and %q", s.Name, err, want, next)
+	}
+}
+
+func TestNode_WipedDisk_IsRefused(t *testing.T) {
+	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		l := c.Leader(nil)
+		agree(t, c, 3)
+		time.Sleep(2 * time.Second) // registered
+		wiped := c.Others(l)[0]
+		wiped.Kill()
+		if err := os.RemoveAll(wiped.Dir); err != nil {
+			t.Fatal(err)
+		}
+		wiped.Start()
+		refusal(t, wiped, raftnode.ErrOtherDisk, "berth server remove "+wiped.Name)
+		wiped.Stop()
+
+		// What it was told to do: another name, and then the old one is removed.
+		fresh := c.Add("s2-new")
+		fresh.Start()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		time.Sleep(5 * time.Second)
+		if _, err := apiv1.NewClusterClient(c.Dial("client", l)).RemoveServer(ctx, &apiv1.RemoveServerRequest{Name: wiped.Name}); err != nil {
+			t.Fatal(err)
+		}
+		agree(t, c, 3)
+	})
+}
+
+func TestNode_AllDisksWiped_FormAnotherCluster(t *testing.T) {
+	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		cluster := c.Leader(nil).Node.Cluster()
+		for _, s := range c.Servers {
+			s.Kill()
+			if err := os.RemoveAll(s.Dir); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, s := range c.Servers {
+			s.Start()
+		}
+		if got := c.Leader(nil).Node.Cluster(); got == cluster {
+			t.Errorf("another cluster has the same id %s", got)
+		}
+	})
+}
+
+func TestNode_RemovedServer_EndsAndStaysOut(t *testing.T) {
+	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		l := c.Leader(nil)
+		agree(t, c, 3)
+		out := c.Others(l)[0]
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, err := apiv1.NewClusterClient(c.Dial("client", l)).RemoveServer(ctx, &apiv1.RemoveServerRequest{Name: out.Name}); err != nil {
+			t.Fatal(err)
+		}
+		refusal(t, out, raftnode.ErrRemoved, "under a new --name")
+		out.Stop()
+		out.Start()
+		refusal(t, out, raftnode.ErrRemoved, "under a new --name")
+		_, err := apiv1.NewClusterClient(c.Dial("client", l)).RemoveServer(ctx, &apiv1.RemoveServerRequest{Name: "nobody"})
+		if r, _, _ := apiv1.ReasonOf(err); r != apiv1.ReasonInvalidArgument {
+			t.Errorf("removal of nobody: %v", err)
+		}
+	})
+}
+
+func TestNode_LeaderIsRemoved_AnotherLeads(t *testing.T) {
+	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		l := c.Leader(nil)
+		agree(t, c, 3)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, err := apiv1.NewClusterClient(c.Dial("client", l)).RemoveServer(ctx, &apiv1.RemoveServerRequest{Name: l.Name}); err != nil {
+			t.Fatal(err)
+		}
+		refusal(t, l, raftnode.ErrRemoved, "")
+		l.Stop()
+		c.Leader(l)
+		agree(t, c, 2)
+	})
+}
+
+func TestNode_ForeignDataDir_IsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := raftnodetest.NewCluster(t, 3, nil)
+		defer a.Close()
+		a.Leader(nil)
+		b := raftnodetest.NewCluster(t, 1, nil)
+		b.Leader(nil)
+		dir := b.Servers[0].Dir
+		b.Close()
+		s := a.Add("s1") // the other cluster's server had this name
+		a.Servers[0].Kill()
+		s.Dir, s.Host = dir, "elsewhere"
+		s.Start()
+		refusal(t, s, raftnode.ErrForeignCluster, "--data-dir")
+	})
+}
+
+func TestNode_DataDirOfAnotherName_IsRefused(t *testing.T) {
+	bubble(t, 1, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		c.Leader(nil)
+		c.Servers[0].Kill()
+		s := c.Add("other")
+		s.Dir = c.Servers[0].Dir
+		if err := s.TryStart(); !errors.Is(err, raftnode.ErrDataDir) || !strings.Contains(err.Error(), "--name s1") {
+			t.Errorf("start: %v", err)
+		}
+	})
+}
+
+func TestNode_DataDirInUse_IsRefused(t *testing.T) {
+	bubble(t, 1, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		s := c.Add("s1")
+		s.Dir, s.Host = c.Servers[0].Dir, "elsewhere"
+		if err := s.TryStart(); !errors.Is(err, raftnode.ErrDataDir) || !strings.Contains(err.Error(), "in use by process") {
+			t.Errorf("start: %v", err)
+		}
+	})
+}
+
+func TestNode_TruncatedLog_IsRefused(t *testing.T) {
+	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		l := c.Leader(nil)
+		agree(t, c, 3)
+		hurt := c.Others(l)[0]
+		hurt.Kill()
+		if err := os.Truncate(filepath.Join(hurt.Dir, "log.db"), 10_000); err != nil {
+			t.Fatal(err)
+		}
+		hurt.Start()
+		refusal(t, hurt, raftnode.ErrDataDir, "under a new --name")
+	})
+}
+
+func TestNode_TwoServersOfOneName_AreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := raftnodetest.NewCluster(t, 0, nil)
+		defer c.Close()
+		a, b := c.Add("s1"), c.Add("s1")
+		b.Host = "other"
+		a.Start()
+		b.Start()
+		select {
+		case <-a.Node.Done():
+			refusal(t, a, raftnode.ErrForming, "its own --name")
+		case <-b.Node.Done():
+			refusal(t, b, raftnode.ErrForming, "its own --name")
+		}
+	})
+}
+
+func TestNode_MoreServersThanExpected_AreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := raftnodetest.NewCluster(t, 0, func(c *raftnode.Config) { c.Expect = 2 })
+		defer c.Close()
+		var nodes []*raftnodetest.Server
+		for i := range 3 {
+			nodes = append(nodes, c.Add(fmt.Sprint("s", i+1)))
+		}
+		// Each sees the two others before any two can agree.
+		c.Network.Delay("s1", "s2", 50*time.Millisecond)
+		for _, s := range nodes {
+			s.Start()
+		}
+		ended := 0
+		time.Sleep(20 * time.Second)
+		for _, s := range nodes {
+			select {
+			case <-s.Node.Done():
+				refusal(t, s, raftnode.ErrForming, "--expect")
+				ended++
+			default:
+			}
+		}
+		// Either two formed the cluster and the third joined it, or all of them refuse.
+		if ended != 0 && ended != 3 {
+			t.Errorf("%d of 3 servers refuse", ended)
+		}
+	})
+}
+
+func TestNode_FailingDisk_EndsTheServerAndTheOthersGoOn(t *testing.T) {
+	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		l := c.Leader(nil)
+		agree(t, c, 3)
+		hurt := c.Others(l)[0]
+		// The log's file cannot grow any more: bbolt maps it, and writes through the descriptor that it holds.
+		if err := os.Chmod(hurt.Dir, 0o500); err != nil {
+			t.Fatal(err)
+		}
+		hurt.Kill()
+		if os.Geteuid() != 0 { // root writes anywhere
+			if err := hurt.TryStart(); !errors.Is(err, raftnode.ErrDataDir) {
+				t.Errorf("start over a read-only directory: %v", err)
+			}
+		}
+		if err := os.Chmod(hurt.Dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		statusOf(t, c, l)
+	})
+}
+
+func TestNode_Close_LeaderHandsOver(t *testing.T) {
+	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		l := c.Leader(nil)
+		agree(t, c, 3)
+		begin := time.Now()
+		l.Stop()
+		c.Leader(l)
+		if took := time.Since(begin); took > 500*time.Millisecond {
+			t.Errorf("another server leads %v after the leader was asked to stop", took)
+		}
+	})
+}
+
+func TestNode_TransferLeadership(t *testing.T) {
+	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		l := c.Leader(nil)
+		agree(t, c, 3)
+		to := c.Others(l)[1]
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		client := apiv1.NewClusterClient(c.Dial("client", c.Others(l)[0]))
+		resp, err := client.TransferLeadership(ctx, &apiv1.TransferLeadershipRequest{To: to.Name})
+		if err != nil || resp.Leader != to.Name {
+			t.Fatalf("transfer: %v, %v", resp, err)
+		}
+		for !to.Node.Leads() {
+			time.Sleep(time.Millisecond)
+		}
+		if _, err := client.TransferLeadership(ctx, &apiv1.TransferLeadershipRequest{To: "nobody"}); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("transfer to nobody: %v", err)
+		}
+	})
+}
+
+func TestConfig_Validate_ReportsEveryFault(t *testing.T) {
+	c := raftnode.Config{
+		Name: "a b", RaftAddress: "nowhere", GRPCAddress: "10.1.2.3:1", Join: []string{"x"}, Expect: 10, Timing: "slow",
+		MemberTTL: time.Millisecond, ActivationTimeout: time.Millisecond,
+	}
+	err := c.Validate()
+	for _, want := range []string{"name:", "DataDir", "RaftAddress", "GRPCAddress", "--insecure", "Join", "Expect", "timing", "MemberTTL", "ActivationTimeout"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not speak of %s: %v", want, err)
+		}
+	}
+	good := raftnode.Config{Name: "s1", DataDir: "x"}
+	if err := good.Validate(); err != nil {
+		t.Errorf("defaults: %v", err)
+	}
 }

@@ -22,6 +22,9 @@ const (
 	registerLook    = 2 * time.Second
 	registerTimeout = 3 * time.Second
 	promoteLook     = 200 * time.Millisecond
+	// progressPatience is how long a server that is asked how far it is waits for what is on its way: followers learn
+	// with the next append that an entry is committed.
+	progressPatience = 250 * time.Millisecond
 	// promoteBehind is how many entries a server may be behind the leader to be given a vote: what is replicated in a
 	// moment.
 	promoteBehind = 100
@@ -92,7 +95,7 @@ func (n *Node) acquaintances(leader string) []string {
 		names = append(names, leader)
 	}
 	for _, s := range n.current() {
-		if s.greeting.Cluster == n.Cluster() && s.greeting.Server != leader {
+		if s.hello.Cluster == n.Cluster() && s.greeting.Server != leader {
 			names = append(names, s.greeting.Server)
 		}
 	}
@@ -118,15 +121,17 @@ func (s *peerService) ReadIndex(ctx context.Context, _ *peerv1.ReadIndexRequest)
 	return &peerv1.ReadIndexResponse{Index: p.Index, Term: p.Tenure.Term}, nil
 }
 
-// Progress says how far this server is.
+// Progress says how far this server is, after it has waited a moment to be as far as asked.
 func (s *peerService) Progress(ctx context.Context, req *peerv1.ProgressRequest) (*peerv1.ProgressResponse, error) {
 	g := s.node.group()
 	if g == nil {
 		return nil, status.Error(codes.Unavailable, "no cluster yet")
 	}
-	v, err := g.AwaitIndex(ctx, req.AtLeast)
+	patience, cancel := context.WithTimeout(ctx, progressPatience)
+	defer cancel()
+	v, err := g.AwaitIndex(patience, req.AtLeast)
 	if err != nil {
-		return nil, status.Error(codes.Unavailable, err.Error())
+		v = g.View()
 	}
 	return &peerv1.ProgressResponse{Index: v.Index, Term: v.Term, Digest: v.Digest().String(), Version: s.node.config.Version}, nil
 }

@@ -2,7 +2,6 @@ package raftnodetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -284,15 +283,13 @@ type listener struct {
 	done    chan struct{}
 }
 
-var errListenerClosed = errors.New("listener closed")
-
 // Accept waits for a connection.
 func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.ch:
 		return c, nil
 	case <-l.done:
-		return nil, errListenerClosed
+		return nil, net.ErrClosed
 	}
 }
 

@@ -84,7 +84,7 @@ func (s *Server) askProgress(ctx context.Context, info *apiv1.ServerInfo, index 
 	if err != nil {
 		return
 	}
-	p, err := peerv1.NewPeerClient(conn).Progress(ctx, &peerv1.ProgressRequest{})
+	p, err := peerv1.NewPeerClient(conn).Progress(ctx, &peerv1.ProgressRequest{AtLeast: index})
 	if err != nil {
 		return
 	}
@@ -138,7 +138,8 @@ func (s *Server) RemoveServer(ctx context.Context, req *apiv1.RemoveServerReques
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := t.group.View().Server(req.Name); !ok {
+	_, registered := t.group.View().Server(req.Name)
+	if !registered && !slices.ContainsFunc(t.group.Servers(), func(x group.Server) bool { return x.Name == req.Name }) {
 		return nil, invalid("there is no server %.80q", req.Name)
 	}
 	if req.Name == s.backend.Self().Name {

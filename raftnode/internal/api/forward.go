@@ -68,6 +68,8 @@ func (s *Server) UnaryPeer(ctx context.Context, req any, _ *grpc.UnaryServerInfo
 			ctx = context.WithValue(ctx, forwardedKey{}, v[0])
 		}
 	}
+	ctx, cancel := budget(ctx)
+	defer cancel()
 	resp, err := handler(ctx, req)
 	return resp, asStatus(err)
 }

@@ -53,7 +53,6 @@ type node struct {
 
 type option func(*cluster)
 
-func withTiming(t group.Timing) option { return func(c *cluster) { c.timing = t } }
 func withConfig(f func(*group.Config)) option {
 	return func(c *cluster) { c.change = f }
 }

@@ -217,7 +217,7 @@ func TestFault697_SnapshotOverALongerLog(t *testing.T) {
 			next.mustPropose(place(fmt.Sprint(i)))
 		}
 		// The first message to the old leader waits for it with the entries that conflict, and would mend it. Another
-		// leader, whose log begins behind them, has none.
+		// leader, whose log begins behind them, has none; and the first one is gone when the old one is back.
 		third := c.others(old, next)[0]
 		c.await(third, next.group.View().Index)
 		for _, n := range []*node{next, third} {
@@ -228,11 +228,14 @@ func TestFault697_SnapshotOverALongerLog(t *testing.T) {
 		if err := next.group.Transfer(context.Background(), third.name, third.progress); err != nil {
 			t.Fatal(err)
 		}
-		next = c.leader(old)
+		c.leader(old)
+		first := next
+		next = third
 		last, _ := old.disk.LastIndex()
-		if first, _ := next.disk.FirstIndex(); first == 0 || first > last {
-			t.Fatalf("the old log reaches %d, the new one begins at %d: no conflict", last, first)
+		if begins, _ := next.disk.FirstIndex(); begins == 0 || begins > last {
+			t.Fatalf("the old log reaches %d, the new one begins at %d: no conflict", last, begins)
 		}
+		first.kill()
 		c.isolate(old, false)
 		for range 2000 {
 			if _, reopen := old.stops(); len(reopen) > 0 {
@@ -245,6 +248,7 @@ func TestFault697_SnapshotOverALongerLog(t *testing.T) {
 		}
 		old.kill()
 		old.start()
+		first.start()
 		begin := time.Now()
 		c.agree()
 		if took := time.Since(begin); took > 5*time.Second {

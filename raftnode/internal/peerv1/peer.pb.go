@@ -113,7 +113,7 @@ func (x *ReadIndexResponse) GetTerm() uint64 {
 
 type ProgressRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Wait, as long as the call lasts, until this index is published.
+	// Wait a moment (250 ms) for this index to be published; the answer says how far the server is either way.
 	AtLeast       uint64 `protobuf:"varint,1,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

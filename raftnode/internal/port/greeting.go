@@ -52,8 +52,6 @@ const (
 	ReasonOtherDisk Reason = "other disk"
 	// ReasonRemoved: the dialler was removed from the cluster.
 	ReasonRemoved Reason = "removed"
-	// ReasonUnknownServer: the dialler's name is not known to the cluster.
-	ReasonUnknownServer Reason = "unknown server"
 )
 
 // RefusedError is a connection that the other end refused.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 func boltOptions() *bbolt.Options {
@@ -34,7 +35,7 @@ func openBolt[T any](path string, open func() (T, error)) (store T, err error) {
 		}
 	}()
 	store, err = open()
-	if errors.Is(err, bbolt.ErrInvalid) || errors.Is(err, bbolt.ErrChecksum) || errors.Is(err, bbolt.ErrVersionMismatch) {
+	if errors.Is(err, bolterrors.ErrInvalid) || errors.Is(err, bolterrors.ErrChecksum) || errors.Is(err, bolterrors.ErrVersionMismatch) {
 		return store, &CorruptError{Path: path, What: "bbolt cannot read it", Err: err}
 	}
 	if err != nil {

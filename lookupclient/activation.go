@@ -1,0 +1,67 @@
+package lookupclient
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/seed13d31b7f/berth/placement"
+)
+
+// Why an activation ends: the cause of its context (context.Cause).
+var (
+	// ErrLeaseLost: the member could not prove its lease in time. Somebody else may own the identity from now on.
+	ErrLeaseLost = errors.New("the member's lease ran out")
+	// ErrStopRequested: the cluster asks for the identity back.
+	ErrStopRequested = errors.New("the cluster asks to stop")
+	// ErrLeaving: the member leaves.
+	ErrLeaving = errors.New("the member leaves")
+	// ErrNotOwner: the cluster refused the confirmation: another member was chosen meanwhile.
+	ErrNotOwner = errors.New("another member was chosen")
+)
+
+// Activation is one identity that this member was chosen for.
+type Activation struct {
+	// Identity is what was activated, and Epoch its fencing token: send it to every resource that the activation
+	// changes, and have the resource refuse smaller ones.
+	Identity placement.Identity
+	Epoch    placement.Epoch
+
+	life   *life
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	// Owned by the member's loop.
+	state   activationState
+	stopped bool // it was asked to stop while it was starting
+}
+
+type activationState uint8
+
+const (
+	starting   activationState = iota // Kind.Activate runs
+	confirming                        // the cluster was told that it is ready
+	acting                            // the cluster agreed
+	stopping                          // Kind.Run has been told to return
+	releasing                         // the cluster was told that it has stopped
+)
+
+// Context ends when the activation must not act any more, at the latest when the member's lease does by its own clock,
+// also when the network is dead. context.Cause says why.
+func (a *Activation) Context() context.Context { return a.ctx }
+
+// Check says whether the activation may act at this moment: nil, or why not. It reads the clock, so it is right also just
+// after the process was stopped for a while, when Context has not ended yet. Call it right before an effect; between the
+// check and the effect only the epoch protects.
+func (a *Activation) Check() error {
+	if err := context.Cause(a.ctx); err != nil {
+		return err
+	}
+	if a.life.left() <= 0 {
+		return ErrLeaseLost
+	}
+	return nil
+}
+
+// LeaseLeft is how long the activation may act without hearing from the cluster again.
+func (a *Activation) LeaseLeft() time.Duration { return a.life.left() }

@@ -1,0 +1,59 @@
+package lookupclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// DefaultServer is where a server of berth listens for gRPC unless it is told otherwise.
+const DefaultServer = "127.0.0.1:7420"
+
+// Config says which cluster a client is of, and how it behaves. The zero value of a field is its default.
+type Config struct {
+	// Servers are the gRPC addresses of servers of the cluster, host:port; any one is enough, more survive the loss of
+	// one. Default: DefaultServer.
+	Servers []string
+	// Timeout bounds a call whose context has no deadline. Default 5 s; at most a minute.
+	Timeout time.Duration
+	// Logger gets what a client cannot return. Default: nothing is logged.
+	Logger *slog.Logger
+	// Dial takes the place of TCP, in tests.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+}
+
+const (
+	timeoutDefault = 5 * time.Second
+	timeoutMax     = time.Minute
+)
+
+func (c Config) withDefaults() Config {
+	if len(c.Servers) == 0 {
+		c.Servers = []string{DefaultServer}
+	}
+	if c.Timeout == 0 {
+		c.Timeout = timeoutDefault
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Validate reports every fault of the Config at once.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	for _, s := range c.Servers {
+		if host, port, err := net.SplitHostPort(s); err != nil || host == "" || port == "" {
+			errs = append(errs, fmt.Errorf("config: Servers %q: want host:port, the gRPC address of a server", s))
+		}
+	}
+	if c.Timeout < 0 || c.Timeout > timeoutMax {
+		errs = append(errs, fmt.Errorf("config: Timeout %v: 0 to %v is allowed", c.Timeout, timeoutMax))
+	}
+	return errors.Join(errs...)
+}

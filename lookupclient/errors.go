@@ -1,0 +1,128 @@
+package lookupclient
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/placement"
+)
+
+// Conditions that callers branch on, with errors.Is. The error itself is an *Error, which says more.
+var (
+	// ErrNotPlaced: nobody owns the identity.
+	ErrNotPlaced = errors.New("not placed")
+	// ErrUnsettled: the identity has no settled owner at the moment.
+	ErrUnsettled = errors.New("not settled")
+	// ErrNoMember: no member may take the identity.
+	ErrNoMember = errors.New("no eligible member")
+	// ErrFenced: the identity is placed under another epoch.
+	ErrFenced = errors.New("epoch mismatch")
+	// ErrUnavailable: no leader, no majority, or no server could be reached; nothing was changed.
+	ErrUnavailable = errors.New("cluster unavailable")
+	// ErrOverloaded: the cluster takes no more at the moment; nothing was changed.
+	ErrOverloaded = errors.New("cluster overloaded")
+	// ErrUnknown: the outcome of a change is unknown.
+	ErrUnknown = errors.New("outcome unknown")
+	// ErrInvalid: the request breaks a rule.
+	ErrInvalid = errors.New("invalid argument")
+	// ErrClosed: the client, or the member, was closed or has not been started.
+	ErrClosed = errors.New("closed")
+)
+
+// Error is the error of a call: a reason of the closed list (apiv1.Reasons), and what the server said.
+type Error struct {
+	// Reason says why; `berth explain REASON` says what to do.
+	Reason apiv1.Reason
+	// Message is a sentence for people.
+	Message string
+	// Metadata is what a program may want to know: kind, key, member, epoch.
+	Metadata map[string]string
+	// RetryAfter is when the same call may succeed; zero when nothing is known about that.
+	RetryAfter time.Duration
+
+	err error
+}
+
+// Error is the reason and the message.
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Reason, e.Message) }
+
+// Unwrap returns the error of the call as gRPC gave it.
+func (e *Error) Unwrap() error { return e.err }
+
+// Is makes errors.Is work with the conditions above.
+func (e *Error) Is(target error) bool {
+	switch e.Reason {
+	case apiv1.ReasonNotPlaced:
+		return target == ErrNotPlaced
+	case apiv1.ReasonUnsettled:
+		return target == ErrUnsettled
+	case apiv1.ReasonNoEligibleMember:
+		return target == ErrNoMember
+	case apiv1.ReasonEpochMismatch, apiv1.ReasonMemberExpired:
+		return target == ErrFenced
+	case apiv1.ReasonNoLeader, apiv1.ReasonNoQuorum, apiv1.ReasonUnreachable:
+		return target == ErrUnavailable
+	case apiv1.ReasonOverloaded:
+		return target == ErrOverloaded
+	case apiv1.ReasonOutcomeUnknown:
+		return target == ErrUnknown
+	case apiv1.ReasonInvalidArgument:
+		return target == ErrInvalid
+	}
+	return false
+}
+
+// Epoch is the epoch under which the identity is placed now, when the error tells.
+func (e *Error) Epoch() placement.Epoch {
+	n, _ := strconv.ParseUint(e.Metadata["epoch"], 10, 64)
+	return placement.Epoch(n)
+}
+
+// errorOf gives the error of a call its form. changes says that the call would have changed something: when it is not
+// known whether it arrived, its outcome is unknown.
+func errorOf(err error, changes bool) error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
+	reason, metadata, retry := apiv1.ReasonOf(err)
+	message := status.Convert(err).Message()
+	if reason != "" {
+		return &Error{Reason: reason, Message: message, Metadata: metadata, RetryAfter: retry, err: err}
+	}
+	switch code := status.Code(err); code {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
+		if changes {
+			return &Error{Reason: apiv1.ReasonOutcomeUnknown, Message: "the answer did not come: " + message, err: err}
+		}
+		return &Error{Reason: apiv1.ReasonUnreachable, Message: message, err: err}
+	case codes.Unauthenticated:
+		return &Error{Reason: apiv1.ReasonUnauthenticated, Message: message, err: err}
+	case codes.PermissionDenied:
+		return &Error{Reason: apiv1.ReasonPermissionDenied, Message: message, err: err}
+	case codes.Unimplemented:
+		return &Error{Reason: apiv1.ReasonUnsupportedVersion, Message: message, err: err}
+	case codes.InvalidArgument, codes.OutOfRange:
+		return &Error{Reason: apiv1.ReasonInvalidArgument, Message: message, err: err}
+	case codes.ResourceExhausted:
+		return &Error{Reason: apiv1.ReasonOverloaded, Message: message, err: err}
+	}
+	return &Error{Reason: apiv1.ReasonInternal, Message: message, err: err}
+}
+
+// itemError is the error of one item of a batch.
+func itemError(e *apiv1.Error) error {
+	if e == nil {
+		return nil
+	}
+	return &Error{Reason: apiv1.Reason(e.Reason), Message: e.Message, Metadata: e.Metadata}
+}

@@ -1,0 +1,360 @@
+package lookupclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/placement"
+)
+
+// loop is the one goroutine that owns what a member is. Everything else tells it: the session, the functions of Kind, the
+// clock.
+type loop struct {
+	m           *Member
+	life        *life    // nil while the member has no incarnation
+	session     *session // nil while it has no connection to the leader
+	connecting  bool
+	activations map[placement.Identity]*Activation
+	ghosts      map[placement.Identity]*Activation // given up, but a function of Kind still runs
+	waiting     map[placement.Identity]*apiv1.Held // orders that wait for such a function to return
+	join        *apiv1.Retry                       // of a Join whose outcome may be unknown; nil before the first try
+	backoff     *backoff.ExponentialBackOff
+	connectAt   time.Duration // not before
+	nonce       uint64        // of the keepalive that is outstanding; zero when none is
+	asked       time.Duration // when it was sent
+	ttl         time.Duration
+	reports     reports
+	leaving     *leaving
+	drained     bool // the cluster knows that the member takes nothing new
+	held        int
+	lost        int
+	fenced      <-chan struct{} // ends with life
+}
+
+func newLoop(m *Member) *loop {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 20*time.Millisecond, 500*time.Millisecond
+	return &loop{
+		m: m, backoff: b, activations: map[placement.Identity]*Activation{}, ghosts: map[placement.Identity]*Activation{},
+		waiting: map[placement.Identity]*apiv1.Held{},
+	}
+}
+
+const (
+	// loopTick is how often the loop looks at what nobody tells it.
+	loopTick = 50 * time.Millisecond
+	// reportAgain is when a report that was not answered is made again.
+	reportAgain = 2 * time.Second
+)
+
+// run is the member's life.
+func (l *loop) run() {
+	defer close(l.m.done)
+	defer l.m.tasks.Wait()
+	defer l.endSession()
+	ticker := time.NewTicker(loopTick)
+	defer ticker.Stop()
+	l.connect()
+	for {
+		l.publish()
+		var inbox <-chan *apiv1.ToMember
+		var down <-chan error
+		if l.session != nil {
+			inbox, down = l.session.inbox, l.session.down
+		}
+		select {
+		case f := <-l.m.events:
+			f()
+		case msg := <-inbox:
+			l.take(msg)
+		case err := <-down:
+			l.sessionDown(err)
+		case <-l.fenced:
+			l.lifeEnded()
+		case <-ticker.C:
+			l.tick()
+		case x := <-l.m.leave:
+			l.beginLeave(x)
+		case <-l.m.ctx.Done():
+			l.close()
+			return
+		}
+		if l.leaving != nil && l.leaveStep() {
+			return
+		}
+	}
+}
+
+// publish shows the state to others.
+func (l *loop) publish() {
+	l.m.mu.Lock()
+	before := l.m.state.Held
+	l.m.state = MemberState{Held: l.held, Lost: l.lost}
+	s := &l.m.state
+	if l.life != nil {
+		s.Incarnation, s.LeaseLeft = l.life.incarnation, l.life.left()
+	}
+	if l.session != nil {
+		s.Server = l.session.server
+	}
+	l.m.mu.Unlock()
+	if l.held != before && l.m.config.OnChange != nil {
+		l.m.config.OnChange(l.held)
+	}
+}
+
+// connect looks for the leader, beside the loop.
+func (l *loop) connect() {
+	if l.connecting || l.m.ctx.Err() != nil || l.m.config.Now() < l.connectAt {
+		return
+	}
+	l.connecting = true
+	first := l.firstMessage()
+	l.m.tasks.Go(func() {
+		s, err := l.m.dial(first)
+		l.m.post(func() {
+			l.connecting = false
+			l.connected(s, err)
+		})
+	})
+}
+
+// firstMessage is a Join when the member has no incarnation, a Resume otherwise.
+func (l *loop) firstMessage() *apiv1.FromMember {
+	if l.life != nil {
+		return &apiv1.FromMember{Message: &apiv1.FromMember_Resume{Resume: &apiv1.Resume{Incarnation: uint64(l.life.incarnation), Nonce: uint64(time.Now().UnixNano())}}}
+	}
+	c, d := &l.m.config, l.m.config.description()
+	again := l.join != nil
+	if !again {
+		l.join = &apiv1.Retry{RequestId: ulid.Make().String(), KnownIndex: l.m.client.conn.knownIndex()}
+	}
+	return &apiv1.FromMember{Message: &apiv1.FromMember_Join{Join: &apiv1.Join{
+		Member: &apiv1.Member{Name: string(d.ID), Address: d.Address, Kinds: d.Kinds, Labels: c.Labels, Weight: c.Weight, Capacity: c.Capacity},
+		Retry:  &apiv1.Retry{RequestId: l.join.RequestId, KnownIndex: l.join.KnownIndex, Again: again},
+	}}}
+}
+
+// connected takes a session in, with the answer to its first message.
+func (l *loop) connected(s *session, err error) {
+	if err != nil {
+		var e *Error
+		if errors.As(err, &e) && errors.Is(e, ErrInvalid) {
+			l.m.cancel(err) // no server will take this member
+			return
+		}
+		if e != nil && isUnknown(e) {
+			// Whether a former try was carried out cannot be told any more. If it was, that incarnation is superseded by
+			// the next one, and expires.
+			l.join = nil
+		}
+		l.m.client.conn.config.Logger.Debug("member has no session", "member", l.m.config.Name, "error", err)
+		l.retryConnect()
+		return
+	}
+	switch x := s.answer.Message.(type) {
+	case *apiv1.ToMember_Gone:
+		l.m.tasks.Go(s.close)
+		l.gone()
+		l.retryConnect()
+	case *apiv1.ToMember_Welcome:
+		if !l.welcome(s, x.Welcome) {
+			l.m.tasks.Go(s.close)
+			l.retryConnect()
+		}
+	}
+}
+
+// retryConnect tries again after a while.
+func (l *loop) retryConnect() { l.connectAt = l.m.config.Now() + l.backoff.NextBackOff() }
+
+// welcome begins a life, or goes on with it. It says no when the answer does not fit what was asked.
+func (l *loop) welcome(s *session, w *apiv1.Welcome) bool {
+	inc, ttl := placement.Incarnation(w.Incarnation), w.Ttl.AsDuration()
+	switch {
+	case l.life == nil:
+		l.life = newLife(l.m.ctx, inc, l.m.config.Now, s.asked, ttl)
+		l.fenced = l.life.ctx.Done()
+		life := l.life
+		l.m.tasks.Go(life.fence)
+		l.join, l.drained = nil, false
+	case l.life.incarnation == inc:
+		l.life.extend(s.asked, ttl)
+	default:
+		return false // the life that was resumed has ended meanwhile
+	}
+	l.session, l.ttl, l.nonce, l.asked = s, ttl, 0, s.asked
+	l.backoff.Reset()
+	select {
+	case <-l.m.joined:
+	default:
+		close(l.m.joined)
+	}
+	l.reportAll()
+	return true
+}
+
+// sessionDown notes that the connection to the leader is gone.
+func (l *loop) sessionDown(err error) {
+	l.m.client.conn.config.Logger.Debug("member's session ended", "member", l.m.config.Name, "error", err)
+	l.endSession()
+	l.connect()
+}
+
+// endSession ends the session. Closing a connection that is cut takes seconds, so it is done beside the loop.
+func (l *loop) endSession() {
+	if l.session != nil {
+		l.m.tasks.Go(l.session.close)
+		l.session = nil
+	}
+}
+
+// lifeEnded drops everything that the incarnation held: it ran out of lease.
+func (l *loop) lifeEnded() {
+	l.fenced = nil
+	if l.life == nil || l.m.ctx.Err() != nil {
+		return
+	}
+	l.lost++
+	l.m.client.conn.config.Logger.Warn("member lost its lease and stops everything", "member", l.m.config.Name, "incarnation", l.life.incarnation, "held", l.held)
+	l.dropLife(ErrLeaseLost)
+	l.endSession()
+	l.connect()
+}
+
+// gone drops everything because the cluster says that the incarnation is over.
+func (l *loop) gone() {
+	if l.life == nil {
+		return
+	}
+	l.lost++
+	l.dropLife(ErrLeaseLost)
+}
+
+// dropLife ends the incarnation. Functions of Kind that still run belong to it: until they return, their identities are
+// not activated again in this process.
+func (l *loop) dropLife(cause error) {
+	l.life.cancel(cause)
+	l.life, l.fenced, l.drained = nil, nil, false
+	for id, a := range l.activations {
+		if l.runs(a) {
+			l.ghosts[id] = a
+		}
+	}
+	clear(l.activations)
+	clear(l.waiting)
+	l.reports = reports{}
+	l.held = 0
+}
+
+// take handles a message of the leader.
+func (l *loop) take(msg *apiv1.ToMember) {
+	switch x := msg.Message.(type) {
+	case *apiv1.ToMember_Alive:
+		if x.Alive.Nonce == l.nonce && l.nonce != 0 {
+			l.life.extend(l.asked, x.Alive.Ttl.AsDuration())
+			l.nonce, l.ttl = 0, x.Alive.Ttl.AsDuration()
+		}
+	case *apiv1.ToMember_Activate:
+		for _, h := range x.Activate.Held {
+			l.activate(h)
+		}
+	case *apiv1.ToMember_Stop:
+		for _, h := range x.Stop.Held {
+			l.stop(h)
+		}
+	case *apiv1.ToMember_Outcome:
+		for _, o := range x.Outcome.Outcomes {
+			l.outcome(o)
+		}
+	case *apiv1.ToMember_Gone:
+		l.gone()
+		l.endSession()
+		l.connect()
+	case *apiv1.ToMember_Redirect:
+		l.endSession()
+		l.connect()
+	case *apiv1.ToMember_Left:
+		if x.Left.Draining {
+			l.drained = true
+		} else if l.leaving != nil {
+			l.finishLeave(nil)
+		}
+	}
+	l.flush()
+}
+
+// tick keeps the lease, finds a session, and reports what was not answered.
+func (l *loop) tick() {
+	if l.session == nil {
+		l.connect()
+		return
+	}
+	now := l.m.config.Now()
+	switch {
+	case l.nonce == 0 && now >= l.asked+l.ttl/4:
+		l.nonce, l.asked = max(1, uint64(now)), now // before it is sent
+		l.session.send(&apiv1.FromMember{Message: &apiv1.FromMember_Keepalive{Keepalive: &apiv1.Keepalive{Nonce: l.nonce}}})
+	case l.nonce != 0 && now >= l.asked+l.ttl/2:
+		// No answer for so long: this server does not get its proof. Another may lead.
+		l.sessionDown(errors.New("a keepalive was not answered"))
+		return
+	}
+	if l.reports.overdue(now) {
+		l.reportAll()
+	}
+	l.flush()
+}
+
+// beginLeave asks the cluster for no new activations and stops those that are there.
+func (l *loop) beginLeave(x *leaving) {
+	if l.leaving != nil {
+		x.done <- errors.New("the member leaves already")
+		return
+	}
+	l.leaving = x
+	for _, a := range l.activations {
+		l.stopActivation(a, ErrLeaving)
+	}
+}
+
+// leaveStep goes on with leaving. It says whether the member has ended.
+func (l *loop) leaveStep() bool {
+	switch {
+	case l.leaving.ctx.Err() != nil:
+		l.finishLeave(fmt.Errorf("%d activations had not stopped: %w", len(l.activations), context.Cause(l.leaving.ctx)))
+	case l.life == nil:
+		l.finishLeave(nil) // nothing is held, and no incarnation is there to leave
+	case l.session == nil:
+		return false
+	case !l.drained:
+		l.session.once("drain", &apiv1.FromMember{Message: &apiv1.FromMember_Drain{Drain: &apiv1.Drain{}}})
+	case len(l.activations) == 0:
+		l.session.once("leave", &apiv1.FromMember{Message: &apiv1.FromMember_Leave{Leave: &apiv1.Leave{}}})
+	}
+	return l.m.ctx.Err() != nil
+}
+
+func (l *loop) finishLeave(err error) {
+	l.leaving.done <- err
+	l.m.cancel(ErrClosed)
+}
+
+// close ends everything at once.
+func (l *loop) close() {
+	if l.leaving != nil {
+		select {
+		case l.leaving.done <- context.Cause(l.m.ctx):
+		default:
+		}
+	}
+	if l.life != nil {
+		l.life.cancel(context.Cause(l.m.ctx))
+	}
+}

@@ -1,0 +1,325 @@
+package lookupclient_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/seed13d31b7f/berth/lookupclient"
+)
+
+// A member that is cut off stops by its own clock before another one is chosen, comes back as a new incarnation, and its
+// identities are placed elsewhere meanwhile.
+func TestMember_CutOff_FencesItself(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		var mu sync.Mutex
+		var ended []error
+		a := w.member("a", func(c *lookupclient.MemberConfig) {
+			run := w.run("a")
+			c.Kinds["cart"] = lookupclient.Kind{Run: func(x *lookupclient.Activation) {
+				run(x)
+				mu.Lock()
+				defer mu.Unlock()
+				ended = append(ended, context.Cause(x.Context()))
+			}}
+		})
+		c := w.client("client")
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		before, err := c.PlaceAll(ctx, carts(20))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.member("b", nil)
+		inc := a.State().Incarnation
+		w.isolate("a", true)
+		begin := time.Now()
+		for a.State().Held != 0 {
+			time.Sleep(time.Millisecond)
+		}
+		if took := time.Since(begin); took < 3*time.Second || took > 5*time.Second+100*time.Millisecond {
+			t.Errorf("the member stopped after %v, its lease is 5s", took)
+		}
+		// The cluster waits a quarter of the lease longer; then its placements are removals, and are placed anew on whoever
+		// is there.
+		for {
+			if p, err := c.Lookup(ctx, cart(0)); err != nil || p.Member != "a" {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		for i := range 20 {
+			p, _, err := c.Place(ctx, cart(i))
+			if err != nil || p.Member != "b" || p.Epoch <= before[i].Placement.Epoch {
+				t.Fatalf("place %d anew: %+v, %v", i, p, err)
+			}
+		}
+		if took := time.Since(begin); took > 8*time.Second {
+			t.Errorf("placed anew after %v", took)
+		}
+		mu.Lock()
+		if len(ended) != 20 || !errors.Is(ended[0], lookupclient.ErrLeaseLost) {
+			t.Errorf("%d activations ended, the first for %v", len(ended), ended)
+		}
+		mu.Unlock()
+		w.isolate("a", false)
+		for a.State().Incarnation == inc || a.State().Incarnation == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		if s := a.State(); s.Lost == 0 || s.Held != 0 {
+			t.Errorf("after it came back: %+v", s)
+		}
+	})
+}
+
+// Check knows that time has passed while the process was stopped, before any timer does.
+func TestMember_ProcessStopped_CheckSaysNo(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		var skip atomic.Int64
+		var got atomic.Pointer[lookupclient.Activation]
+		w.member("a", func(c *lookupclient.MemberConfig) {
+			c.Now = func() time.Duration { return memberNow() + time.Duration(skip.Load()) }
+			c.Kinds["cart"] = lookupclient.Kind{Run: func(a *lookupclient.Activation) {
+				got.Store(a)
+				<-a.Context().Done()
+			}}
+		})
+		if _, _, err := w.client("client").Place(context.Background(), cart(1)); err != nil {
+			t.Fatal(err)
+		}
+		for got.Load() == nil { // the client may hear of it before the member does
+			time.Sleep(time.Millisecond)
+		}
+		a := got.Load()
+		if err := a.Check(); err != nil || a.LeaseLeft() <= 0 {
+			t.Fatalf("while it holds: %v, %v left", err, a.LeaseLeft())
+		}
+		skip.Store(int64(6 * time.Second)) // the clock went on, and nothing of the process did
+		if err := a.Check(); !errors.Is(err, lookupclient.ErrLeaseLost) || a.LeaseLeft() != 0 {
+			t.Errorf("after six seconds: %v, %v left", err, a.LeaseLeft())
+		}
+		time.Sleep(100 * time.Millisecond)
+		if !errors.Is(context.Cause(a.Context()), lookupclient.ErrLeaseLost) {
+			t.Errorf("the context ended for %v", context.Cause(a.Context()))
+		}
+	})
+}
+
+func TestMember_ActivateFails_NextCandidateAndAllReasons(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		fails := func(why string) func(*lookupclient.MemberConfig) {
+			return func(c *lookupclient.MemberConfig) {
+				c.Kinds["cart"] = lookupclient.Kind{Activate: func(context.Context, *lookupclient.Activation) error { return errors.New(why) }}
+			}
+		}
+		w.member("a", fails("no memory"))
+		w.member("b", fails("no disk"))
+		c := w.client("client")
+		_, _, err := c.Place(context.Background(), cart(1))
+		if !errors.Is(err, lookupclient.ErrNoMember) || !strings.Contains(err.Error(), "a failed: no memory") || !strings.Contains(err.Error(), "b failed: no disk") {
+			t.Errorf("when all fail: %v", err)
+		}
+		w.member("c", nil)
+		for i := range 10 {
+			p, _, err := c.Place(context.Background(), cart(100+i))
+			if err != nil || p.Member != "c" {
+				t.Errorf("with one that works: %+v, %v", p, err)
+			}
+		}
+	})
+}
+
+// A member that is chosen and says nothing is passed over when its time is up.
+func TestMember_ActivateHangs_NextCandidate(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		w.member("a", func(c *lookupclient.MemberConfig) {
+			c.Weight = 1000
+			c.Kinds["cart"] = lookupclient.Kind{Activate: func(ctx context.Context, _ *lookupclient.Activation) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}}
+		})
+		w.member("b", func(c *lookupclient.MemberConfig) { c.Weight = 1 })
+		c := w.client("client")
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		begin := time.Now()
+		p, _, err := c.Place(ctx, cart(1))
+		if err != nil || p.Member != "b" {
+			t.Fatalf("place: %+v, %v", p, err)
+		}
+		if took := time.Since(begin); took < 5*time.Second || took > 6*time.Second {
+			t.Errorf("passed over after %v, the time to confirm is 5s", took)
+		}
+		short, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, _, err = c.Place(short, cart(2))
+		if !errors.Is(err, lookupclient.ErrUnsettled) || !strings.Contains(err.Error(), "a was chosen") {
+			t.Errorf("before the time is up: %v", err)
+		}
+	})
+}
+
+func TestMember_RunReturns_IdentityIsFree(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		done := make(chan struct{})
+		w.member("a", func(c *lookupclient.MemberConfig) {
+			c.Kinds["cart"] = lookupclient.Kind{Run: func(*lookupclient.Activation) { <-done }}
+		})
+		c := w.client("client")
+		ctx := context.Background()
+		if _, _, err := c.Place(ctx, cart(1)); err != nil {
+			t.Fatal(err)
+		}
+		close(done)
+		time.Sleep(time.Second)
+		if _, err := c.Lookup(ctx, cart(1)); !errors.Is(err, lookupclient.ErrNotPlaced) {
+			t.Errorf("after Run returned: %v", err)
+		}
+	})
+}
+
+// Leaving has no overlap and no wait for a lease: everything is released, and placed elsewhere at once.
+func TestMember_Leave_ReleasesEverything(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		a := w.member("a", nil)
+		c := w.client("client")
+		ctx := context.Background()
+		if _, err := c.PlaceAll(ctx, carts(50)); err != nil {
+			t.Fatal(err)
+		}
+		w.member("b", nil)
+		begin := time.Now()
+		if err := a.Leave(ctx); err != nil {
+			t.Fatal(err)
+		}
+		results, err := c.PlaceAll(ctx, carts(50))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range results {
+			if r.Err != nil || r.Placement.Member != "b" {
+				t.Fatalf("after a left: %+v", r)
+			}
+		}
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("leaving and placing anew took %v", took)
+		}
+		if err := a.Leave(ctx); !errors.Is(err, lookupclient.ErrClosed) {
+			t.Errorf("leaving again: %v", err)
+		}
+	})
+}
+
+func TestMember_LeaveWithDeadline_SaysWhatIsLeft(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		release := make(chan struct{})
+		a := w.member("a", func(c *lookupclient.MemberConfig) {
+			c.Kinds["cart"] = lookupclient.Kind{Run: func(*lookupclient.Activation) { <-release }}
+		})
+		if _, err := w.client("client").PlaceAll(context.Background(), carts(3)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		time.AfterFunc(3*time.Second, func() { close(release) })
+		err := a.Leave(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "3 activations had not stopped") {
+			t.Errorf("leave: %v", err)
+		}
+	})
+}
+
+func TestMember_Join_BadDescription_IsRefused(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, w *world) {
+		for _, change := range []func(*lookupclient.MemberConfig){
+			func(c *lookupclient.MemberConfig) { c.Name = "a b" },
+			func(c *lookupclient.MemberConfig) { c.Address = "nowhere" },
+			func(c *lookupclient.MemberConfig) { c.Kinds = nil },
+		} {
+			config := lookupclient.MemberConfig{Name: "m", Address: "m:1", Kinds: map[string]lookupclient.Kind{"cart": {}}, Now: memberNow}
+			change(&config)
+			if _, err := w.client("m").Join(context.Background(), config); !errors.Is(err, lookupclient.ErrInvalid) {
+				t.Errorf("%+v: %v", config, err)
+			}
+		}
+	})
+}
+
+func TestMember_Join_NoCluster_EndsWithTheContext(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, w *world) {
+		w.c.Servers[0].Stop()
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		_, err := w.client("m").Join(ctx, lookupclient.MemberConfig{Name: "m", Address: "m:1", Kinds: map[string]lookupclient.Kind{"cart": {}}, Now: memberNow})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("join without a cluster: %v", err)
+		}
+	})
+}
+
+// Elections, kills and cuts of members while everything is placed and removed: no two act on one identity at once.
+func TestMember_Turmoil_OneOwner(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		for i := range 4 {
+			w.member(fmt.Sprint("m", i), nil)
+		}
+		c := w.client("client")
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+		defer cancel()
+		stop := make(chan struct{})
+		var tasks sync.WaitGroup
+		for n := range 3 {
+			tasks.Go(func() {
+				for i := 0; ; i++ {
+					id := cart((i*7 + n) % 12)
+					call, cancel := context.WithTimeout(ctx, 3*time.Second)
+					if i%3 == 2 {
+						_ = c.Remove(call, id, 0, nil)
+					} else {
+						_, _, _ = c.Place(call, id)
+					}
+					cancel()
+					select {
+					case <-stop:
+						return
+					case <-time.After(20 * time.Millisecond):
+					}
+				}
+			})
+		}
+		for round := range 6 {
+			l := w.c.Leader(nil)
+			victim := fmt.Sprint("m", round%4)
+			w.isolate(victim, true)
+			time.Sleep(time.Second)
+			l.Isolate(true)
+			time.Sleep(8 * time.Second)
+			w.isolate(victim, false)
+			l.Isolate(false)
+			time.Sleep(2 * time.Second)
+		}
+		close(stop)
+		tasks.Wait()
+		if _, err := c.PlaceAll(ctx, carts(12)); err != nil {
+			t.Error(err)
+		}
+		for _, id := range carts(12) {
+			p, err := c.Lookup(ctx, id)
+			if err != nil {
+				t.Errorf("%v: %v", id, err)
+				continue
+			}
+			w.mu.Lock()
+			if w.owner[id] != string(p.Member) {
+				t.Errorf("%v is placed on %s and acted on by %q", id, p.Member, w.owner[id])
+			}
+			w.mu.Unlock()
+		}
+	})
+}

@@ -1,0 +1,158 @@
+package lookupclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+)
+
+// session is a member's stream with the leader.
+type session struct {
+	server string
+	asked  time.Duration // by the member's clock, just before its first message was sent
+	answer *apiv1.ToMember
+	inbox  chan *apiv1.ToMember
+	down   chan error // of size one
+
+	conn   *grpc.ClientConn
+	stream grpc.BidiStreamingClient[apiv1.FromMember, apiv1.ToMember]
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+	said   map[string]bool
+
+	mu     sync.Mutex
+	outbox []*apiv1.FromMember
+	signal chan struct{}
+}
+
+// sessionTimeout bounds the search for the leader at one server.
+const sessionTimeout = 3 * time.Second
+
+// dial asks one server after the other for a session, and follows one that names the leader, once per server.
+func (m *Member) dial(first *apiv1.FromMember) (*session, error) {
+	var errs []error
+	for _, address := range m.client.conn.config.Servers {
+		for hop := 0; hop < 2 && address != "" && m.ctx.Err() == nil; hop++ {
+			s, next, err := m.dialOne(address, first)
+			if err == nil && s != nil {
+				return s, nil
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", address, err))
+				if errors.Is(err, ErrInvalid) {
+					return nil, err
+				}
+			}
+			address = next
+		}
+	}
+	return nil, errors.Join(append(errs, errNoServer)...)
+}
+
+// dialOne asks one server. next is where the leader is, when the server does not lead and knows who does.
+func (m *Member) dialOne(address string, first *apiv1.FromMember) (s *session, next string, err error) {
+	conn, err := m.client.conn.one(address)
+	if err != nil {
+		return nil, "", err
+	}
+	ctx, cancel := context.WithCancel(m.ctx)
+	timer := time.AfterFunc(sessionTimeout, cancel)
+	defer timer.Stop()
+	s = &session{conn: conn, cancel: cancel, inbox: make(chan *apiv1.ToMember), down: make(chan error, 1), signal: make(chan struct{}, 1), said: map[string]bool{}}
+	if s.stream, err = apiv1.NewMembersClient(conn).Session(ctx); err == nil {
+		s.asked = m.config.Now()
+		if err = s.stream.Send(first); err == nil || err.Error() == "EOF" {
+			s.answer, err = s.stream.Recv()
+		}
+	}
+	if err != nil {
+		s.close()
+		return nil, "", errorOf(err, false)
+	}
+	if r := s.answer.GetRedirect(); r != nil {
+		s.close()
+		return nil, r.Address, nil
+	}
+	s.server = address
+	if w := s.answer.GetWelcome(); w != nil {
+		s.server = w.Server
+	}
+	s.tasks.Go(func() { s.receive(ctx) })
+	s.tasks.Go(func() { s.transmit(ctx) })
+	return s, "", nil
+}
+
+// receive hands the leader's messages to the loop.
+func (s *session) receive(ctx context.Context) {
+	for {
+		msg, err := s.stream.Recv()
+		if err != nil {
+			s.fail(err)
+			return
+		}
+		select {
+		case s.inbox <- msg:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// transmit sends what waits, so that the loop never waits for the network.
+func (s *session) transmit(ctx context.Context) {
+	for {
+		s.mu.Lock()
+		batch := s.outbox
+		s.outbox = nil
+		s.mu.Unlock()
+		for _, msg := range batch {
+			if err := s.stream.Send(msg); err != nil {
+				return // receive has the reason
+			}
+		}
+		select {
+		case <-s.signal:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// send queues a message.
+func (s *session) send(msg *apiv1.FromMember) {
+	s.mu.Lock()
+	s.outbox = append(s.outbox, msg)
+	s.mu.Unlock()
+	select {
+	case s.signal <- struct{}{}:
+	default:
+	}
+}
+
+// once sends a message the first time that it is asked to under that name.
+func (s *session) once(name string, msg *apiv1.FromMember) {
+	if !s.said[name] {
+		s.said[name] = true
+		s.send(msg)
+	}
+}
+
+func (s *session) fail(err error) {
+	select {
+	case s.down <- err:
+	default:
+	}
+}
+
+// close ends the session and waits for its goroutines.
+func (s *session) close() {
+	s.cancel()
+	_ = s.conn.Close()
+	s.tasks.Wait()
+}
