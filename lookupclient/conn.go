@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -243,13 +244,28 @@ func (c *Conn) saw(reply any) {
 	c.index = max(c.index, a.GetRead().GetIndex())
 }
 
-// NewStream opens a stream, which is not tried again.
+// NewStream opens a stream, which is not tried again. What ends it, but for io.EOF, is an *Error.
 func (c *Conn) NewStream(ctx context.Context, d *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	s, err := c.cc.NewStream(ctx, d, method, append(opts, grpc.WaitForReady(false))...)
 	if err != nil {
 		return nil, c.classify(ctx, err, false)
 	}
-	return s, nil
+	return &stream{s, c}, nil
+}
+
+// stream is a stream whose errors are those of this package.
+type stream struct {
+	grpc.ClientStream
+	conn *Conn
+}
+
+// RecvMsg receives a message.
+func (s *stream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return s.conn.classify(s.Context(), err, false)
 }
 
 // Close closes the connection.

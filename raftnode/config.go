@@ -10,7 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/seed13d31b7f/berth/fsm"
+	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode/internal/group"
 	"github.com/seed13d31b7f/berth/raftnode/internal/port"
 	"github.com/seed13d31b7f/berth/raftnode/lease"
@@ -116,16 +116,30 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate reports every fault of the Config at once, each with the field, its value and the rule. It does not touch the
-// disk or the network.
+// FieldError is a field of a Config that breaks a rule.
+type FieldError struct {
+	// Field is the field's name in Config.
+	Field, Value string
+	// Rule is what it breaks, and where it helps, what to do.
+	Rule string
+}
+
+// Error has all three.
+func (e *FieldError) Error() string {
+	return fmt.Sprintf("config: %s %.80q: %s", e.Field, e.Value, e.Rule)
+}
+
+// Validate reports every fault of the Config at once, each a *FieldError, joined. It does not touch the disk or the
+// network.
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	var errs []error
 	fault := func(field string, value any, rule string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s %q: %s", field, fmt.Sprint(value), fmt.Sprintf(rule, args...)))
+		errs = append(errs, &FieldError{Field: field, Value: fmt.Sprint(value), Rule: fmt.Sprintf(rule, args...)})
 	}
-	if err := fsm.ValidateServerName(c.Name); err != nil {
-		errs = append(errs, err)
+	var bad *placement.MemberError
+	if errors.As(placement.MemberID(c.Name).Validate(), &bad) { // the rules of servers' names are those of members'
+		fault("Name", c.Name, "%s", bad.Rule)
 	}
 	if c.DataDir == "" {
 		fault("DataDir", c.DataDir, "it is needed")
@@ -151,7 +165,7 @@ func (c Config) Validate() error {
 		fault("Expect", c.Expect, "without Join the others cannot be found")
 	}
 	if _, err := group.TimingNamed(c.Timing); err != nil {
-		errs = append(errs, err)
+		fault("Timing", c.Timing, "there are lan, local and wan")
 	}
 	if c.MemberTTL < time.Second || c.MemberTTL > time.Hour {
 		fault("MemberTTL", c.MemberTTL, "1s to 1h is allowed: below, a failover costs every member its lease")

@@ -13,9 +13,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
+// Format is the number of the file format that Encode writes, and the newest that Decode reads.
+const Format = 1
+
 const (
-	magic        = "BERTHSNP"
-	formatNewest = 1
+	magic = "BERTHSNP"
 
 	frameHeaderBytes = 16
 	// A frame is written when its payload has grown to frameBytes; frameBytesMax is what a reader accepts. Not
@@ -58,7 +60,7 @@ func newFrameWriter(w io.Writer) (*frameWriter, error) {
 		return nil, err
 	}
 	f := &frameWriter{w: w, sum: sha256.New(), zstd: z}
-	return f, f.write(binary.LittleEndian.AppendUint16([]byte(magic), formatNewest))
+	return f, f.write(binary.LittleEndian.AppendUint16([]byte(magic), Format))
 }
 
 func (f *frameWriter) write(b []byte) error {
@@ -114,9 +116,9 @@ func newFrameReader(r io.Reader) (*frameReader, error) {
 	if string(head[:len(magic)]) != magic {
 		return nil, f.corrupt("it does not begin like a snapshot", nil)
 	}
-	if format := binary.LittleEndian.Uint16(head[len(magic):]); format != formatNewest {
-		if format > formatNewest {
-			return nil, &NewerFormatError{Format: format, Known: formatNewest}
+	if format := binary.LittleEndian.Uint16(head[len(magic):]); format != Format {
+		if format > Format {
+			return nil, &NewerFormatError{Format: format, Known: Format}
 		}
 		return nil, f.corrupt(fmt.Sprintf("there is no format %d", format), nil)
 	}

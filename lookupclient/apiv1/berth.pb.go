@@ -3806,6 +3806,235 @@ func (x *SaveResponse) GetData() []byte {
 	return nil
 }
 
+// SnapshotInfo says what is in a snapshot file. No call returns it: the command line reads it off a file.
+type SnapshotInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	File  string                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	// Of the file, in bytes.
+	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// Of the file, in hexadecimal digits.
+	Sha256  string `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Format  uint32 `protobuf:"varint,4,opt,name=format,proto3" json:"format,omitempty"`
+	Cluster string `protobuf:"bytes,5,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// The state is the one after this log entry.
+	Index      uint64                    `protobuf:"varint,6,opt,name=index,proto3" json:"index,omitempty"`
+	Term       uint64                    `protobuf:"varint,7,opt,name=term,proto3" json:"term,omitempty"`
+	Barrier    uint64                    `protobuf:"varint,8,opt,name=barrier,proto3" json:"barrier,omitempty"`
+	Digest     string                    `protobuf:"bytes,9,opt,name=digest,proto3" json:"digest,omitempty"`
+	Settled    uint64                    `protobuf:"varint,10,opt,name=settled,proto3" json:"settled,omitempty"`
+	Pending    uint64                    `protobuf:"varint,11,opt,name=pending,proto3" json:"pending,omitempty"`
+	Tombstones uint64                    `protobuf:"varint,12,opt,name=tombstones,proto3" json:"tombstones,omitempty"`
+	Kinds      []*SnapshotInfo_KindCount `protobuf:"bytes,13,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	Members    []*Member                 `protobuf:"bytes,14,rep,name=members,proto3" json:"members,omitempty"`
+	Servers    []string                  `protobuf:"bytes,15,rep,name=servers,proto3" json:"servers,omitempty"`
+	// The largest epoch of a placement that has an owner.
+	HighestEpoch  uint64 `protobuf:"varint,16,opt,name=highest_epoch,json=highestEpoch,proto3" json:"highest_epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotInfo) Reset() {
+	*x = SnapshotInfo{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotInfo) ProtoMessage() {}
+
+func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotInfo.ProtoReflect.Descriptor instead.
+func (*SnapshotInfo) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *SnapshotInfo) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *SnapshotInfo) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *SnapshotInfo) GetFormat() uint32 {
+	if x != nil {
+		return x.Format
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *SnapshotInfo) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetBarrier() uint64 {
+	if x != nil {
+		return x.Barrier
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *SnapshotInfo) GetSettled() uint64 {
+	if x != nil {
+		return x.Settled
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetPending() uint64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetTombstones() uint64 {
+	if x != nil {
+		return x.Tombstones
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetKinds() []*SnapshotInfo_KindCount {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *SnapshotInfo) GetMembers() []*Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *SnapshotInfo) GetServers() []string {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+func (x *SnapshotInfo) GetHighestEpoch() uint64 {
+	if x != nil {
+		return x.HighestEpoch
+	}
+	return 0
+}
+
+type SnapshotInfo_KindCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Settled       uint64                 `protobuf:"varint,2,opt,name=settled,proto3" json:"settled,omitempty"`
+	Pending       uint64                 `protobuf:"varint,3,opt,name=pending,proto3" json:"pending,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotInfo_KindCount) Reset() {
+	*x = SnapshotInfo_KindCount{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotInfo_KindCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotInfo_KindCount) ProtoMessage() {}
+
+func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotInfo_KindCount.ProtoReflect.Descriptor instead.
+func (*SnapshotInfo_KindCount) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56, 0}
+}
+
+func (x *SnapshotInfo_KindCount) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *SnapshotInfo_KindCount) GetSettled() uint64 {
+	if x != nil {
+		return x.Settled
+	}
+	return 0
+}
+
+func (x *SnapshotInfo_KindCount) GetPending() uint64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
 var File_lookupclient_apiv1_berth_proto protoreflect.FileDescriptor
 
 const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
@@ -4084,7 +4313,31 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\"\r\n" +
 	"\vSaveRequest\"\"\n" +
 	"\fSaveResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data2\xfc\x04\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xa8\x04\n" +
+	"\fSnapshotInfo\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x12\x16\n" +
+	"\x06format\x18\x04 \x01(\rR\x06format\x12\x18\n" +
+	"\acluster\x18\x05 \x01(\tR\acluster\x12\x14\n" +
+	"\x05index\x18\x06 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04term\x18\a \x01(\x04R\x04term\x12\x18\n" +
+	"\abarrier\x18\b \x01(\x04R\abarrier\x12\x16\n" +
+	"\x06digest\x18\t \x01(\tR\x06digest\x12\x18\n" +
+	"\asettled\x18\n" +
+	" \x01(\x04R\asettled\x12\x18\n" +
+	"\apending\x18\v \x01(\x04R\apending\x12\x1e\n" +
+	"\n" +
+	"tombstones\x18\f \x01(\x04R\n" +
+	"tombstones\x126\n" +
+	"\x05kinds\x18\r \x03(\v2 .berth.v1.SnapshotInfo.KindCountR\x05kinds\x12*\n" +
+	"\amembers\x18\x0e \x03(\v2\x10.berth.v1.MemberR\amembers\x12\x18\n" +
+	"\aservers\x18\x0f \x03(\tR\aservers\x12#\n" +
+	"\rhighest_epoch\x18\x10 \x01(\x04R\fhighestEpoch\x1aS\n" +
+	"\tKindCount\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
+	"\asettled\x18\x02 \x01(\x04R\asettled\x12\x18\n" +
+	"\apending\x18\x03 \x01(\x04R\apending2\xfc\x04\n" +
 	"\n" +
 	"Placements\x12c\n" +
 	"\x06Lookup\x12\x17.berth.v1.LookupRequest\x1a\x18.berth.v1.LookupResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/placements/{kind}/{key=**}\x12q\n" +
@@ -4119,7 +4372,7 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 }
 
 var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
@@ -4181,16 +4434,18 @@ var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(*TransferLeadershipResponse)(nil), // 57: berth.v1.TransferLeadershipResponse
 	(*SaveRequest)(nil),                // 58: berth.v1.SaveRequest
 	(*SaveResponse)(nil),               // 59: berth.v1.SaveResponse
-	nil,                                // 60: berth.v1.Error.MetadataEntry
-	nil,                                // 61: berth.v1.Member.LabelsEntry
-	(*durationpb.Duration)(nil),        // 62: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 63: google.protobuf.Timestamp
+	(*SnapshotInfo)(nil),               // 60: berth.v1.SnapshotInfo
+	nil,                                // 61: berth.v1.Error.MetadataEntry
+	nil,                                // 62: berth.v1.Member.LabelsEntry
+	(*SnapshotInfo_KindCount)(nil),     // 63: berth.v1.SnapshotInfo.KindCount
+	(*durationpb.Duration)(nil),        // 64: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 65: google.protobuf.Timestamp
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,  // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
 	1,  // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
 	2,  // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	60, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	61, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
 	2,  // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
 	5,  // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
 	8,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
@@ -4210,15 +4465,15 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	5,  // 20: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
 	9,  // 21: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
 	15, // 22: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	62, // 23: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	64, // 23: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
 	5,  // 24: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
 	8,  // 25: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
 	0,  // 26: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
 	5,  // 27: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
 	8,  // 28: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	61, // 29: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	62, // 29: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
 	3,  // 30: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	62, // 31: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	64, // 31: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
 	25, // 32: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
 	8,  // 33: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
 	30, // 34: berth.v1.FromMember.join:type_name -> berth.v1.Join
@@ -4243,8 +4498,8 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	45, // 53: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
 	47, // 54: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
 	48, // 55: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	62, // 56: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	62, // 57: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	64, // 56: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	64, // 57: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
 	28, // 58: berth.v1.Activate.held:type_name -> berth.v1.Held
 	28, // 59: berth.v1.Stop.held:type_name -> berth.v1.Held
 	46, // 60: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
@@ -4253,39 +4508,41 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	8,  // 63: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
 	1,  // 64: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
 	1,  // 65: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	63, // 66: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	65, // 66: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
 	8,  // 67: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	10, // 68: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	12, // 69: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	16, // 70: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	18, // 71: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	21, // 72: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	23, // 73: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	26, // 74: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	29, // 75: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	49, // 76: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	52, // 77: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	54, // 78: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	56, // 79: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	58, // 80: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	11, // 81: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	13, // 82: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	17, // 83: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	19, // 84: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	22, // 85: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	24, // 86: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	27, // 87: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	39, // 88: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	50, // 89: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	53, // 90: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	55, // 91: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	57, // 92: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	59, // 93: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	81, // [81:94] is the sub-list for method output_type
-	68, // [68:81] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	63, // 68: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	25, // 69: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	10, // 70: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	12, // 71: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	16, // 72: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	18, // 73: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	21, // 74: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	23, // 75: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	26, // 76: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	29, // 77: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	49, // 78: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	52, // 79: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	54, // 80: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	56, // 81: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	58, // 82: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	11, // 83: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	13, // 84: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	17, // 85: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	19, // 86: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	22, // 87: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	24, // 88: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	27, // 89: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	39, // 90: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	50, // 91: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	53, // 92: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	55, // 93: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	57, // 94: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	59, // 95: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	83, // [83:96] is the sub-list for method output_type
+	70, // [70:83] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -4319,7 +4576,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   58,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   4,
 		},
