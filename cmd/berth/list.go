@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/seed13d31b7f/berth/cmd/internal/output"
+	"github.com/seed13d31b7f/berth/lookupclient"
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+)
+
+const pageMax = 1000
+
+func (a *app) listCommand() *cobra.Command {
+	l := &listing{app: a}
+	var phase string
+	c := command("list", "List placements", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		if phase != "" {
+			p, ok := apiv1.Placement_Phase_value[strings.ToUpper(phase)]
+			if !ok || p == 0 {
+				return usage("--phase %q: there are pending, settled and tombstone", phase)
+			}
+			l.req.Phase = apiv1.Placement_Phase(p)
+		}
+		if l.limit == 0 {
+			return usage("--limit 0: at least 1, or --all")
+		}
+		return a.ask(func(c *lookupclient.Client) error {
+			l.api = apiv1.NewPlacementsClient(c.Conn())
+			return l.run(ctx)
+		})
+	})
+	c.Long = `List placements, all as of one log index: a list of several pages is one consistent picture.`
+	c.Example = `  berth list --kind cart --member host-2
+  berth list --all -o jsonl | jq -r .placement.member | sort | uniq -c`
+	c.Flags().StringVar(&l.req.Kind, "kind", "", "only this kind")
+	c.Flags().StringVar(&l.req.Member, "member", "", "only what this member owns")
+	c.Flags().StringVar(&phase, "phase", "", "only this phase: pending, settled, tombstone")
+	c.Flags().Uint32Var(&l.limit, "limit", 50, "how many to show")
+	c.Flags().BoolVar(&l.whole, "all", false, "show all")
+	c.Flags().StringVar(&l.req.PageToken, "page", "", "go on where another list ended")
+	a.asking(c)
+	return c
+}
+
+// listing is one run of the command.
+type listing struct {
+	*app
+	api   apiv1.PlacementsClient
+	req   apiv1.ListRequest
+	limit uint32
+	whole bool
+
+	all    apiv1.ListResponse // for the one document of the format JSON
+	header bool
+}
+
+func (l *listing) run(ctx context.Context) error {
+	left := l.limit
+	for {
+		l.req.PageSize = pageMax
+		if !l.whole {
+			l.req.PageSize = min(left, pageMax)
+		}
+		resp, err := l.page(ctx)
+		if err != nil {
+			return err
+		}
+		if err := l.take(resp); err != nil {
+			return err
+		}
+		l.req.PageToken = resp.NextPageToken
+		left -= min(left, uint32(len(resp.Placements)))
+		if resp.NextPageToken == "" || !l.whole && left == 0 {
+			l.all.NextPageToken = resp.NextPageToken
+			break
+		}
+	}
+	if l.printer.Format == output.JSON {
+		return l.printer.Print(&l.all, nil)
+	}
+	if l.all.NextPageToken != "" {
+		l.say("there are more after these %s: --page %s, or --all", humanize.Comma(int64(l.limit)), l.all.NextPageToken)
+	}
+	return nil
+}
+
+func (l *listing) page(ctx context.Context) (*apiv1.ListResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	return l.api.List(ctx, &l.req)
+}
+
+func (l *listing) take(resp *apiv1.ListResponse) error {
+	switch l.printer.Format {
+	case output.JSON:
+		l.all.Placements, l.all.Read = append(l.all.Placements, resp.Placements...), resp.Read
+		return nil
+	case output.JSONL:
+		lines := make([]*apiv1.LookupResponse, len(resp.Placements))
+		for i, p := range resp.Placements {
+			lines[i] = &apiv1.LookupResponse{Placement: p, Read: resp.Read}
+		}
+		return output.List(&l.printer, resp, lines, nil)
+	}
+	return l.printer.Table(func(r *output.Rows) {
+		if !l.header {
+			r.Row("IDENTITY", "PHASE", "MEMBER", "ADDRESS", "EPOCH", "WHY")
+			l.header = true
+		}
+		for _, p := range resp.Placements {
+			phase := phaseWord(p.Phase)
+			if p.Draining {
+				phase += ", stopping"
+			}
+			why := p.Reason
+			if p.Attempt > 0 {
+				why = fmt.Sprintf("%s, after %d failed", why, p.Attempt)
+			}
+			r.Row(p.Kind+"/"+p.Key, phase, p.Member, p.Address, p.Epoch, why)
+		}
+	})
+}

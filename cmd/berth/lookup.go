@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed13d31b7f/berth/cmd/internal/output"
+	"github.com/seed13d31b7f/berth/lookupclient"
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/placement"
+)
+
+func (a *app) lookupCommand() *cobra.Command {
+	var ids identities
+	c := command("lookup ID…", "Show who owns identities", nil, func(ctx context.Context, args []string) error {
+		return a.ask(func(c *lookupclient.Client) error {
+			l := &looking{app: a, api: apiv1.NewPlacementsClient(c.Conn())}
+			return l.run(ctx, ids, args)
+		})
+	})
+	c.Aliases = []string{"get"}
+	c.Long = `Show the settled owner of each identity (kind/key). The answer is linearizable, and says which server gave it, at which log
+index. Several identities are looked up as of one moment.`
+	c.Example = `  berth lookup cart/42
+  berth lookup cart/42 -o json | jq -r .placement.member`
+	ids.flags(c)
+	a.asking(c)
+	return c
+}
+
+// looking is one run of the command.
+type looking struct {
+	*app
+	api      apiv1.PlacementsClient
+	all      apiv1.BatchLookupResponse
+	header   bool
+	failures failures
+}
+
+func (l *looking) run(ctx context.Context, from identities, args []string) error {
+	if from.stdin {
+		err := stream(ctx, l.in, l.call, func(b *batch[*apiv1.BatchLookupResponse]) error {
+			for _, bad := range b.bad {
+				l.failures.add(apiv1.ReasonInvalidArgument)
+				l.say("error: %v", bad)
+			}
+			if b.results == nil {
+				return nil
+			}
+			return l.take(b.results)
+		})
+		if err = errors.Join(err, l.document()); err != nil {
+			return err
+		}
+		return l.failures.err()
+	}
+	ids, err := arguments(args)
+	if err != nil {
+		return err
+	}
+	if len(ids) == 1 {
+		return l.one(ctx, ids[0])
+	}
+	for len(ids) > 0 {
+		part := ids[:min(len(ids), lookupclient.BatchMax)]
+		ids = ids[len(part):]
+		resp, err := l.call(ctx, part)
+		if err != nil {
+			return err
+		}
+		if err := l.take(resp); err != nil {
+			return err
+		}
+	}
+	return errors.Join(l.document(), l.failures.err())
+}
+
+func (l *looking) one(ctx context.Context, id placement.Identity) error {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	resp, err := l.api.Lookup(ctx, &apiv1.LookupRequest{Kind: id.Kind, Key: id.Key})
+	if err != nil {
+		return err
+	}
+	return l.printer.Print(resp, func(r *output.Rows) {
+		lookupHeader(r)
+		lookupRow(r, resp.Placement, resp.Read)
+	})
+}
+
+func (l *looking) call(ctx context.Context, ids []placement.Identity) (*apiv1.BatchLookupResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	return l.api.BatchLookup(ctx, &apiv1.BatchLookupRequest{Identities: messages(ids)})
+}
+
+func (l *looking) take(resp *apiv1.BatchLookupResponse) error {
+	for _, r := range resp.Results {
+		if r.Error != nil {
+			l.failures.add(apiv1.Reason(r.Error.Reason))
+		}
+	}
+	switch l.printer.Format {
+	case output.JSON:
+		l.all.Results, l.all.Read = append(l.all.Results, resp.Results...), resp.Read
+		return nil
+	case output.JSONL:
+		lines := make([]any, len(resp.Results))
+		for i, r := range resp.Results {
+			if lines[i] = r; r.Error == nil {
+				lines[i] = &apiv1.LookupResponse{Placement: r.Placement, Read: resp.Read}
+			}
+		}
+		return output.List(&l.printer, resp, lines, nil)
+	}
+	l.failures.say(l.app, resultErrors(resp.Results))
+	return l.printer.Table(func(rows *output.Rows) {
+		if !l.header {
+			lookupHeader(rows)
+			l.header = true
+		}
+		for _, r := range resp.Results {
+			if r.Error == nil {
+				lookupRow(rows, r.Placement, resp.Read)
+			}
+		}
+	})
+}
+
+func (l *looking) document() error {
+	if l.printer.Format != output.JSON {
+		return nil
+	}
+	return l.printer.Print(&l.all, nil)
+}
+
+func lookupHeader(r *output.Rows) {
+	r.Row("IDENTITY", "PHASE", "MEMBER", "ADDRESS", "EPOCH", "SERVED BY")
+}
+
+func lookupRow(r *output.Rows, p *apiv1.Placement, read *apiv1.Read) {
+	r.Row(p.Kind+"/"+p.Key, phaseWord(p.Phase), p.Member, p.Address, p.Epoch, servedBy(read))
+}
+
+func phaseWord(p apiv1.Placement_Phase) string { return strings.ToLower(p.String()) }
+
+// servedBy is an answer's proof in few words.
+func servedBy(r *apiv1.Read) string {
+	if r == nil {
+		return ""
+	}
+	s := r.ServedBy + " " + strings.ToLower(r.Role.String())
+	if r.ForwardedBy != "" {
+		s += " by way of " + r.ForwardedBy
+	}
+	return s
+}
