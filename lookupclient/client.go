@@ -142,18 +142,31 @@ func (c *Client) PlaceAll(ctx context.Context, ids []placement.Identity) ([]Resu
 // removeWait is how long one call of Remove waits for the owner before it is made again.
 const removeWait = time.Second
 
+// waitWithin is how long a call of Remove may wait, so that what it waits for is told before the context ends.
+func waitWithin(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return removeWait
+	}
+	return max(50*time.Millisecond, min(removeWait, time.Until(deadline)/2))
+}
+
 // Remove asks the owner of an identity to stop and to release it, and waits until nobody can see the placement any more.
 // An epoch of zero removes whatever is there; another one only that. waiting, unless it is nil, is told now and then what
 // is waited for. When ctx ends first the error wraps its cause, and the removal goes on without the caller. It fails with
 // ErrNotPlaced, ErrFenced, ErrUnavailable or ErrInvalid.
 func (c *Client) Remove(ctx context.Context, id placement.Identity, epoch placement.Epoch, waiting func(what string)) error {
+	said := ""
 	for first := true; ; first = false {
 		call, cancel := context.WithTimeout(ctx, removeWait+c.conn.config.Timeout)
-		resp, err := c.api.Remove(call, &apiv1.RemoveRequest{Kind: id.Kind, Key: id.Key, Epoch: uint64(epoch), Wait: durationpb.New(removeWait)})
+		resp, err := c.api.Remove(call, &apiv1.RemoveRequest{Kind: id.Kind, Key: id.Key, Epoch: uint64(epoch), Wait: durationpb.New(waitWithin(ctx))})
 		cancel()
 		if err != nil {
 			if e, ok := err.(*Error); ok && !first && (e.Is(ErrNotPlaced) || e.Is(ErrFenced)) {
 				return nil // it came about between two calls
+			}
+			if said != "" && ctx.Err() != nil {
+				return fmt.Errorf("removal of %v goes on, waiting for %s: %w", id, said, context.Cause(ctx))
 			}
 			return err
 		}
@@ -166,6 +179,7 @@ func (c *Client) Remove(ctx context.Context, id placement.Identity, epoch placem
 		if waiting != nil {
 			waiting(resp.WaitsFor)
 		}
+		said = resp.WaitsFor
 		if ctx.Err() != nil {
 			return fmt.Errorf("removal of %v goes on, waiting for %s: %w", id, resp.WaitsFor, context.Cause(ctx))
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,6 +222,30 @@ func TestClient_Errors(t *testing.T) {
 	})
 }
 
+func TestClient_NobodyThere_GivesUp(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, w *world) {
+		refuse := func(context.Context, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
+		c, err := lookupclient.Open(lookupclient.Config{Servers: []string{"a:1", "b:1"}, Timeout: time.Minute, GiveUpAfter: time.Second, Dial: refuse})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		for _, call := range []func() error{
+			func() error { _, err := c.Lookup(context.Background(), cart(1)); return err },
+			func() error { _, _, err := c.Place(context.Background(), cart(1)); return err },
+		} {
+			begin := time.Now()
+			var e *lookupclient.Error
+			if err := call(); !errors.As(err, &e) || e.Reason != apiv1.ReasonUnreachable || !strings.Contains(e.Message, "a:1: connection refused") {
+				t.Errorf("nobody there: %v", err)
+			}
+			if took := time.Since(begin); took < time.Second || took > 2*time.Second {
+				t.Errorf("it gave up after %v", took)
+			}
+		}
+	})
+}
+
 func TestClient_NoMajority_IsToldFromAnElection(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, w *world) {
 		c := w.client("client")
@@ -294,6 +319,28 @@ func TestClient_LeaderKilled_CallsGoOn(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestClient_Remove_ContextEnds_SaysWhatIsWaitedFor(t *testing.T) {
+	for _, patience := range []time.Duration{300 * time.Millisecond, time.Second, 2500 * time.Millisecond} {
+		bubble(t, 1, func(t *testing.T, w *world) {
+			release := make(chan struct{})
+			w.member("m", func(c *lookupclient.MemberConfig) {
+				c.Kinds["cart"] = lookupclient.Kind{Run: func(*lookupclient.Activation) { <-release }}
+			})
+			c := w.client("client")
+			if _, _, err := c.Place(context.Background(), cart(1)); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			err := c.Remove(ctx, cart(1), 0, nil)
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "waiting for m to stop it") {
+				t.Errorf("after %v: %v", patience, err)
+			}
+			close(release)
+		})
+	}
 }
 
 func TestClient_Remove_AsksTheOwnerAndWaits(t *testing.T) {

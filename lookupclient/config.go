@@ -19,6 +19,9 @@ type Config struct {
 	Servers []string
 	// Timeout bounds a call whose context has no deadline. Default 5 s; at most a minute.
 	Timeout time.Duration
+	// GiveUpAfter ends a call, with ErrUnavailable, when for so long no server at all could be reached. Default: it goes on
+	// trying as long as its context lasts.
+	GiveUpAfter time.Duration
 	// Logger gets what a client cannot return. Default: nothing is logged.
 	Logger *slog.Logger
 	// Dial takes the place of TCP, in tests.
@@ -54,6 +57,9 @@ func (c Config) Validate() error {
 	}
 	if c.Timeout < 0 || c.Timeout > timeoutMax {
 		errs = append(errs, fmt.Errorf("config: Timeout %v: 0 to %v is allowed", c.Timeout, timeoutMax))
+	}
+	if c.GiveUpAfter < 0 {
+		errs = append(errs, fmt.Errorf("config: GiveUpAfter %v: it cannot be negative", c.GiveUpAfter))
 	}
 	return errors.Join(errs...)
 }

@@ -157,6 +157,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 20*time.Millisecond, 500*time.Millisecond
 	var last *Error
+	var away time.Time // since when no server could be reached
 	for {
 		err := c.cc.Invoke(ctx, method, args, reply, opts...)
 		if err == nil {
@@ -167,7 +168,12 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 		if last == nil || !isUnknown(last) || !e.isUnavailable() { // an outcome that became unknown stays so
 			last = e
 		}
-		if !e.again(safe, changes) || ctx.Err() != nil {
+		if e.Reason != apiv1.ReasonUnreachable {
+			away = time.Time{}
+		} else if away.IsZero() {
+			away = time.Now()
+		}
+		if !e.again(safe, changes) || ctx.Err() != nil || c.gaveUp(away) {
 			return last
 		}
 		if safe && isUnknown(e) {
@@ -179,6 +185,11 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 			return last
 		}
 	}
+}
+
+// gaveUp says whether no server could be reached for too long.
+func (c *Conn) gaveUp(away time.Time) bool {
+	return !away.IsZero() && c.config.GiveUpAfter > 0 && time.Since(away) >= c.config.GiveUpAfter
 }
 
 func isUnknown(e *Error) bool { return e.Reason == apiv1.ReasonOutcomeUnknown }
@@ -213,7 +224,12 @@ func (c *Conn) classify(ctx context.Context, err error, changes bool) *Error {
 // connection broke under it.
 func sent(err error) bool {
 	m := status.Convert(err).Message()
-	return !strings.Contains(m, "connection error:") && !strings.Contains(m, "last connection error") && !strings.Contains(m, "name resolver error")
+	for _, before := range []string{"connection error:", "last connection error", "name resolver error", "while waiting for new LB policy update"} {
+		if strings.Contains(m, before) {
+			return false
+		}
+	}
+	return true
 }
 
 // name gives a change a request id and the index that is known before its first attempt.

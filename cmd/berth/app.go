@@ -127,6 +127,9 @@ func (a *app) asking(cs ...*cobra.Command) {
 	}
 }
 
+// giveUpAfter is how long a command goes on when nobody listens at any of the addresses.
+const giveUpAfter = time.Second
+
 // client is a client of the cluster that the flags, or a local cluster that runs, name.
 func (a *app) client() (*lookupclient.Client, error) {
 	servers := a.servers
@@ -135,7 +138,7 @@ func (a *app) client() (*lookupclient.Client, error) {
 			servers = local.Addresses()
 		}
 	}
-	c, err := lookupclient.Open(lookupclient.Config{Servers: servers, Timeout: a.timeout})
+	c, err := lookupclient.Open(lookupclient.Config{Servers: servers, Timeout: a.timeout, GiveUpAfter: giveUpAfter})
 	if err != nil {
 		return nil, usage("%v", err)
 	}

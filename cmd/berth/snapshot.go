@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -147,12 +148,14 @@ func describe(v *snapshot.View) *apiv1.SnapshotInfo {
 		}
 		info.HighestEpoch = max(info.HighestEpoch, uint64(p.Entry.Epoch))
 	}
+	slices.SortFunc(info.Kinds, func(a, b *apiv1.SnapshotInfo_KindCount) int { return strings.Compare(a.Kind, b.Kind) })
 	for m, load := range v.Members() {
 		info.Members = append(info.Members, &apiv1.Member{
 			Name: string(m.ID), Incarnation: uint64(m.Incarnation), Address: m.Address, Kinds: m.Kinds, Weight: m.Weight, Capacity: m.Capacity,
 			State: apiv1.Member_State(m.State), Settled: load.Settled, Pending: load.Pending,
 		})
 	}
+	slices.SortFunc(info.Members, func(a, b *apiv1.Member) int { return strings.Compare(a.Name, b.Name) })
 	for s := range v.Servers() {
 		if !s.Removed {
 			info.Servers = append(info.Servers, s.Name)
@@ -164,6 +167,9 @@ func describe(v *snapshot.View) *apiv1.SnapshotInfo {
 func snapshotTable(r *output.Rows, s *apiv1.SnapshotInfo) {
 	var kinds, members []string
 	for _, k := range s.Kinds {
+		if k.Settled+k.Pending == 0 {
+			continue // a member hosts it
+		}
 		kinds = append(kinds, fmt.Sprintf("%s %s", k.Kind, humanize.Comma(int64(k.Settled+k.Pending))))
 	}
 	for _, m := range s.Members {
