@@ -143,7 +143,7 @@ func (e *Editor) findTombstones() {
 		g.digest += e.v.recordDigest(hash, s)
 		g.hashes = append(g.hashes, hash)
 	}
-	for _, g := range groups {
+	for _, g := range groups { // any order: sorted below
 		e.tombstones = append(e.tombstones, *g)
 	}
 	slices.SortFunc(e.tombstones, func(a, b tombGroup) int { return compare(a.at, b.at) })

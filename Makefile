@@ -1,0 +1,64 @@
+# berth: what there is to do. `make` alone says it.
+#
+# Nothing has to be installed but Go, git, make and a C compiler (for the race detector): Go fetches the rest.
+
+GO       ?= go
+FUZZTIME ?= 10s
+CACHE    := .ci/cache
+TIDY     := $(GO) mod tidy -diff
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test race lint gen gencheck fuzz bench verify clean
+
+help: ## say what there is to do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/berth
+	$(GO) build -trimpath -o bin/berth ./cmd/berth
+
+demo: build ## run the main job: place real files, kill the leader, prove that nothing was lost
+	./bin/berth demo
+
+test: ## run all tests: at most 10 minutes on 2 cores
+	$(GO) test -count=1 ./...
+
+race: ## run all tests with the race detector
+	$(GO) test -count=1 -race ./...
+
+lint: $(CACHE)/staticcheck ## gofmt, vet, staticcheck, go.mod, and that the other systems build
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "gofmt would change: $$bad"; exit 1; }
+	$(GO) vet ./...
+	$(CACHE)/staticcheck ./...
+	$(TIDY)
+	$(GO) -C .ci/tools mod tidy -diff
+	$(GO) -C .ci/tools vet ./...
+	@! grep -nE '^(replace|exclude)\b' go.mod || { echo "go install refuses a go.mod with replace or exclude"; exit 1; }
+	GOOS=darwin $(GO) build ./...
+	GOOS=windows $(GO) build ./lookupclient/...
+
+$(CACHE)/staticcheck: .ci/tools/go.mod .ci/tools/go.sum
+	$(GO) -C .ci/tools build -o ../cache/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+gen: ## generate what is generated, with pinned tools
+	$(GO) -C .ci/tools run ./protogen
+
+gencheck: ## check that generating changes nothing
+	@before=$$(git status --porcelain; git diff | cksum); $(MAKE) --no-print-directory gen; \
+	after=$$(git status --porcelain; git diff | cksum); \
+	test "$$before" = "$$after" || { echo "make gen changed:"; git status --porcelain; exit 1; }
+
+fuzz: ## run each fuzz target for FUZZTIME
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x $$package || exit 1; \
+		done; \
+	done
+
+bench: ## run all benchmarks
+	$(GO) test -run '^$$' -bench . -timeout 60m ./...
+
+verify: test race lint gencheck demo ## all that guards main, but the fuzzing
+
+clean: ## remove what was built
+	rm -rf bin $(CACHE)

@@ -1,0 +1,250 @@
+package houserules
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/seed13d31b7f/berth"
+
+// mayImport says which packages of the module each one may import, outside its tests. What ends in "/" stands for all
+// below. A package that is not here fails the test: it has to be given its place in the house.
+var mayImport = map[string][]string{
+	"placement":                nil,
+	"snapshot":                 {"placement", "snapshot/snapshotpb"},
+	"snapshot/snapshotpb":      nil,
+	"fsm":                      {"placement", "snapshot"},
+	"fsm/commandpb":            nil,
+	"raftnode/lease":           {"placement"},
+	"lookupclient/apiv1":       nil,
+	"lookupclient":             {"placement", "lookupclient/apiv1"},
+	"raftnode/internal/peerv1": nil,
+	"raftnode/internal/gateway": {
+		"lookupclient/apiv1",
+	},
+	"raftnode/internal/port":    nil,
+	"raftnode/internal/storage": {"snapshot"},
+	"raftnode/internal/group":   {"placement", "snapshot", "fsm", "raftnode/lease", "raftnode/internal/storage"},
+	"raftnode/internal/leader":  {"placement", "snapshot", "fsm", "raftnode/lease", "raftnode/internal/group"},
+	"raftnode/internal/api": {
+		"placement", "snapshot", "fsm", "lookupclient/apiv1", "raftnode/internal/group", "raftnode/internal/leader", "raftnode/internal/peerv1",
+	},
+	"raftnode":                  {"placement", "snapshot", "fsm", "lookupclient/apiv1", "raftnode/lease", "raftnode/internal/"},
+	"raftnode/raftnodetest":     {"raftnode", "raftnode/lease"},
+	"cmd/internal/output":       nil,
+	"cmd/internal/localcluster": {"lookupclient", "lookupclient/apiv1"},
+	"cmd/internal/houserules":   nil,
+	"cmd/berth":                 {"placement", "snapshot", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/"},
+	"jepsen-lite":               nil,
+}
+
+// pure are the packages that depend on their arguments alone.
+var pure = []string{"placement", "snapshot", "fsm", "raftnode/lease"}
+
+// impure are what pure packages must not import. Of time they have durations alone, which notPure sees to.
+var impure = []string{
+	"bufio", "context", "crypto/rand", "log", "log/slog", "math", "math/rand", "math/rand/v2", "net", "net/http", "os", "os/exec",
+	"os/signal", "runtime", "sync", "sync/atomic", "syscall", "testing", "unique",
+}
+
+// listed is a package as `go list` has it.
+type listed struct {
+	ImportPath, Dir, Doc string
+	GoFiles, Imports     []string
+}
+
+func (p *listed) name() string {
+	return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+}
+
+// files parses the package's files, without its tests.
+func (p *listed) files(t *testing.T) (*token.FileSet, []*ast.File) {
+	t.Helper()
+	set := token.NewFileSet()
+	var files []*ast.File
+	for _, f := range p.GoFiles {
+		file, err := parser.ParseFile(set, filepath.Join(p.Dir, f), nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	return set, files
+}
+
+func packages(t *testing.T) []*listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Dir,Doc,GoFiles,Imports", module+"/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []*listed
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		p := &listed{}
+		if err := d.Decode(p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+	if len(list) < 15 {
+		t.Fatalf("there are %d packages: the rules would hold nothing", len(list))
+	}
+	return list
+}
+
+func TestImportDirections(t *testing.T) {
+	found := map[string]bool{}
+	for _, p := range packages(t) {
+		found[p.name()] = true
+		allowed, ok := mayImport[p.name()]
+		if !ok {
+			t.Errorf("%s has no place in the house: give it one in mayImport", p.name())
+		}
+		for _, i := range importFaults(p, allowed) {
+			t.Errorf("%s must not import %s", p.name(), i)
+		}
+	}
+	for name := range mayImport {
+		if !found[name] {
+			t.Errorf("%s has a place in the house, and does not exist", name)
+		}
+	}
+}
+
+// importFaults are the imports of a package, from this module, that are not allowed.
+func importFaults(p *listed, allowed []string) []string {
+	var faults []string
+	for _, i := range p.Imports {
+		name, ours := strings.CutPrefix(i, module+"/")
+		if ours && !slices.ContainsFunc(allowed, func(a string) bool { return name == a || strings.HasSuffix(a, "/") && strings.HasPrefix(name, a) }) {
+			faults = append(faults, name)
+		}
+	}
+	return faults
+}
+
+func TestPurity(t *testing.T) {
+	for _, p := range packages(t) {
+		if !slices.Contains(pure, p.name()) {
+			continue
+		}
+		for _, i := range p.Imports {
+			if slices.Contains(impure, i) {
+				t.Errorf("%s is pure and imports %s", p.name(), i)
+			}
+		}
+		set, files := p.files(t)
+		for _, f := range files {
+			for _, n := range notPure(f) {
+				t.Errorf("%v: %s is pure, and this is not", set.Position(n.Pos()), p.name())
+			}
+		}
+	}
+}
+
+// durations are what pure packages may have of package time.
+var durations = []string{"Duration", "Nanosecond", "Microsecond", "Millisecond", "Second", "Minute", "Hour"}
+
+// notPure finds goroutines, channels, floating point and the clock.
+func notPure(f *ast.File) []ast.Node {
+	var found []ast.Node
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch x := n.(type) {
+		case *ast.GoStmt, *ast.SelectStmt, *ast.SendStmt, *ast.ChanType:
+			found = append(found, n)
+		case *ast.Ident:
+			if x.Name == "float64" || x.Name == "float32" {
+				found = append(found, n)
+			}
+		case *ast.BasicLit:
+			if x.Kind == token.FLOAT {
+				found = append(found, n)
+			}
+		case *ast.SelectorExpr:
+			if of, ok := x.X.(*ast.Ident); ok && of.Name == "time" && !slices.Contains(durations, x.Sel.Name) {
+				found = append(found, n)
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// TestVerifyLeader holds that nobody believes the library's check of leadership: it says yes to leaders that are none.
+func TestVerifyLeader(t *testing.T) {
+	for _, p := range packages(t) {
+		set, files := p.files(t)
+		for _, f := range files {
+			ast.Inspect(f, func(n ast.Node) bool {
+				if x, ok := n.(*ast.SelectorExpr); ok && x.Sel.Name == "VerifyLeader" {
+					t.Errorf("%v calls VerifyLeader", set.Position(x.Pos()))
+				}
+				return true
+			})
+		}
+	}
+}
+
+func TestPackagesExplainThemselves(t *testing.T) {
+	generated := []string{"snapshot/snapshotpb", "fsm/commandpb", "lookupclient/apiv1", "raftnode/internal/peerv1", "raftnode/internal/gateway"}
+	for _, p := range packages(t) {
+		if slices.Contains(generated, p.name()) {
+			continue
+		}
+		words := 0
+		_, files := p.files(t)
+		for _, f := range files {
+			if f.Doc == nil {
+				continue
+			}
+			doc := f.Doc.Text()
+			words += len(strings.Fields(doc))
+			if !strings.HasPrefix(doc, "Package ") && !strings.HasPrefix(doc, "Command ") {
+				t.Errorf("%s: its doc comment begins with %.40q", p.name(), doc)
+			}
+		}
+		if words < 40 {
+			t.Errorf("%s: its doc comment has %d words: it does not teach the package", p.name(), words)
+		}
+	}
+	for _, name := range []string{"placement", "snapshot", "fsm", "raftnode", "lookupclient"} {
+		if i, err := os.Stat(filepath.Join("..", "..", "..", name, "DESIGN.md")); err != nil || i.Size() < 1000 {
+			t.Errorf("%s has no DESIGN.md with its decisions: %v", name, err)
+		}
+	}
+}
+
+// TestRulesCanFail shows that the rules see what they are there for.
+func TestRulesCanFail(t *testing.T) {
+	p := &listed{ImportPath: module + "/fsm", Imports: []string{"fmt", module + "/placement", module + "/raftnode", module + "/raftnode/internal/port"}}
+	if got := importFaults(p, []string{"placement"}); !slices.Equal(got, []string{"raftnode", "raftnode/internal/port"}) {
+		t.Errorf("import faults: %q", got)
+	}
+	if got := importFaults(p, []string{"placement", "raftnode", "raftnode/internal/"}); got != nil {
+		t.Errorf("import faults of what is allowed: %q", got)
+	}
+	for source, want := range map[string]int{
+		"go f()": 1, "time.Sleep(time.Second)": 1, "_ = time.Now().Add(time.Hour)": 1, "var d time.Duration; _ = d": 0, "_ = 1.5": 1, "var x float64; _ = x": 1,
+		"c := make(chan int); c <- 1": 2, "select {}": 1, "_ = 3": 0,
+	} {
+		f, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x\nfunc f() {\n"+source+"\n}", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := notPure(f); len(got) != want {
+			t.Errorf("%s: %d faults, want %d", source, len(got), want)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package lookupclient_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+
+	"github.com/seed13d31b7f/berth/lookupclient"
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode"
+)
+
+// Who owns the cart? A program asks the cluster, and sends the epoch along with what it asks of the owner.
+func Example() {
+	servers, stop := exampleCluster()
+	defer stop()
+
+	client, err := lookupclient.Open(lookupclient.Config{Servers: servers})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	ctx := context.Background()
+
+	// This process hosts carts.
+	member, err := client.Join(ctx, lookupclient.MemberConfig{
+		Name: "shop-1", Address: "10.0.0.7:8080",
+		Kinds: map[string]lookupclient.Kind{"cart": {Run: func(a *lookupclient.Activation) {
+			<-a.Context().Done() // as long as it has not ended, nobody else owns a.Identity
+		}}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	cart := placement.Identity{Kind: "cart", Key: "42"}
+	_, err = client.Lookup(ctx, cart)
+	fmt.Println("not placed:", errors.Is(err, lookupclient.ErrNotPlaced))
+
+	placed, created, err := client.Place(ctx, cart) // by any process, as often as you like
+	if err != nil {
+		log.Fatal(err)
+	}
+	found, err := client.Lookup(ctx, cart) // linearizable, by any server
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(found.Member, "at", found.Address, "owns", cart)
+	fmt.Println("placed now:", created, "same epoch:", found.Epoch == placed.Epoch)
+
+	if err := member.Leave(ctx); err != nil { // nobody has to wait for its lease
+		log.Fatal(err)
+	}
+	_, err = client.Lookup(ctx, cart)
+	fmt.Println("free again:", errors.Is(err, lookupclient.ErrNotPlaced))
+	// Output:
+	// not placed: true
+	// shop-1 at 10.0.0.7:8080 owns cart/42
+	// placed now: true same epoch: true
+	// free again: true
+}
+
+// An activation that writes to a resource shows its epoch, and checks its lease right before.
+func ExampleActivation_Check() {
+	servers, stop := exampleCluster()
+	defer stop()
+	client, err := lookupclient.Open(lookupclient.Config{Servers: servers})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	write := func(epoch placement.Epoch, what string) { fmt.Println("writes with an epoch:", epoch > 0, what) }
+	wrote := make(chan struct{})
+	member, err := client.Join(context.Background(), lookupclient.MemberConfig{
+		Name: "shop-1", Address: "10.0.0.7:8080",
+		Kinds: map[string]lookupclient.Kind{"cart": {Run: func(a *lookupclient.Activation) {
+			defer close(wrote)
+			if err := a.Check(); err != nil { // the process may have been stopped for a while
+				return
+			}
+			write(a.Epoch, "three apples") // the resource refuses smaller epochs than it has seen
+		}}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer member.Close()
+	if _, _, err := client.Place(context.Background(), placement.Identity{Kind: "cart", Key: "42"}); err != nil {
+		log.Fatal(err)
+	}
+	<-wrote
+	// Output:
+	// writes with an epoch: true three apples
+}
+
+// exampleCluster is a cluster of one server in this process; real ones are processes of their own: berth serve.
+func exampleCluster() (servers []string, stop func()) {
+	dir, err := os.MkdirTemp("", "berth-example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	node, err := raftnode.Open(raftnode.Config{
+		Name: "s1", DataDir: dir, RaftAddress: "127.0.0.1:0", GRPCAddress: "127.0.0.1:0", HTTPAddress: "127.0.0.1:0",
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return []string{node.GRPCAddr()}, func() {
+		if err := errors.Join(node.Close(context.Background()), os.RemoveAll(dir)); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
