@@ -17,7 +17,6 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/test/bufconn"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/raftnode/internal/gateway"
@@ -101,7 +100,7 @@ func (s *serving) openWeb() error {
 	}
 	s.gateway = conn
 	mux := runtime.NewServeMux(
-		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{MarshalOptions: protojson.MarshalOptions{}, UnmarshalOptions: protojson.UnmarshalOptions{}}),
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, &compactJSON{}),
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters),
 		runtime.WithErrorHandler(s.writeError),
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
