@@ -512,3 +512,5 @@ func dialTCP(t *testing.T, address string) *grpc.ClientConn {
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
+
+func file(key string) placement.Identity { return placement.Identity{Kind: "file", Key: key} }
