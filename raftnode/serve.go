@@ -36,7 +36,8 @@ import (
 const (
 	messageBytesMax  = 4 << 20
 	headerBytesMax   = 64 << 10
-	streamsMax       = 10_000 // per connection
+	streamsMax       = 10_000          // per connection
+	handshakeWait    = 5 * time.Second // also how long a connection that says nothing can hold up the end of the server
 	httpHeaderWait   = 5 * time.Second
 	httpBodyWait     = 30 * time.Second
 	httpIdle         = 2 * time.Minute
@@ -71,14 +72,14 @@ func (n *Node) listen() error {
 	s := &serving{node: n, inner: bufconn.Listen(1 << 20), health: health.NewServer()}
 	s.public = grpc.NewServer(
 		grpc.ChainUnaryInterceptor(n.metrics.unary, n.api.Unary), grpc.MaxRecvMsgSize(messageBytesMax), grpc.MaxHeaderListSize(headerBytesMax),
-		grpc.MaxConcurrentStreams(streamsMax),
+		grpc.MaxConcurrentStreams(streamsMax), grpc.ConnectionTimeout(handshakeWait),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 	)
 	n.api.Register(s.public)
 	healthpb.RegisterHealthServer(s.public, s.health)
 	reflection.Register(s.public)
-	s.peer = grpc.NewServer(grpc.UnaryInterceptor(n.api.UnaryPeer), grpc.MaxRecvMsgSize(messageBytesMax))
+	s.peer = grpc.NewServer(grpc.UnaryInterceptor(n.api.UnaryPeer), grpc.MaxRecvMsgSize(messageBytesMax), grpc.ConnectionTimeout(handshakeWait))
 	n.api.Register(s.peer)
 	peerv1.RegisterPeerServer(s.peer, &peerService{node: n})
 	if err := s.openWeb(); err != nil {
