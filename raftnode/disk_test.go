@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode"
 	"github.com/seed13d31b7f/berth/raftnode/raftnodetest"
 )
@@ -261,6 +262,68 @@ func TestDisk_FlippedByte_RefusedOrNothingLost(t *testing.T) {
 		// In the two files of bbolt there are free pages, which hold what was there before.
 		if name == "server.json" && refused != flips || refused < flips/4 {
 			t.Errorf("%s: %d of %d flips were refused", name, refused, flips)
+		}
+	}
+}
+
+// A damaged snapshot is passed over for what is whole: an older one, or the log alone.
+func TestDisk_DamagedSnapshot_NothingLost(t *testing.T) {
+	const placed = 5
+	dir := t.TempDir()
+	snapshots := func() []string {
+		list, err := filepath.Glob(filepath.Join(dir, "snapshots", "*-*-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	site(t, 1, func(c *raftnode.Config) { c.DataDir = dir }, func(t *testing.T, c *raftnodetest.Cluster, client *lookupclient.Client) {
+		for i := range placed {
+			if _, _, err := client.Place(context.Background(), file(fmt.Sprint(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// A snapshot is due after 64 MiB of log. Requests that are refused are in it too.
+		many := make([]placement.Identity, 1000)
+		for batch := 0; len(snapshots()) == 0; batch++ {
+			for i := range many {
+				many[i] = placement.Identity{Kind: "cart", Key: fmt.Sprintf("%d/%d/%s", batch, i, strings.Repeat("x", 480))}
+			}
+			if _, err := client.PlaceAll(context.Background(), many); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(20 * time.Millisecond)
+			if batch > 1000 {
+				t.Fatal("there is no snapshot")
+			}
+		}
+		time.Sleep(5 * time.Second) // it is whole
+	})
+	if n := len(snapshots()); n != 1 {
+		t.Fatalf("%d snapshots", n)
+	}
+	at := snapshots()[0]
+	for _, damage := range []struct {
+		name string
+		do   func() error
+	}{
+		{"nothing", func() error { return nil }},
+		{"a flipped byte of the state", func() error {
+			b, err := os.ReadFile(filepath.Join(at, "state.bin"))
+			if err == nil {
+				b[len(b)/2] ^= 1
+				err = os.WriteFile(filepath.Join(at, "state.bin"), b, 0o600)
+			}
+			return err
+		}},
+		{"no record", func() error { return os.Remove(filepath.Join(at, "meta.json")) }},
+		{"no snapshot", func() error { return os.RemoveAll(at) }},
+	} {
+		if err := damage.do(); err != nil {
+			t.Fatalf("%s: %v", damage.name, err)
+		}
+		if err := startDamaged(t, damage.name, dir, placed); err != nil {
+			t.Errorf("%s: %v", damage.name, err)
 		}
 	}
 }
