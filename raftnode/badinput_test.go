@@ -149,7 +149,7 @@ func TestBadInput_EveryPort_ConnectionEnds(t *testing.T) {
 			{"7420", "settings and silence", []byte(http2Preface + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"), 16 * time.Second, ""}, // unanswered keepalive
 
 			{"7422", "nothing", nil, headerBound, ""},
-			{"7422", "noise", noise(64 << 10), 0, "400 Bad Request"},
+			{"7422", "noise", noise(64 << 10), 0, ""}, // what is refused at once is not read to its end, and then the answer may be lost
 			{"7422", "TLS", clientHello, headerBound, ""},
 			{"7422", "a greeting", greeting(1, kindRaft, good), headerBound, ""},
 			{"7422", "HTTP/2", []byte(http2Preface), 0, ""},
