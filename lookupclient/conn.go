@@ -165,7 +165,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 			return nil
 		}
 		e := c.classify(ctx, err, changes)
-		if last == nil || !isUnknown(last) || !e.isUnavailable() { // an outcome that became unknown stays so
+		if last == nil || !isUnknown(last) || !e.isUnavailable() && !errors.Is(e, ErrOverloaded) { // an outcome that became unknown stays so
 			last = e
 		}
 		if e.Reason != apiv1.ReasonUnreachable {

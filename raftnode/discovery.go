@@ -7,12 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"net"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/raftnode/internal/port"
 	"github.com/seed13d31b7f/berth/raftnode/internal/storage"
 )
@@ -153,6 +156,9 @@ func (n *Node) see(g *port.Greeting) {
 		return // ourselves, by another address
 	}
 	s := sighting{greeting: *g, at: time.Now()}
+	if fsm.ValidateServerName(g.Server) != nil || len(g.Incarnation) > fsm.ServerTextBytesMax || len(g.Address) > fsm.ServerTextBytesMax {
+		return // no server has such a name
+	}
 	told := len(g.Hello) > 0
 	if told && json.Unmarshal(g.Hello, &s.hello) != nil {
 		return
@@ -163,12 +169,53 @@ func (n *Node) see(g *port.Greeting) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.forgetLocked(g.Server)
 	if told {
 		n.mu.sightings[g.Server] = s
 	}
 	if g.Address != "" && (n.mu.identity.Cluster == "" || g.Cluster == n.mu.identity.Cluster) {
 		n.mu.book[g.Server] = g.Address
 	}
+}
+
+// strangersMax is how many names a server remembers of what it was told, all of them also dialled now and then: more than
+// a cluster and those who want to join it ever have, and few enough to cost nothing when somebody makes names up.
+const strangersMax = 64
+
+// forgetLocked makes room for one more name. What a server of the cluster said is not forgotten while anything else can
+// be, and where it is found can be learned from the state, or from itself, again.
+func (n *Node) forgetLocked(server string) {
+	for name, s := range n.mu.sightings {
+		if time.Since(s.at) >= sightingFresh {
+			delete(n.mu.sightings, name)
+		}
+	}
+	if _, ok := n.mu.sightings[server]; !ok && len(n.mu.sightings) >= strangersMax {
+		n.forgetOneLocked(func(name string) { delete(n.mu.sightings, name) }, maps.Keys(n.mu.sightings))
+	}
+	if _, ok := n.mu.book[server]; !ok && len(n.mu.book) >= strangersMax {
+		n.forgetOneLocked(func(name string) { delete(n.mu.book, name) }, maps.Keys(n.mu.book))
+	}
+}
+
+func (n *Node) forgetOneLocked(forget func(string), names iter.Seq[string]) {
+	victim := ""
+	for name := range names {
+		if victim = name; !n.ownLocked(name) {
+			break
+		}
+	}
+	forget(victim)
+}
+
+// ownLocked says whether a name is that of a server of the cluster, as far as this one knows.
+func (n *Node) ownLocked(name string) bool {
+	if g := n.mu.group; g != nil {
+		if _, ok := g.View().Server(name); ok {
+			return true
+		}
+	}
+	return slices.ContainsFunc(n.mu.identity.Founders, func(f storage.Founder) bool { return f.Server == name })
 }
 
 // seen are the servers without a cluster that are there now, this one among them, ascending by name.

@@ -442,7 +442,7 @@ func TestConfig_Validate_ReportsEveryFault(t *testing.T) {
 		MemberTTL: time.Millisecond, ActivationTimeout: time.Millisecond,
 	}
 	err := c.Validate()
-	for _, want := range []string{"name:", "DataDir", "RaftAddress", "GRPCAddress", "--insecure", "Join", "Expect", "timing", "MemberTTL", "ActivationTimeout"} {
+	for _, want := range []string{"config: Name", "DataDir", "RaftAddress", "GRPCAddress", "--insecure", "Join", "Expect", "Timing", "MemberTTL", "ActivationTimeout"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not speak of %s: %v", want, err)
 		}

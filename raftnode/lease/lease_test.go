@@ -29,6 +29,18 @@ func TestTenure_Wait_KeepsTheReplicatedBarrier(t *testing.T) {
 	}
 }
 
+// A clock that goes backward must not hold up removals once the wait is over.
+func TestTenure_ClockGoesBack_WaitStaysOver(t *testing.T) {
+	ten := Begin(3, 10, 100*second, 7, 4*time.Second)
+	if got := ten.Barrier(99*second, 20, 3); got != 7 {
+		t.Errorf("before the wait is over the barrier is %d, want 7", got)
+	}
+	ten.Barrier(105*second, 20, 3)
+	if got := ten.Barrier(50*second, 30, 3); got != 30 {
+		t.Errorf("when the clock has gone back the barrier is %d, want 30", got)
+	}
+}
+
 // S6: a leader that was deposed and applies its successor's entries calls none of its removals complete.
 func TestTenure_OtherTerm_BarrierStays(t *testing.T) {
 	ten := Begin(3, 10, 0, 7, 0)

@@ -13,6 +13,7 @@ type Tenure struct {
 	Begun Instant
 
 	waitUntil Instant // S3
+	waited    bool    // the wait is over, whatever the clock says from now on
 	barrier   uint64
 }
 
@@ -29,7 +30,8 @@ func Begin(term, start uint64, now Instant, barrier uint64, maxReadLease time.Du
 // all that is published, while the newest published command is of the tenure's own term (S6): a leader that was deposed
 // without knowing it applies its successor's removals, and must not call them complete.
 func (t *Tenure) Barrier(now Instant, index, term uint64) uint64 {
-	if now >= t.waitUntil && term == t.Term {
+	t.waited = t.waited || now >= t.waitUntil
+	if t.waited && term == t.Term {
 		t.barrier = max(t.barrier, index)
 	}
 	return t.barrier

@@ -169,11 +169,23 @@ func (s *Server) TransferLeadership(ctx context.Context, req *apiv1.TransferLead
 	return &apiv1.TransferLeadershipResponse{Leader: to}, nil
 }
 
+// View returns a view that has everything that was acknowledged before the call, within the time that a call has. The
+// error is that of a call.
+func (s *Server) View(ctx context.Context) (*snapshot.View, error) {
+	ctx, cancel := budget(ctx)
+	defer cancel()
+	v, err := s.backend.ReadView(ctx)
+	if err != nil {
+		return nil, s.readError(ctx, err)
+	}
+	return v, nil
+}
+
 // Save streams a snapshot of this server's state.
 func (s *Server) Save(_ *apiv1.SaveRequest, stream grpc.ServerStreamingServer[apiv1.SaveResponse]) error {
-	v, err := s.backend.ReadView(stream.Context())
+	v, err := s.View(stream.Context())
 	if err != nil {
-		return s.readError(stream.Context(), err)
+		return err
 	}
 	w := &saveWriter{stream: stream}
 	if err := v.Encode(w); err != nil {

@@ -96,11 +96,15 @@ type leaderCall struct {
 // run tries until the call has an answer that trying again would not better.
 func (c *leaderCall) run(ctx context.Context) (any, error) {
 	c.name()
+	return c.persist(ctx, c.try)
+}
+
+func (c *leaderCall) persist(ctx context.Context, try func(context.Context) (any, error)) (any, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 10*time.Millisecond, 250*time.Millisecond
 	var last error
 	for {
-		resp, err := c.try(ctx)
+		resp, err := try(ctx)
 		if err == nil {
 			return resp, nil
 		}
@@ -110,7 +114,7 @@ func (c *leaderCall) run(ctx context.Context) (any, error) {
 			last = err
 		}
 		if !again {
-			return nil, err
+			return nil, c.final(last, err)
 		}
 		if r == apiv1.ReasonOutcomeUnknown {
 			c.markAgain()
@@ -121,6 +125,19 @@ func (c *leaderCall) run(ctx context.Context) (any, error) {
 			return nil, c.giveUp(ctx, last)
 		}
 	}
+}
+
+// final is the error when the last attempt is not to be followed by another. That it did nothing says nothing of those
+// before it, unless it was decided by the state, which knows the request by its name.
+func (c *leaderCall) final(last, err error) error {
+	if r, _, _ := apiv1.ReasonOf(last); r != apiv1.ReasonOutcomeUnknown {
+		return err
+	}
+	switch r, _, _ := apiv1.ReasonOf(err); r {
+	case apiv1.ReasonOverloaded, apiv1.ReasonInternal, "":
+		return last
+	}
+	return err
 }
 
 // giveUp is the error when the deadline comes first. An outcome that became unknown stays so.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -42,11 +43,14 @@ func requestOf(r *apiv1.Retry) (c fsm.Command, err error) {
 		return c, nil
 	}
 	id, err := ulid.ParseStrict(r.RequestId)
-	if err != nil {
+	if err != nil || id == (ulid.ULID{}) { // zero stands for none
 		return c, invalid("request id %.40q: it is no ULID", r.RequestId)
 	}
 	c.Request = snapshot.RequestID(id)
 	if r.Again {
+		if r.KnownIndex == math.MaxUint64 {
+			return c, invalid("known index %d: no log reaches it", r.KnownIndex)
+		}
 		c.RetrySince = r.KnownIndex + 1
 	}
 	return c, nil

@@ -47,9 +47,11 @@ var (
 
 func (s *Session) add(orders ...Order) {
 	s.mu.Lock()
-	if len(s.orders)+len(orders) > ordersMax {
-		s.over = ErrTooSlow
-	} else {
+	switch {
+	case s.over != nil: // nobody takes them
+	case len(s.orders)+len(orders) > ordersMax:
+		s.over, s.orders = ErrTooSlow, nil
+	default:
 		s.orders = append(s.orders, orders...)
 	}
 	s.mu.Unlock()

@@ -13,7 +13,10 @@
 //   - Errors of the disk are final. After one, what is on the disk is not known, and Raft goes on as if it were. Stop is
 //     called, and the server must end.
 //   - A write that does not return is final too: a leader whose disk hangs keeps sending heartbeats and commits nothing.
-//   - Term and candidate of a vote are one transaction.
+//   - Term and candidate of a vote are one transaction, and one record with a checksum.
+//   - The identity has a checksum. So have bbolt's meta pages, and both must be whole: bbolt would go back to the older.
+//   - The pages of a bbolt file are looked through before it is opened: bbolt has assertions on goroutines of its own, and
+//     a damaged page ends the process.
 //   - A record of the log is checked when it is read: bbolt accepts a flipped bit.
 //   - Long deletions from the front of the log are cut into pieces, since each holds the only write lock.
 //   - Files and directories are synced when they are made: bbolt does not, and a power cut takes the whole log.

@@ -1,9 +1,11 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 )
@@ -25,6 +27,20 @@ type Identity struct {
 	Founders []Founder `json:"founders,omitempty"`
 	// Stores says that the files of the log and of the vote were made: from then on they must be there.
 	Stores bool `json:"stores,omitempty"`
+	// Sum is CRC-32C of the record without it, in hexadecimal digits.
+	Sum string `json:"sum,omitempty"`
+}
+
+// encode writes the record, with its checksum.
+func (id Identity) encode() ([]byte, error) {
+	id.Sum = ""
+	b, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	id.Sum = fmt.Sprintf("%08x", crc32.Checksum(b, castagnoli))
+	b, err = json.MarshalIndent(id, "", "  ")
+	return append(b, '\n'), err
 }
 
 // Founder is one of the servers that formed a cluster.
@@ -56,6 +72,9 @@ func (d *Dir) LoadIdentity() (id Identity, ok bool, err error) {
 	if id.Format != identityFormat {
 		return id, false, fmt.Errorf("%s has format %d, this version knows %d", d.file(identityFile), id.Format, identityFormat)
 	}
+	if whole, err := id.encode(); err != nil || !bytes.Equal(whole, b) {
+		return id, false, &CorruptError{Path: d.file(identityFile), What: "its checksum is wrong", Err: err}
+	}
 	if id.Server == "" || id.Incarnation == "" {
 		return id, false, &CorruptError{Path: d.file(identityFile), What: "it names no server"}
 	}
@@ -65,9 +84,9 @@ func (d *Dir) LoadIdentity() (id Identity, ok bool, err error) {
 // SaveIdentity makes the identity durable.
 func (d *Dir) SaveIdentity(id Identity) error {
 	id.Format = identityFormat
-	b, err := json.MarshalIndent(id, "", "  ")
+	b, err := id.encode()
 	if err != nil {
 		return err
 	}
-	return d.writeFile(identityFile, append(b, '\n'))
+	return d.writeFile(identityFile, b)
 }

@@ -29,8 +29,10 @@ type Log struct {
 	onTail   func()
 }
 
+const logBucket = "logs" // raft-boltdb's
+
 func openLog(path string, guard *Guard) (*Log, error) {
-	store, err := openBolt(path, func() (*raftboltdb.BoltStore, error) {
+	store, err := openBolt(path, logBucket, func() (*raftboltdb.BoltStore, error) {
 		return raftboltdb.New(raftboltdb.Options{Path: path, MsgpackUseNewTimeFormat: true, BoltOptions: boltOptions()})
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 
 	"github.com/hashicorp/go-hclog"
@@ -27,6 +28,11 @@ func (d *Dir) OpenStores(id Identity, guard *Guard, logger hclog.Logger) (_ *Sto
 		}
 		if id.Stores && n <= 0 {
 			return nil, fmt.Errorf("%s: %w: %s is missing or empty", d.path, ErrIncomplete, name)
+		}
+		if !id.Stores && n >= 0 { // left by a crash before it was used
+			if err := os.Remove(d.file(name)); err != nil {
+				return nil, fmt.Errorf("remove unfinished %s: %w", name, err)
+			}
 		}
 	}
 	s := &Stores{}

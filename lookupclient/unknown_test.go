@@ -1,0 +1,62 @@
+package lookupclient_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/seed13d31b7f/berth/lookupclient"
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/raftnode/raftnodetest"
+)
+
+// scripted is a server whose calls of Place end with one reason after the other; the last one is repeated.
+type scripted struct {
+	apiv1.UnimplementedPlacementsServer
+	reasons []apiv1.Reason
+	calls   atomic.Int64
+}
+
+func (s *scripted) Place(context.Context, *apiv1.PlaceRequest) (*apiv1.PlaceResponse, error) {
+	n := int(s.calls.Add(1))
+	return nil, apiv1.Status(s.reasons[min(n, len(s.reasons))-1], "x", nil, 0).Err()
+}
+
+// An outcome that became unknown stays so, whatever the attempts after it come to, unless one of them was decided.
+func TestClient_UnknownOutcome_StaysUnknown(t *testing.T) {
+	for _, tt := range []struct {
+		reasons []apiv1.Reason
+		want    error
+	}{
+		{[]apiv1.Reason{apiv1.ReasonOutcomeUnknown, apiv1.ReasonNoLeader}, lookupclient.ErrUnknown},
+		{[]apiv1.Reason{apiv1.ReasonOutcomeUnknown, apiv1.ReasonOverloaded}, lookupclient.ErrUnknown},
+		{[]apiv1.Reason{apiv1.ReasonOverloaded, apiv1.ReasonOutcomeUnknown, apiv1.ReasonOverloaded}, lookupclient.ErrUnknown},
+		{[]apiv1.Reason{apiv1.ReasonOutcomeUnknown, apiv1.ReasonNoEligibleMember}, lookupclient.ErrNoMember},
+		{[]apiv1.Reason{apiv1.ReasonNoLeader, apiv1.ReasonOverloaded}, lookupclient.ErrOverloaded},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			network := raftnodetest.NewNetwork()
+			l, err := network.Host("s1").Listen("s1:7420")
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := grpc.NewServer()
+			apiv1.RegisterPlacementsServer(server, &scripted{reasons: tt.reasons})
+			go func() { _ = server.Serve(l) }()
+			defer server.Stop()
+			c, err := lookupclient.Open(lookupclient.Config{Servers: []string{"s1:7420"}, Timeout: 3 * time.Second, Dial: network.Host("client").Dial})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, _, err := c.Place(context.Background(), cart(1)); !errors.Is(err, tt.want) {
+				t.Errorf("%v: %v, want %v", tt.reasons, err, tt.want)
+			}
+		})
+	}
+}
