@@ -97,7 +97,7 @@ type leaderCall struct {
 func (c *leaderCall) run(ctx context.Context) (any, error) {
 	c.name()
 	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 10*time.Millisecond, 250*time.Millisecond
+	wait.InitialInterval, wait.MaxInterval = 10*time.Millisecond, 100*time.Millisecond
 	var last error
 	for {
 		resp, err := c.try(ctx)
