@@ -93,12 +93,23 @@ func newLAN(b *testing.B, n int) *lan {
 		l.ip(l.bridge, "link", "add", "name", l.cable(i), "type", "veth", "peer", "name", "eth0")
 		l.ip(l.bridge, "link", "set", "eth0", "netns", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), h.namespace))
 		l.ip(l.bridge, "link", "set", l.cable(i), "up")
+		l.ip(h.namespace, "link", "set", "eth0", "address", hardware(i))
 		l.ip(h.namespace, "address", "add", h.ip+"/24", "dev", "eth0")
 		l.ip(h.namespace, "link", "set", "eth0", "up")
 		l.plug(i, true)
 	}
+	// Hosts know each other's hardware address, as a router would: to ask for it again takes the kernel up to a second.
+	for i, h := range l.hosts {
+		for j, o := range l.hosts {
+			if i != j {
+				l.ip(h.namespace, "neighbour", "replace", o.ip, "lladdr", hardware(j), "dev", "eth0", "nud", "permanent")
+			}
+		}
+	}
 	return l
 }
+
+func hardware(host int) string { return fmt.Sprintf("02:00:00:00:00:%02x", host+1) }
 
 func (l *lan) cable(host int) string { return fmt.Sprint("cable", host) }
 
