@@ -11,8 +11,9 @@ import (
 )
 
 // Network is a network in memory. Hosts are names; an address is host:port. Each pair of hosts has a link in either
-// direction, which can be cut and delayed. Bytes that meet a cut link wait, as TCP has them wait, and go on when the
-// link heals; a host that is reset loses its connections at once, as when its process is killed.
+// direction, which can be cut and delayed. Bytes that meet a cut link are sent again as TCP does it, at times that double,
+// and go on at the first that finds the link healed; a host that is reset loses its connections at once, as when its
+// process is killed.
 //
 // Every goroutine of the network ends when the connections that it serves are closed.
 type Network struct {
@@ -20,7 +21,6 @@ type Network struct {
 	listeners map[string]*listener
 	links     map[link]*state
 	conns     map[*pair]struct{}
-	healed    chan struct{} // closed, and made anew, whenever a link changes
 }
 
 type link struct{ from, to string }
@@ -32,7 +32,7 @@ type state struct {
 
 // NewNetwork returns a network without hosts. A host comes to be by being named.
 func NewNetwork() *Network {
-	return &Network{listeners: map[string]*listener{}, links: map[link]*state{}, conns: map[*pair]struct{}{}, healed: make(chan struct{})}
+	return &Network{listeners: map[string]*listener{}, links: map[link]*state{}, conns: map[*pair]struct{}{}}
 }
 
 // Host is the network as one host sees it.
@@ -60,8 +60,6 @@ func (n *Network) set(from, to string, change func(*state)) {
 		n.links[link{from, to}] = s
 	}
 	change(s)
-	close(n.healed)
-	n.healed = make(chan struct{})
 }
 
 // Cut cuts or heals the link from one host to another, in that direction alone.
@@ -107,13 +105,16 @@ func (n *Network) Reset(host string) {
 	}
 }
 
-func (n *Network) link(from, to string) (state, <-chan struct{}) {
+// state is how long it takes to go over all of the links, and whether one is cut.
+func (n *Network) state(links []link) (delay time.Duration, cut bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if s := n.links[link{from, to}]; s != nil {
-		return *s, n.healed
+	for _, l := range links {
+		if s := n.links[l]; s != nil {
+			delay, cut = delay+s.delay, cut || s.cut
+		}
 	}
-	return state{}, n.healed
+	return delay, cut
 }
 
 // Listen makes the host listen on an address, which must be its own.
@@ -135,10 +136,8 @@ func (h *Host) Listen(address string) (net.Listener, error) {
 // cut.
 func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 	to := hostOf(address)
-	for _, l := range []link{{h.name, to}, {to, h.name}} {
-		if err := h.network.pass(ctx, l.from, l.to, nil); err != nil {
-			return nil, &net.OpError{Op: "dial", Net: "memory", Err: err}
-		}
+	if err := h.network.pass(ctx, resendOpen, nil, link{h.name, to}, link{to, h.name}); err != nil {
+		return nil, &net.OpError{Op: "dial", Net: "memory", Err: err}
 	}
 	h.network.mu.Lock()
 	l := h.network.listeners[address]
@@ -158,29 +157,33 @@ func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 	return nil, &net.OpError{Op: "dial", Net: "memory", Err: fmt.Errorf("%s: connection refused", address)}
 }
 
-// pass waits until something may go from one host to another.
-func (n *Network) pass(ctx context.Context, from, to string, done <-chan struct{}) error {
+// After how long TCP sends again what was not answered, for the first time; each time is twice as long as the one before.
+// The values are those of Linux.
+const (
+	resendOpen  = time.Second
+	resendBytes = 200 * time.Millisecond
+	resendMax   = 2 * time.Minute
+)
+
+// pass waits until something has gone over all of the links. resend is when it is sent again if it was lost.
+func (n *Network) pass(ctx context.Context, resend time.Duration, done <-chan struct{}, links ...link) error {
 	for {
-		s, healed := n.link(from, to)
-		if !s.cut {
-			if s.delay == 0 {
-				return nil
-			}
+		delay, cut := n.state(links)
+		if cut {
+			delay = resend
+			resend = min(2*resend, resendMax)
+		}
+		if delay > 0 {
 			select {
-			case <-time.After(s.delay):
-				return nil
+			case <-time.After(delay):
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-done:
 				return io.ErrClosedPipe
 			}
 		}
-		select {
-		case <-healed:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-done:
-			return io.ErrClosedPipe
+		if !cut {
+			return nil
 		}
 	}
 }
@@ -218,7 +221,7 @@ func (p *pair) carry(from, to int, fromHost, toHost string) {
 	for {
 		n, err := p.inner[from].Read(buf)
 		// News of a close is held up by a cut link as bytes are.
-		if p.network.pass(context.Background(), fromHost, toHost, p.done) != nil {
+		if p.network.pass(context.Background(), resendBytes, p.done, link{fromHost, toHost}) != nil {
 			return
 		}
 		if err != nil {

@@ -101,7 +101,7 @@ func (c *leaderCall) run(ctx context.Context) (any, error) {
 
 func (c *leaderCall) persist(ctx context.Context, try func(context.Context) (any, error)) (any, error) {
 	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 10*time.Millisecond, 250*time.Millisecond
+	wait.InitialInterval, wait.MaxInterval = 10*time.Millisecond, 100*time.Millisecond
 	var last error
 	for {
 		resp, err := try(ctx)

@@ -24,5 +24,5 @@
 // # Goroutines
 //
 // Beside the library's own: two batch workers and one watcher of leadership, for the life of a Group; one for each future
-// that is waited for; the ones that OnTenure starts are its caller's.
+// that is waited for, and one for each message with entries; the ones that OnTenure starts are its caller's.
 package group

@@ -10,3 +10,6 @@ func (g *Group) TimeoutNow(server string) error {
 
 // ApplyRaw gives an entry to the library, past the batcher, and does not wait for it.
 func (g *Group) ApplyRaw(data []byte) { _ = g.raft.Apply(data, 0) }
+
+// NewMachine returns the library's FSM of a group.
+func NewMachine(stop func(error)) raft.BatchingFSM { return newMachine(stop) }

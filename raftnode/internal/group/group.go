@@ -268,6 +268,7 @@ func (g *Group) close(ctx context.Context) error {
 	if e := done.Error(); e != nil {
 		err = errors.Join(err, fmt.Errorf("shut down raft: %w", e))
 	}
+	g.trans.tasks.Wait()
 	g.tasks.Wait()
 	return err
 }

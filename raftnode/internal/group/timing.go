@@ -13,7 +13,7 @@ type Timing struct {
 	Election time.Duration
 	// Commit is how long an idle follower may be behind in knowing what is committed.
 	Commit time.Duration
-	// Transport bounds each message and its answer.
+	// Transport bounds each message and its answer; a heartbeat and its answer are bounded by Election, if that is shorter.
 	Transport time.Duration
 	// Stall is how long a write to the disk may take before the server ends itself.
 	Stall time.Duration

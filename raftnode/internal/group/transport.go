@@ -3,6 +3,7 @@ package group
 import (
 	"errors"
 	"io"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,24 +36,53 @@ type Intercept func(to string, m Message, answered bool) error
 //   - There is no pipeline: one refused append deadlocks it, and Shutdown with it (#612).
 //   - While a peer's heartbeats fail, entries for it wait here. The library would back off up to 10 s and leave a healed
 //     peer behind for as long; this way its first heartbeat opens the gate.
+//   - Nothing waits long for what the network lost. TCP sends it again at times that double, up to the message's own
+//     timeout; so heartbeats have a shorter one, and when one fails, entries on their way to the peer are given up.
 type transport struct {
 	*raft.NetworkTransport
+	heart     *raft.NetworkTransport // sends heartbeats, and nothing else
 	raft      atomic.Pointer[raft.Raft]
 	intercept Intercept
+	tasks     sync.WaitGroup // messages that are on their way, also those that were given up
 
 	mu    sync.Mutex
 	gates map[raft.ServerID]chan struct{} // there while the peer's heartbeats fail; closed by the next that succeeds
+	lost  map[raft.ServerID]chan struct{} // closed by the first heartbeat that fails; there while entries are on their way
 	quit  chan struct{}
 	once  sync.Once
 }
 
 func newTransport(stream raft.StreamLayer, timing Timing, intercept Intercept, logger hclog.Logger) *transport {
-	return &transport{
-		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: stream, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: timing.Transport, MsgpackUseNewTimeFormat: true, Logger: logger,
-		}),
-		intercept: intercept, gates: map[raft.ServerID]chan struct{}{}, quit: make(chan struct{}),
+	config := raft.NetworkTransportConfig{
+		Stream: stream, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: timing.Transport, MsgpackUseNewTimeFormat: true, Logger: logger,
 	}
+	// A heartbeat that takes longer comes too late for the leader's lease. A peer that heals is behind for as long, and
+	// for the library's pause of half an election timeout, at most.
+	heart := config
+	heart.Stream, heart.MaxPool, heart.Timeout = &dialer{StreamLayer: stream, done: make(chan struct{})}, 1, min(timing.Transport, timing.Election)
+	return &transport{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(&config), heart: raft.NewNetworkTransportWithConfig(&heart), intercept: intercept,
+		gates: map[raft.ServerID]chan struct{}{}, lost: map[raft.ServerID]chan struct{}{}, quit: make(chan struct{}),
+	}
+}
+
+// dialer is a stream layer that accepts nothing, and leaves the one below open.
+type dialer struct {
+	raft.StreamLayer
+	once sync.Once
+	done chan struct{}
+}
+
+// Accept waits for Close.
+func (d *dialer) Accept() (net.Conn, error) {
+	<-d.done
+	return nil, net.ErrClosed
+}
+
+// Close ends Accept.
+func (d *dialer) Close() error {
+	d.once.Do(func() { close(d.done) })
+	return nil
 }
 
 // SetHeartbeatHandler does nothing: see transport.
@@ -71,14 +101,47 @@ func isHeartbeat(r *raft.AppendEntriesRequest) bool {
 // AppendEntries sends entries, or a heartbeat.
 func (t *transport) AppendEntries(id raft.ServerID, to raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if isHeartbeat(req) {
-		err := t.call(id, Heartbeat, func() error { return t.NetworkTransport.AppendEntries(id, to, req, resp) })
+		err := t.call(id, Heartbeat, func() error { return t.heart.AppendEntries(id, to, req, resp) })
 		t.mark(id, err == nil)
 		return err
 	}
 	if err := t.await(id, req.Term); err != nil {
 		return err
 	}
-	return t.call(id, Append, func() error { return t.NetworkTransport.AppendEntries(id, to, req, resp) })
+	return t.call(id, Append, func() error { return t.append(id, to, req, resp) })
+}
+
+// append sends entries and waits for the answer, or until a heartbeat to the peer fails. Entries that were given up may
+// still arrive, which is no more than what a network may do to them: the peer has them then, and takes them once.
+func (t *transport) append(id raft.ServerID, to raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	lost, err := t.untilLost(id)
+	if err != nil {
+		return err
+	}
+	own, answer, done := *req, raft.AppendEntriesResponse{}, make(chan error, 1) // the library uses its own again
+	t.tasks.Go(func() { done <- t.NetworkTransport.AppendEntries(id, to, &own, &answer) })
+	select {
+	case err := <-done:
+		*resp = answer
+		return err
+	case <-lost:
+		return errLost
+	}
+}
+
+var errLost = errors.New("given up: the peer's heartbeats fail")
+
+// untilLost returns a channel that is closed when a heartbeat to the peer fails. It fails while they do.
+func (t *transport) untilLost(id raft.ServerID) (<-chan struct{}, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gates[id] != nil {
+		return nil, errLost
+	}
+	if t.lost[id] == nil {
+		t.lost[id] = make(chan struct{})
+	}
+	return t.lost[id], nil
 }
 
 // mark notes whether a peer's heartbeat came back.
@@ -92,6 +155,10 @@ func (t *transport) mark(id raft.ServerID, ok bool) {
 		delete(t.gates, id)
 	case !ok && gate == nil:
 		t.gates[id] = make(chan struct{})
+	}
+	if lost := t.lost[id]; !ok && lost != nil {
+		close(lost)
+		delete(t.lost, id)
 	}
 }
 
@@ -164,6 +231,9 @@ func (t *transport) InstallSnapshot(id raft.ServerID, to raft.ServerAddress, req
 func (t *transport) TimeoutNow(id raft.ServerID, to raft.ServerAddress, req *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
 	return t.call(id, TimeoutNow, func() error { return t.NetworkTransport.TimeoutNow(id, to, req, resp) })
 }
+
+// Close closes both transports.
+func (t *transport) Close() error { return errors.Join(t.NetworkTransport.Close(), t.heart.Close()) }
 
 // stop lets everything that waits here go.
 func (t *transport) stop() { t.once.Do(func() { close(t.quit) }) }
