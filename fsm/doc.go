@@ -28,7 +28,16 @@
 //
 // # Using it
 //
-// The driver (package raftnode) calls Apply for each committed entry and then publishes Machine.View. Output carries the
-// answers for whoever proposed, and what changed for whoever must act on it: send an activation request, wake a
-// waiter. The machine itself does nothing but compute.
+// A proposer makes the entry's bytes: [Encode] validates one command and encodes it, [AppendEntry] makes a batch of
+// commands for a term, and [EncodeStart] the entry that begins a tenure. The driver (package raftnode) calls Apply for each
+// committed entry, in the order of the log, and then makes what Publish returns everybody's:
+//
+//	m := fsm.New(snapshot.Empty())
+//	out, err := m.Apply(index, term, data) // an error: stop the server
+//	view := m.Publish()
+//
+// Output carries the answers for whoever proposed, and, when Machine.Observed is set, what changed for whoever must act
+// on it: send an activation request, wake a waiter. The machine itself does nothing but compute.
+//
+// The wire form is commandpb/command.proto. DESIGN.md has the decisions, and the test of each rule.
 package fsm

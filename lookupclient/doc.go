@@ -7,6 +7,14 @@
 // owner that was the owner at a moment during the call, or says why there is none. It never guesses. Send the placement's
 // Epoch with what you ask of the owner: the owner, and every resource behind it, refuses a smaller one than it has seen.
 //
+//	c, err := lookupclient.Open(lookupclient.Config{Servers: []string{"s1:7420", "s2:7420", "s3:7420"}})
+//	p, created, err := c.Place(ctx, placement.Identity{Kind: "cart", Key: "42"}) // gives it an owner, or finds the one it has
+//	p, err = c.Lookup(ctx, p.Identity)                                           // p.Address, p.Epoch
+//	if errors.Is(err, lookupclient.ErrNotPlaced) { … }
+//
+// LookupAll and PlaceAll take many identities in few calls. Remove asks the owner to stop, and waits until nobody can see
+// the placement any more. Conn is the connection under it, for the calls of apiv1 that have no method here.
+//
 // # Hosting
 //
 // Client.Join makes the process a member. It is told what to activate, confirms, and from then on the Activation's
@@ -14,9 +22,26 @@
 // the cluster cannot be reached for the length of a lease, before anybody else can be chosen. Check right before an
 // effect what no context can tell in time: that the process was not stopped for a while.
 //
+//	m, err := c.Join(ctx, lookupclient.MemberConfig{
+//		Name: "host-1", Address: "host-1:9000",
+//		Kinds: map[string]lookupclient.Kind{"cart": {Run: func(a *lookupclient.Activation) {
+//			… // act, with a.Epoch, until a.Context() ends; call a.Check right before an effect
+//		}}},
+//	})
+//	err = m.Leave(ctx) // stops and releases everything; nobody waits for a lease
+//
+// A member that lost its lease joins again by itself, as a new incarnation that holds nothing.
+//
 // # Errors
 //
 // Every error of a call is an *Error with a reason of a closed list. Three outcomes are kept apart: done; refused, when
 // nothing was changed (ErrUnavailable, ErrOverloaded, ErrInvalid …); and ErrUnknown. Calls are tried again by themselves
 // as long as that is safe: a change carries a request id and is carried out once, however often it has to be asked for.
+//
+// # Goroutines
+//
+// A Client has those of its gRPC connection, until Close. A Member has one loop that owns its state, one that ends the
+// incarnation by the clock, two for its session, and one for each function of Kind that runs; Leave and Close wait for all.
+//
+// DESIGN.md has the decisions, and the test of each rule.
 package lookupclient

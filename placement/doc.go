@@ -13,13 +13,27 @@
 //   - A [Strategy] picks the owner among the members that may host a kind.
 //   - A [Verdict] is the answer of a decision.
 //
+// # Using it
+//
+// The state machine (package fsm) looks at an entry as everybody must see it, takes it through one step, and keeps what
+// comes out. A step that is refused returns the entry as it was, and the verdict says why:
+//
+//	seen := entry.Seen(died, barrier)
+//	next, verdict := seen.Place(epoch, false, func() placement.Choice {
+//		q := placement.Query{Identity: id, Load: load}
+//		return placement.Rendezvous{}.Choose(&q, roster.Eligible(nil, id.Kind))
+//	})
+//
+// Texts from outside become names by [ParseIdentity], [MemberID.Validate] and [Member.Validate]. DESIGN.md has the
+// decisions, and REQUIREMENTS.md traces every requirement of the product to code and test.
+//
 // # The laws
 //
 // A placement goes through four phases:
 //
 //	        Place                 Confirm                 Release, owner died at r
 //	Absent ───────▶ Pending ───────────────────▶ Settled ─────────────────────────▶ Tombstone(r)
-//	   ▲               │ Fail, Evict, owner died                                         │
+//	   ▲               │ Fail, Evict, Release, owner died                                │
 //	   └───────────────┴───────────────────────────────◀─────────────────────────────────┘
 //	                                                              barrier ≥ r
 //

@@ -78,7 +78,7 @@ func (r Reason) String() string {
 // looked at for entries without an owner.
 //
 // This is how the death of a member with a million placements is one small change: its entries stay as they are,
-// and every look at them passes here. (LEASES.md §3: an entry whose owner died at r is Tombstone(r).)
+// and every look at them passes here: an entry whose owner died at r is Tombstone(r).
 func (e Entry) Seen(died, barrier uint64) Entry {
 	switch e.Phase {
 	case Pending:

@@ -14,6 +14,18 @@
 //	internal/group     hashicorp/raft, hosted safely; commands and tenures
 //	internal/leader    the work of a tenure: members' leases, activations, the barrier
 //	internal/api       the API's calls
+//	internal/gateway, internal/peerv1   generated: JSON for the API, and the calls between servers
+//
+// A program that is a server does little more than this:
+//
+//	n, err := raftnode.Open(raftnode.Config{Name: "s1", DataDir: "/var/lib/berth", Join: peers, Expect: 3})
+//	if err != nil {
+//		return err // a *RefusedError says what to do
+//	}
+//	defer n.Close(context.Background())
+//	return n.Wait() // ErrReopen: open it again with the same Config
+//
+// DESIGN.md has the decisions: how Raft is hosted, what a tenure may promise, how servers find each other.
 //
 // # Goroutines
 //
@@ -21,8 +33,10 @@
 //	discover      asks the others who they are                    ends with Close
 //	run           forms or joins the cluster, then registers      ends with Close
 //	tenure        one per tenure: leader.Driver, promotions       ends with the tenure
-//	serve ×3      gRPC, gRPC between servers, HTTP                ends with Close
+//	serve ×4      gRPC on its port and for the JSON gateway, gRPC between servers, HTTP; ends with Close
+//	health        keeps the gRPC health service                   ends with Close
 //	read          one while reads of this server ask the leader   ends when none does
+//	end           closes the parts in order when the server ends  the last one
 //
 // # Locks
 //

@@ -8,9 +8,17 @@
 // before it every page that did not change. So the snapshot that Raft asks for is a pointer, and writing it to disk
 // runs beside new changes.
 //
-// A look-up costs a hash, two loads and a comparison, and allocates nothing. A change copies one page of about 1.4 KB.
-// The death of a member is one small change, whatever it owned. The placements are in memory without pointers, so
-// the garbage collector does not see them.
+// A look-up hashes kind and key, finds one page and compares a byte a record, and allocates nothing. A change copies one
+// page of about 1.4 KB. The death of a member is one small change, whatever it owned. The placements are in memory without
+// pointers, so the garbage collector does not look into them. A view may be held as long as one likes; it keeps the pages
+// that newer views replaced.
+//
+//	e := snapshot.NewEditor(v)
+//	e.SetPosition(index, term)
+//	entry := e.Seek(id) // what everybody must see
+//	e.Put(next)         // replaces what Seek found last
+//	v = e.Publish()
+//	entry, owner := v.Lookup(id)
 //
 // # What is stored and what is seen
 //
@@ -22,7 +30,7 @@
 // # Files
 //
 // View.Encode writes and Decode reads the format that FORMAT.md draws. Decode trusts nothing and proves what it read
-// by the digest.
+// by the digest. DESIGN.md has the decisions, and the test of each promise.
 //
 // The package is pure: no clock, no goroutine, no I/O but the io.Reader and io.Writer that it is given, and no result
 // that depends on the order of a map.

@@ -44,7 +44,7 @@ type PlacementsClient interface {
 	// BatchLookup looks up to 1,000 identities up as of one moment.
 	BatchLookup(ctx context.Context, in *BatchLookupRequest, opts ...grpc.CallOption) (*BatchLookupResponse, error)
 	// Place gives an identity an owner, or returns the one that it has, and waits until it is settled. Errors: UNSETTLED,
-	// NO_ELIGIBLE_MEMBER, ACTIVATION_FAILED, OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
+	// NO_ELIGIBLE_MEMBER, OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
 	Place(ctx context.Context, in *PlaceRequest, opts ...grpc.CallOption) (*PlaceResponse, error)
 	// BatchPlace places up to 1,000 identities, and waits for all of them. Each has its own outcome.
 	BatchPlace(ctx context.Context, in *BatchPlaceRequest, opts ...grpc.CallOption) (*BatchPlaceResponse, error)
@@ -135,7 +135,7 @@ type PlacementsServer interface {
 	// BatchLookup looks up to 1,000 identities up as of one moment.
 	BatchLookup(context.Context, *BatchLookupRequest) (*BatchLookupResponse, error)
 	// Place gives an identity an owner, or returns the one that it has, and waits until it is settled. Errors: UNSETTLED,
-	// NO_ELIGIBLE_MEMBER, ACTIVATION_FAILED, OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
+	// NO_ELIGIBLE_MEMBER, OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
 	Place(context.Context, *PlaceRequest) (*PlaceResponse, error)
 	// BatchPlace places up to 1,000 identities, and waits for all of them. Each has its own outcome.
 	BatchPlace(context.Context, *BatchPlaceRequest) (*BatchPlaceResponse, error)

@@ -3,7 +3,14 @@
 // raftnode drives it with a clock, with the log and with the network.
 //
 // The rules have the names that they have in raftnode/DESIGN.md. This package holds those of the leader's tenure (S1, S3,
-// S6) and those of the members' leases (M2 to M4), and the arithmetic of the holder's side (M2).
+// S6) and of the members' leases as the leader keeps them (M2 to M4). The member's own side is in package lookupclient.
+//
+// A [Tenure] is what one leadership knows and promises: Begin makes it when its Start is committed, and Barrier says up to
+// which log index removals are visible to everybody. [Members] is its table of the members' leases:
+//
+//	m := lease.NewMembers(begun, maxTTL, alive)
+//	ok := m.Answer(inc, isAlive, t0) // a keepalive, after a pulse proposed at t0 has committed
+//	due := m.Expire(now)             // marks them, and their expiry may be proposed
 //
 // # Time
 //

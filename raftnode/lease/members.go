@@ -9,8 +9,8 @@ import (
 
 // Members is a tenure's table of the members' leases (M3, M4). It belongs to whoever holds the lock around it.
 //
-// A keepalive is answered in three steps, of which the table has the first and the last: Asks, when it arrives; then a
-// pulse of the tenure, proposed after that, commits; then Answer, with the instant just before the pulse was proposed.
+// A keepalive is answered in three steps, of which the table has the last: it arrives; then a pulse of the tenure, proposed
+// after that, commits; then Answer, with the instant just before the pulse was proposed.
 type Members struct {
 	begun    Instant
 	full     time.Duration // the longest TTL ever announced, stretched

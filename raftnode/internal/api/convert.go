@@ -53,7 +53,7 @@ func memberOf(m *apiv1.Member) placement.Member {
 	return out
 }
 
-// orders are held activations as orders name them.
+// held is an activation as orders name it.
 func held(id placement.Identity, e placement.Epoch) *apiv1.Held {
 	return &apiv1.Held{Kind: id.Kind, Key: id.Key, Epoch: uint64(e)}
 }

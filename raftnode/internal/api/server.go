@@ -34,7 +34,7 @@ type Server struct {
 	backend Backend
 	pins    pins
 
-	// Stopping is closed when the server stops: sessions end.
+	// stopping is closed when the server stops: sessions end.
 	stopping chan struct{}
 	stopOnce sync.Once
 }

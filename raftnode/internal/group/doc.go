@@ -1,6 +1,9 @@
 // Package group hosts hashicorp/raft: one server's part in the Raft group, from the bytes of a proposal to the published
 // view. Everything that the library is known to do wrong is answered here and in package storage; raftnode/DESIGN.md has
-// the list, each with its reproduction.
+// the list, each with its test.
+//
+// Open takes part in the group; Propose and ProposeAll propose commands while this server has a Tenure; Pulse proves it;
+// View and Await read what this server has published.
 //
 // # Invariants
 //
@@ -23,6 +26,12 @@
 //
 // # Goroutines
 //
-// Beside the library's own: two batch workers and one watcher of leadership, for the life of a Group; one for each future
-// that is waited for, and one for each message with entries; the ones that OnTenure starts are its caller's.
+// Beside the library's own: two batch workers, one watcher of leadership and one that asks for snapshots when they are due,
+// for the life of a Group; one for each leadership transfer that is waited for, and one for each message with entries. Those
+// that OnTenure starts are its caller's.
+//
+// # Locks
+//
+// The batcher's may be held while a Tenure's or a call's is taken. The Feed's and the waiters' are taken on the library's
+// FSM goroutine and held for moments. None is held while something is waited for.
 package group

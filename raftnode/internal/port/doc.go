@@ -7,6 +7,9 @@
 // a disk that was wiped, or from a server that was removed, is refused with a reason before Raft or gRPC see a byte.
 // Servers are therefore dialled by name, and where a name is found may change at any time.
 //
+// Open listens. Raft is the port's part for Raft, a stream layer whose addresses are names; Peer is the listener for gRPC,
+// and DialPeer its way out; Hello asks an address who is there. The server behind the port is its Host.
+//
 //	greeting, reply:  "BRTH" │ version u8 = 1 │ kind u8 │ length u16, big-endian │ JSON, length bytes
 //
 // # Goroutines

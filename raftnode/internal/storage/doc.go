@@ -1,14 +1,14 @@
 // Package storage is the data directory of one server: its identity, the Raft log, the vote, and the snapshots.
 //
 //	server.json   who this server is, and of which cluster (Identity)
-//	LOCK          held while a process uses the directory
+//	LOCK          held while a process uses the directory, whose number is in it
 //	log.db        the Raft log, in bbolt by raft-boltdb, each record with a checksum (Log)
 //	vote.db       Raft's term and vote, in bbolt (VoteStore)
 //	snapshots/    the newest two snapshots, by raft.FileSnapshotStore
 //
 // # What it adds to the libraries
 //
-// Every rule answers a fault that was reproduced (DESIGN.md, "Hosting Raft"):
+// Every rule answers a known fault (raftnode/DESIGN.md, "Hosting hashicorp/raft"):
 //
 //   - Errors of the disk are final. After one, what is on the disk is not known, and Raft goes on as if it were. Stop is
 //     called, and the server must end.
@@ -21,4 +21,11 @@
 //   - Long deletions from the front of the log are cut into pieces, since each holds the only write lock.
 //   - Files and directories are synced when they are made: bbolt does not, and a power cut takes the whole log.
 //   - A directory from which files are missing, or cut short, is refused. It is not a new one.
+//   - A snapshot is sealed with a checksum over the library's own record of it. One that is damaged is passed over for the
+//     one before it, as long as the log reaches back to that.
+//
+// # Using it
+//
+// OpenDir locks the directory; LoadIdentity says whether it is new, and SaveIdentity makes it this server's; OpenStores
+// opens log, vote and snapshots, proves that they are whole and fit together, and watches their writes with a Guard.
 package storage

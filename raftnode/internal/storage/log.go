@@ -24,7 +24,7 @@ type Log struct {
 
 	closed   atomic.Bool
 	appended atomic.Uint64 // bytes of data since the start
-	// snapshot is the index of the newest snapshot that was made or installed; see tailPast.
+	// snapshot is the index of the newest snapshot that was made or installed; see OnTail.
 	snapshot *atomic.Uint64
 	onTail   func()
 }
