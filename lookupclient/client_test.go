@@ -15,6 +15,7 @@ import (
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode"
 	"github.com/seed13d31b7f/berth/raftnode/raftnodetest"
 )
 
@@ -32,8 +33,13 @@ type world struct {
 
 func bubble(t *testing.T, n int, f func(*testing.T, *world)) {
 	t.Helper()
+	bubbleWith(t, n, nil, f)
+}
+
+func bubbleWith(t *testing.T, n int, change func(*raftnode.Config), f func(*testing.T, *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, c: raftnodetest.NewCluster(t, n, nil), owner: map[placement.Identity]string{}}
+		w := &world{t: t, c: raftnodetest.NewCluster(t, n, change), owner: map[placement.Identity]string{}}
 		defer w.close()
 		w.c.Leader(nil)
 		f(t, w)
@@ -218,6 +224,45 @@ func TestClient_Errors(t *testing.T) {
 		}
 		if !strings.Contains(err.Error(), "s1:7420: connection refused") {
 			t.Errorf("the error does not say what happened where: %v", err)
+		}
+	})
+}
+
+func TestClient_Close_EndsCallsAtOnce(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, w *world) {
+		w.member("m", func(c *lookupclient.MemberConfig) {
+			c.Kinds["cart"] = lookupclient.Kind{Activate: func(ctx context.Context, _ *lookupclient.Activation) error { <-ctx.Done(); return ctx.Err() }}
+		})
+		c := w.client("client")
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, err := c.Lookup(ctx, cart(1)); !errors.Is(err, lookupclient.ErrNotPlaced) {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		time.AfterFunc(time.Second, func() { _ = c.Close() })
+		if _, _, err := c.Place(ctx, cart(1)); !errors.Is(err, lookupclient.ErrUnknown) { // it was sent, and nobody knows
+			t.Errorf("a placement on its way: %v", err)
+		}
+		if _, err := c.Lookup(ctx, cart(1)); !errors.Is(err, lookupclient.ErrClosed) {
+			t.Errorf("a lookup after Close: %v", err)
+		}
+		if _, _, err := c.Place(ctx, cart(1)); !errors.Is(err, lookupclient.ErrClosed) {
+			t.Errorf("a placement after Close: %v", err)
+		}
+		if took := time.Since(begin); took > 1100*time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// The shortest lease that is allowed is kept by a member in an idle cluster.
+func TestMember_ShortestTTL_IsKept(t *testing.T) {
+	bubbleWith(t, 3, func(c *raftnode.Config) { c.MemberTTL = time.Second }, func(t *testing.T, w *world) {
+		m := w.member("m", nil)
+		time.Sleep(time.Minute)
+		if s := m.State(); s.Lost != 0 {
+			t.Errorf("it lost its lease %d times in a minute", s.Lost)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -34,6 +35,8 @@ type Conn struct {
 	config Config
 	cc     *grpc.ClientConn
 	dials  dials
+
+	closed atomic.Bool
 
 	mu    sync.Mutex
 	index uint64 // the newest log index that an answer showed
@@ -159,10 +162,16 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	var last *Error
 	var away time.Time // since when no server could be reached
 	for {
+		if c.closed.Load() {
+			return fmt.Errorf("client: %w", ErrClosed)
+		}
 		err := c.cc.Invoke(ctx, method, args, reply, opts...)
 		if err == nil {
 			c.saw(reply)
 			return nil
+		}
+		if c.closed.Load() && !changes {
+			return fmt.Errorf("client: %w", ErrClosed)
 		}
 		e := c.classify(ctx, err, changes)
 		if last == nil || !isUnknown(last) || !e.isUnavailable() && !errors.Is(e, ErrOverloaded) { // an outcome that became unknown stays so
@@ -173,7 +182,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 		} else if away.IsZero() {
 			away = time.Now()
 		}
-		if !e.again(safe, changes) || ctx.Err() != nil || c.gaveUp(away) {
+		if !e.again(safe, changes) || ctx.Err() != nil || c.gaveUp(away) || c.closed.Load() {
 			return last
 		}
 		if safe && isUnknown(e) {
@@ -284,8 +293,10 @@ func (s *stream) RecvMsg(m any) error {
 	return s.conn.classify(s.Context(), err, false)
 }
 
-// Close closes the connection.
+// Close closes the connection. Calls that are on their way end: those that may have been sent and change something with
+// ErrUnknown, all others with ErrClosed, as do later ones.
 func (c *Conn) Close() error {
+	c.closed.Store(true)
 	if err := c.cc.Close(); err != nil {
 		return fmt.Errorf("close connection: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -96,10 +97,24 @@ func (b backend) Transfer(ctx context.Context, to string) (string, error) {
 	for _, name := range candidates {
 		err = g.Transfer(ctx, name, func(ctx context.Context) (uint64, error) { return n.progress(ctx, name) })
 		if err == nil {
-			return name, nil
+			return awaitLeader(ctx, g, n.config.Name)
 		}
 	}
 	return "", err
+}
+
+// awaitLeader is who leads once this server does not.
+func awaitLeader(ctx context.Context, g *group.Group, self string) (string, error) {
+	for {
+		if name, _ := g.Leader(); name != "" && name != self {
+			return name, nil
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return "", fmt.Errorf("%w: nobody leads after the transfer yet", ctx.Err())
+		}
+	}
 }
 
 // candidates are the voters that may lead next, the furthest first; or the one that is named.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode/raftnodetest"
 )
 
@@ -80,6 +82,96 @@ func TestForward_FollowerOverGRPC_SaysSo(t *testing.T) {
 		status, err := apiv1.NewClusterClient(c.Dial("client", l)).Status(ctx, &apiv1.StatusRequest{})
 		if err != nil || status.Read.ForwardedBy != "" {
 			t.Errorf("status by the leader: %v, %v", status.GetRead(), err)
+		}
+	})
+}
+
+// The machine of the leader is gone, and its connections are not closed: who waits for its answer asks the next one.
+func TestForward_LeaderVanishes_TheNextOneIsAsked(t *testing.T) {
+	site(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster, _ *lookupclient.Client) {
+		l := c.Leader(nil)
+		f := c.Others(l)[0]
+		place, look := apiv1.NewPlacementsClient(c.Dial("client", f)), apiv1.NewPlacementsClient(c.Dial("client", f))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, err := place.Place(ctx, &apiv1.PlaceRequest{Kind: "file", Key: "before"}); err != nil {
+			t.Fatal(err)
+		}
+		l.Isolate(true)
+		begin := time.Now()
+		var tasks sync.WaitGroup
+		tasks.Go(func() {
+			if _, err := look.Lookup(ctx, &apiv1.LookupRequest{Kind: "file", Key: "before"}); err != nil {
+				t.Errorf("lookup: %v", err)
+			}
+			if took := time.Since(begin); took > 2500*time.Millisecond {
+				t.Errorf("the lookup took %v", took)
+			}
+		})
+		if _, err := place.Place(ctx, &apiv1.PlaceRequest{Kind: "file", Key: "after"}); err != nil {
+			t.Errorf("place: %v", err)
+		}
+		if took := time.Since(begin); took > 2500*time.Millisecond {
+			t.Errorf("the placement took %v", took)
+		}
+		tasks.Wait()
+	})
+}
+
+// The pages of a list may be asked of any server: the one that keeps the list answers.
+func TestForward_PagesOfAList_FromAnyServer(t *testing.T) {
+	site(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster, client *lookupclient.Client) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		want := 40
+		for i := range want {
+			if _, _, err := client.Place(ctx, placement.Identity{Kind: "file", Key: fmt.Sprint(i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var servers []apiv1.PlacementsClient
+		for _, s := range c.Servers {
+			servers = append(servers, apiv1.NewPlacementsClient(c.Dial("client", s)))
+		}
+		found, holder := map[string]bool{}, ""
+		for page, req := 0, (&apiv1.ListRequest{PageSize: 3}); ; page++ {
+			resp, err := servers[page%3].List(ctx, req)
+			if err != nil {
+				t.Fatalf("page %d: %v", page, err)
+			}
+			if page == 0 {
+				holder = resp.Read.ServedBy
+			}
+			if by := c.Servers[page%3].Name; resp.Read.ServedBy != holder || by != holder && resp.Read.ForwardedBy != by {
+				t.Errorf("page %d of %s: %v", page, by, resp.Read)
+			}
+			for _, p := range resp.Placements {
+				if found[p.Key] {
+					t.Errorf("%s is on two pages", p.Key)
+				}
+				found[p.Key] = true
+			}
+			if req.PageToken = resp.NextPageToken; req.PageToken == "" {
+				break
+			}
+			// What is placed later is not on a later page.
+			if _, _, err := client.Place(ctx, placement.Identity{Kind: "file", Key: fmt.Sprint("later", page)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(found) != want {
+			t.Errorf("%d placements, want %d", len(found), want)
+		}
+
+		// A list whose keeper is gone has to begin again.
+		first, err := servers[0].List(ctx, &apiv1.ListRequest{PageSize: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Servers[0].Kill()
+		_, err = servers[1].List(ctx, &apiv1.ListRequest{PageSize: 3, PageToken: first.NextPageToken})
+		if r, _, _ := apiv1.ReasonOf(err); r != apiv1.ReasonIndexCompacted {
+			t.Errorf("the keeper is gone: %v", err)
 		}
 	})
 }
@@ -156,19 +248,19 @@ func greeting(version, kind byte, fields map[string]any) []byte {
 		panic(err)
 	}
 	b := append([]byte("BRTH"), version, kind)
-	return append(binary.BigEndian.AppendUint16(b, uint16(len(payload))), payload...)
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(payload))), payload...)
 }
 
 // readReply reads the answer to a greeting.
 func readReply(conn io.Reader) (map[string]any, error) {
-	var h [8]byte
+	var h [10]byte
 	if _, err := io.ReadFull(conn, h[:]); err != nil {
 		return nil, err
 	}
 	if string(h[:4]) != "BRTH" {
 		return nil, fmt.Errorf("the reply begins with %q", h)
 	}
-	payload := make([]byte, binary.BigEndian.Uint16(h[6:]))
+	payload := make([]byte, binary.BigEndian.Uint32(h[6:]))
 	if _, err := io.ReadFull(conn, payload); err != nil {
 		return nil, err
 	}

@@ -32,6 +32,8 @@ type Node struct {
 
 	raftAddress, grpcAddress, httpAddress string // as others reach them
 
+	membership chan struct{} // of size one: held while the members of the group change
+
 	ctx    context.Context // ends when the server is to end
 	cancel context.CancelCauseFunc
 	tasks  sync.WaitGroup
@@ -56,7 +58,7 @@ func Open(c Config) (*Node, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{config: c.withDefaults(), started: time.Now(), done: make(chan struct{})}
+	n := &Node{config: c.withDefaults(), started: time.Now(), done: make(chan struct{}), membership: make(chan struct{}, 1)}
 	n.mu.sightings, n.mu.book = map[string]sighting{}, map[string]string{}
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
 	n.peers, n.reads, n.metrics = newPeers(n), &reads{node: n}, newMetrics(n)
@@ -315,7 +317,7 @@ func (n *Node) onTenure(t *group.Tenure, feed *group.Feed) {
 // lead does the work of one tenure.
 func (n *Node) lead(t *group.Tenure, feed *group.Feed, g *group.Group) {
 	d := leader.New(t, g, leader.Config{
-		MemberTTL: n.config.MemberTTL, Patience: keepalivePatience, ActivationTimeout: n.config.ActivationTimeout, Now: n.config.Seams.Now,
+		MemberTTL: n.config.MemberTTL, Patience: min(keepalivePatience, n.config.MemberTTL/8), ActivationTimeout: n.config.ActivationTimeout, Now: n.config.Seams.Now,
 	})
 	n.mu.Lock()
 	if t.Context().Err() != nil {

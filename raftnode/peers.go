@@ -9,7 +9,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 )
+
+// peerKeepalive is after how long without an answer a server asks another whether it is there; gRPC allows no less.
+const peerKeepalive = 10 * time.Second
 
 // peers are the gRPC connections to other servers, over their Raft ports.
 type peers struct {
@@ -38,6 +42,8 @@ func (p *peers) get(server string) (*grpc.ClientConn, error) {
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: time.Second,
 		}),
+		// A machine that is gone answers nothing, and its connection would be used again and again.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: peerKeepalive, Timeout: 3 * time.Second}),
 	)
 	if err != nil {
 		return nil, err

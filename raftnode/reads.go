@@ -126,6 +126,8 @@ func (r *reads) ask(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	ctx, cancel := g.WhileLeads(ctx, name)
+	defer cancel()
 	resp, err := peerv1.NewPeerClient(conn).ReadIndex(ctx, &peerv1.ReadIndexRequest{})
 	return resp.GetIndex(), err
 }

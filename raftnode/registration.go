@@ -163,6 +163,11 @@ func (s *peerService) Register(ctx context.Context, req *peerv1.RegisterRequest)
 
 // admit registers a server, as the leader.
 func (n *Node) admit(ctx context.Context, g *group.Group, req *peerv1.RegisterRequest) error {
+	done, err := n.changeMembership(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	c, err := fsm.Encode(fsm.Command{Body: &fsm.RegisterServer{Server: snapshot.Server{
 		Name: req.Name, Incarnation: req.Incarnation, RaftAddress: req.RaftAddress, GRPCAddress: req.GrpcAddress, HTTPAddress: req.HttpAddress,
 		FeatureLevel: req.FeatureLevel, Version: req.Version,
@@ -184,6 +189,17 @@ func (n *Node) admit(ctx context.Context, g *group.Group, req *peerv1.RegisterRe
 	return g.AddServer(ctx, req.Name)
 }
 
+// changeMembership waits for the changes of the group that are under way. Each is two entries, Raft's and the state's, and
+// another one in between would add again what is being removed.
+func (n *Node) changeMembership(ctx context.Context) (done func(), err error) {
+	select {
+	case n.membership <- struct{}{}:
+		return func() { <-n.membership }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // promote gives servers that have caught up a vote, for the length of a tenure.
 func (n *Node) promote(ctx context.Context, g *group.Group) {
 	for {
@@ -196,13 +212,26 @@ func (n *Node) promote(ctx context.Context, g *group.Group) {
 			if s.Voter || !n.caughtUp(ctx, g, s.Name) {
 				continue
 			}
-			c, cancel := context.WithTimeout(ctx, registerTimeout)
-			if err := g.Promote(c, s.Name); err == nil {
+			if err := n.giveVote(ctx, g, s.Name); err == nil {
 				n.config.Logger.Info("gives a server a vote", "server", s.Name)
 			}
-			cancel()
 		}
 	}
+}
+
+// giveVote makes a server that is still there a voter.
+func (n *Node) giveVote(ctx context.Context, g *group.Group, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	done, err := n.changeMembership(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if !slices.ContainsFunc(g.Servers(), func(x group.Server) bool { return x.Name == name }) {
+		return fmt.Errorf("server %s was removed", name)
+	}
+	return g.Promote(ctx, name)
 }
 
 func (n *Node) caughtUp(ctx context.Context, g *group.Group, name string) bool {
@@ -228,6 +257,11 @@ func (n *Node) removeServer(ctx context.Context, name string) error {
 	if g == nil {
 		return group.ErrNotLeader
 	}
+	done, err := n.changeMembership(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if slices.ContainsFunc(g.Servers(), func(x group.Server) bool { return x.Name == name }) {
 		if err := g.RemoveServer(ctx, name); err != nil {
 			return err

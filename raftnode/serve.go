@@ -78,7 +78,10 @@ func (n *Node) listen() error {
 	n.api.Register(s.public)
 	healthpb.RegisterHealthServer(s.public, s.health)
 	reflection.Register(s.public)
-	s.peer = grpc.NewServer(grpc.UnaryInterceptor(n.api.UnaryPeer), grpc.MaxRecvMsgSize(messageBytesMax), grpc.ConnectionTimeout(handshakeWait))
+	s.peer = grpc.NewServer(
+		grpc.UnaryInterceptor(n.api.UnaryPeer), grpc.MaxRecvMsgSize(messageBytesMax), grpc.ConnectionTimeout(handshakeWait),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: peerKeepalive / 2}),
+	)
 	n.api.Register(s.peer)
 	peerv1.RegisterPeerServer(s.peer, &peerService{node: n})
 	if err := s.openWeb(); err != nil {

@@ -284,13 +284,13 @@ func TestPins_AreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &pins{}
 		v := snapshot.Empty()
-		first := p.keep(0, v, 7)
+		first := p.keep("s1", 0, v, 7)
 		c, err := p.find(first)
 		if err != nil || c.view != v || c.at != 7 {
 			t.Fatalf("find: %+v, %v", c, err)
 		}
 		// The next page of the same list has the same pin.
-		if next := p.keep(c.pin, v, 8); len(p.list) != 1 || next == first {
+		if next := p.keep("s1", c.pin, v, 8); len(p.list) != 1 || next == first {
 			t.Errorf("%d pins", len(p.list))
 		}
 		time.Sleep(pinTime - time.Second)
@@ -299,7 +299,7 @@ func TestPins_AreBounded(t *testing.T) {
 		}
 		for range pinsMax {
 			time.Sleep(time.Second)
-			p.keep(0, v, 0)
+			p.keep("s1", 0, v, 0)
 		}
 		if len(p.list) != pinsMax {
 			t.Errorf("%d pins, at most %d are kept", len(p.list), pinsMax)
@@ -308,7 +308,7 @@ func TestPins_AreBounded(t *testing.T) {
 			t.Errorf("the oldest of too many: %v", err)
 		}
 		time.Sleep(pinTime)
-		last := p.keep(0, v, 0)
+		last := p.keep("s1", 0, v, 0)
 		if len(p.list) != 1 {
 			t.Errorf("%d pins after a minute", len(p.list))
 		}

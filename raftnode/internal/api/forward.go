@@ -169,15 +169,22 @@ func (c *leaderCall) try(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, fail(apiv1.ReasonNoLeader, nil, "the leader %s cannot be reached: %v", name, err)
 	}
-	resp, err := newResponse(c.method)
+	ctx, cancel := g.WhileLeads(ctx, name)
+	defer cancel()
+	resp, err := c.server.passOn(ctx, conn, c.method, c.req)
 	if err != nil {
-		return nil, err
-	}
-	out := metadata.AppendToOutgoingContext(ctx, forwardedHeader, c.server.backend.Self().Name)
-	if err := conn.Invoke(out, c.method, c.req, resp); err != nil {
 		return nil, c.forwardError(name, err)
 	}
 	return resp, nil
+}
+
+// passOn makes a call at another server, as this one.
+func (s *Server) passOn(ctx context.Context, conn grpc.ClientConnInterface, method string, req any) (proto.Message, error) {
+	resp, err := newResponse(method)
+	if err != nil {
+		return nil, err
+	}
+	return resp, conn.Invoke(metadata.AppendToOutgoingContext(ctx, forwardedHeader, s.backend.Self().Name), method, req, resp)
 }
 
 // forwardError gives an error that did not come from the leader, but from the way there, its meaning.

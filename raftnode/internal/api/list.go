@@ -6,8 +6,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"math/rand/v2"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc/status"
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
@@ -35,6 +38,9 @@ func (s *Server) List(ctx context.Context, req *apiv1.ListRequest) (*apiv1.ListR
 	if req.Phase < apiv1.Placement_UNSPECIFIED || req.Phase > apiv1.Placement_TOMBSTONE {
 		return nil, invalid("phase %d: there are PENDING, SETTLED and TOMBSTONE", req.Phase)
 	}
+	if holder := tokenHolder(req.PageToken); holder != "" && holder != s.backend.Self().Name {
+		return s.listElsewhere(ctx, holder, req)
+	}
 	cursor, err := s.openList(ctx, req)
 	if err != nil {
 		return nil, err
@@ -51,7 +57,7 @@ func (s *Server) List(ctx context.Context, req *apiv1.ListRequest) (*apiv1.ListR
 			return resp, nil
 		}
 		if len(resp.Placements) == size {
-			resp.NextPageToken = s.pins.keep(cursor.pin, cursor.view, at)
+			resp.NextPageToken = s.pins.keep(s.backend.Self().Name, cursor.pin, cursor.view, at)
 			return resp, nil
 		}
 		at = p.Next
@@ -92,6 +98,28 @@ func (s *Server) openList(ctx context.Context, req *apiv1.ListRequest) (cursor, 
 	return c, nil
 }
 
+// listElsewhere has the server answer that keeps the view of the list.
+func (s *Server) listElsewhere(ctx context.Context, holder string, req *apiv1.ListRequest) (*apiv1.ListResponse, error) {
+	gone := func(why string) error {
+		return fail(apiv1.ReasonIndexCompacted, map[string]string{"server": holder}, "the list is kept by %s, which %s; begin again", holder, why)
+	}
+	if forwardedBy(ctx) != "" {
+		return nil, gone("is not this server")
+	}
+	conn, err := s.backend.Peer(holder)
+	if err != nil {
+		return nil, gone("cannot be reached: " + err.Error())
+	}
+	resp, err := s.passOn(ctx, conn, apiv1.Placements_List_FullMethodName, req)
+	if err != nil {
+		if r, _, _ := apiv1.ReasonOf(err); r == "" && ctx.Err() == nil {
+			return nil, gone("does not answer: " + status.Convert(err).Message())
+		}
+		return nil, err
+	}
+	return resp.(*apiv1.ListResponse), nil
+}
+
 // pins keeps the views of lists that are being read, so that all their pages show one moment.
 type pins struct {
 	mu   sync.Mutex
@@ -104,12 +132,26 @@ type pin struct {
 	used time.Time
 }
 
+// A page token is the pin's number, the index of its view and where the list goes on, eight bytes each, and the name of
+// the server that keeps the pin: any server passes the next page's request on to it.
+const tokenHead = 24
+
+// tokenHolder is the server that a page token names; empty when it names none.
+func tokenHolder(token string) string {
+	b, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(b) <= tokenHead || placement.MemberID(b[tokenHead:]).Validate() != nil { // the rules of servers' names are those of members'
+		return ""
+	}
+	return string(b[tokenHead:])
+}
+
 // keep pins a view, or goes on with a pin, and returns the token of the next page.
-func (p *pins) keep(number uint64, v *snapshot.View, at snapshot.Cursor) string {
+func (p *pins) keep(server string, number uint64, v *snapshot.View, at snapshot.Cursor) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.list == nil {
 		p.list = map[uint64]*pin{}
+		p.next = rand.Uint64() // a token of the process before this one names none of ours
 	}
 	p.sweepLocked()
 	if p.list[number] == nil {
@@ -118,11 +160,11 @@ func (p *pins) keep(number uint64, v *snapshot.View, at snapshot.Cursor) string 
 		p.list[number] = &pin{view: v}
 	}
 	p.list[number].used = time.Now()
-	var b [24]byte
+	b := make([]byte, tokenHead, tokenHead+len(server))
 	binary.BigEndian.PutUint64(b[0:], number)
 	binary.BigEndian.PutUint64(b[8:], v.Index)
 	binary.BigEndian.PutUint64(b[16:], uint64(at))
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	return base64.RawURLEncoding.EncodeToString(append(b, server...))
 }
 
 // sweepLocked lets go of views that nobody came back for, and of the oldest when there are too many.
@@ -149,7 +191,7 @@ func (p *pins) drop(number uint64) {
 
 func (p *pins) find(token string) (cursor, error) {
 	b, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(b) != 24 {
+	if err != nil || len(b) < tokenHead || len(b) > tokenHead && tokenHolder(token) == "" {
 		return cursor{}, invalid("page token: it is none of a list's")
 	}
 	number, index := binary.BigEndian.Uint64(b[0:]), binary.BigEndian.Uint64(b[8:])

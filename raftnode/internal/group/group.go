@@ -157,6 +157,35 @@ func (g *Group) Leader() (server string, term uint64) {
 	return string(id), g.raft.CurrentTerm()
 }
 
+// leaderCheck is how soon a call that waits for a leader notices that there is another.
+const leaderCheck = 100 * time.Millisecond
+
+// errOtherLeader ends what waits for a leader that is none any more.
+var errOtherLeader = errors.New("another server leads")
+
+// WhileLeads returns a context that ends when this server learns that another than the one of that name leads. A leader
+// whose machine is gone closes no connection: who waits for its answer would wait until the deadline.
+func (g *Group) WhileLeads(ctx context.Context, name string) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var timer *time.Timer
+	var mu sync.Mutex
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(leaderCheck, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if other, _ := g.Leader(); other != "" && other != name {
+			cancel(errOtherLeader)
+		} else if ctx.Err() == nil {
+			timer.Reset(leaderCheck)
+		}
+	})
+	return ctx, func() {
+		cancel(context.Canceled)
+		timer.Stop()
+	}
+}
+
 // Propose proposes one command, as fsm.Encode made it. See ErrNotLeader for the outcomes.
 func (g *Group) Propose(ctx context.Context, command []byte) (fsm.Result, error) {
 	outcomes, err := g.batcher.proposeAll(ctx, [][]byte{command})

@@ -154,7 +154,7 @@ func (g *Group) transfer(ctx context.Context, t *Tenure, server string) error {
 	select {
 	case err := <-done:
 		return err
-	case <-t.ctx.Done():
+	case <-t.ctx.Done(): // it leads no more, to whomever the leadership went
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -74,7 +74,8 @@ var ErrNotBerth = errors.New("not a berth server port")
 const (
 	magic            = "BRTH"
 	version          = 1
-	greetingBytesMax = 32 << 10
+	// GreetingBytesMax is the size of the largest greeting: it has the names and disks of all servers of a state.
+	GreetingBytesMax = 192 << 10
 )
 
 func writeGreeting(w io.Writer, kind Kind, g *Greeting) error {
@@ -82,25 +83,25 @@ func writeGreeting(w io.Writer, kind Kind, g *Greeting) error {
 	if err != nil {
 		return err
 	}
-	if len(payload) > greetingBytesMax {
-		return fmt.Errorf("greeting of %d bytes, at most %d are allowed", len(payload), greetingBytesMax)
+	if len(payload) > GreetingBytesMax {
+		return fmt.Errorf("greeting of %d bytes, at most %d are allowed", len(payload), GreetingBytesMax)
 	}
 	b := append([]byte(magic), version, byte(kind))
-	b = binary.BigEndian.AppendUint16(b, uint16(len(payload)))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(payload)))
 	_, err = w.Write(append(b, payload...))
 	return err
 }
 
 func readGreeting(r io.Reader) (Kind, *Greeting, error) {
-	var h [len(magic) + 4]byte
+	var h [len(magic) + 6]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
 		return 0, nil, fmt.Errorf("read greeting: %w", err)
 	}
 	if string(h[:len(magic)]) != magic {
 		return 0, nil, fmt.Errorf("it begins with %q: %w", h[:], ErrNotBerth)
 	}
-	kind, n := Kind(h[len(magic)+1]), binary.BigEndian.Uint16(h[len(magic)+2:])
-	if h[len(magic)] != version || kind < KindRaft || kind > KindHello || n > greetingBytesMax {
+	kind, n := Kind(h[len(magic)+1]), binary.BigEndian.Uint32(h[len(magic)+2:])
+	if h[len(magic)] != version || kind < KindRaft || kind > KindHello || n > GreetingBytesMax {
 		return 0, nil, fmt.Errorf("greeting of version %d, kind %d, %d bytes: %w", h[len(magic)], kind, n, ErrNotBerth)
 	}
 	payload := make([]byte, n)

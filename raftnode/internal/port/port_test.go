@@ -31,9 +31,9 @@ func FuzzGreeting(f *testing.F) {
 		}
 	}
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
-	f.Add([]byte("BRTH\x01\x01\xff\xff{"))
-	f.Add([]byte("BRTH\x01\x01\x00\x04null"))
-	f.Add([]byte("BRTH\x01\x03\x00\x0d{\"server\":\"\xff\"}"))
+	f.Add([]byte("BRTH\x01\x01\xff\xff\xff\xff{"))
+	f.Add([]byte("BRTH\x01\x01\x00\x00\x00\x04null"))
+	f.Add([]byte("BRTH\x01\x03\x00\x00\x00\x0d{\"server\":\"\xff\"}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		kind, g, err := readGreeting(bytes.NewReader(b))
 		if err != nil {
@@ -262,7 +262,7 @@ func TestPort_Dial_Fails(t *testing.T) {
 		if _, err := a.Raft().Dial("silent", 2*time.Second); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 2*time.Second {
 			t.Errorf("given up: %v after %v", err, time.Since(begin))
 		}
-		if _, err := a.Hello(t.Context(), "b:1", bytes.Repeat([]byte("1"), greetingBytesMax)); err == nil || !strings.Contains(err.Error(), "at most") {
+		if _, err := a.Hello(t.Context(), "b:1", bytes.Repeat([]byte("1"), GreetingBytesMax)); err == nil || !strings.Contains(err.Error(), "at most") {
 			t.Errorf("a hello that is too long: %v", err)
 		}
 		_ = b.Close()
@@ -418,7 +418,7 @@ func TestPort_AcceptFails_IsTriedAgain(t *testing.T) {
 
 func TestPort_Garbage_IsToldWithWhatItBeginsWith(t *testing.T) {
 	pair(t, func(t *testing.T, n *pipes, _, _ *Port, _, hb *host) {
-		for _, b := range []string{"GET / HTTP/1.1\r\n", "BRTH\x02\x01\x00\x00"} {
+		for _, b := range []string{"GET / HTTP/1.1\r\n", "BRTH\x02\x01\x00\x00\x00\x00"} {
 			c, err := n.Dial(t.Context(), "b:1")
 			if err != nil {
 				t.Fatal(err)
@@ -428,7 +428,7 @@ func TestPort_Garbage_IsToldWithWhatItBeginsWith(t *testing.T) {
 			_ = c.Close()
 		}
 		synctest.Wait()
-		if len(hb.garbage) != 2 || !errors.Is(hb.garbage[0], ErrNotBerth) || !strings.Contains(hb.garbage[0].Error(), `"GET / HT"`) || !strings.Contains(hb.garbage[1].Error(), "version 2") {
+		if len(hb.garbage) != 2 || !errors.Is(hb.garbage[0], ErrNotBerth) || !strings.Contains(hb.garbage[0].Error(), `"GET / HTTP"`) || !strings.Contains(hb.garbage[1].Error(), "version 2") {
 			t.Errorf("told %v", hb.garbage)
 		}
 	})
