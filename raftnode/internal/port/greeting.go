@@ -72,8 +72,8 @@ func (e *RefusedError) Error() string {
 var ErrNotBerth = errors.New("not a berth server port")
 
 const (
-	magic            = "BRTH"
-	version          = 1
+	magic   = "BRTH"
+	version = 1
 	// GreetingBytesMax is the size of the largest greeting: it has the names and disks of all servers of a state.
 	GreetingBytesMax = 192 << 10
 )
