@@ -214,6 +214,18 @@ func FuzzPaths(f *testing.F) {
 		f.Add("DELETE", path, "{")
 	}
 	network, _ := memoryServer(f)
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) { // real time
+		conn, err := network.Host("client").Dial(f.Context(), "s1:7422")
+		if err != nil {
+			f.Fatal(err)
+		}
+		if status, err := request(conn, "GET /readyz HTTP/1.1\r\nHost: s1\r\nConnection: close\r\n\r\n", "GET"); err == nil && status == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) {
+			f.Fatal("the server is not ready")
+		}
+	}
 	f.Fuzz(func(t *testing.T, method, path, body string) {
 		if _, err := url.ParseRequestURI(path); err != nil || strings.ContainsAny(path, " \r\n") || path[0] != '/' || len(path) > 4<<10 || len(body) > 64<<10 {
 			return // no request at all
