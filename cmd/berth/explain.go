@@ -39,11 +39,7 @@ func (a *app) explainCommand() *cobra.Command {
 		}
 		e := explain(info)
 		return a.printer.Print(e, func(r *output.Rows) {
-			retry := "no"
-			if e.Retry {
-				retry = "yes"
-			}
-			r.Line("%s (%s, retry: %s, exit status %d)", e.Reason, e.Code, retry, e.ExitStatus)
+			r.Line("%s (%s, retry: %s, exit status %d)", e.Reason, e.Code, yesNo(e.Retry), e.ExitStatus)
 			r.Line("  %s", e.Meaning)
 			r.Line("Check  %s", e.Check)
 			r.Line("Fix    %s", e.Fix)
@@ -57,6 +53,13 @@ reasons; there are no others.`
 	return c
 }
 
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
 func (a *app) explainAll() error {
 	var all []explained
 	for _, i := range apiv1.Reasons() {
@@ -66,7 +69,7 @@ func (a *app) explainAll() error {
 		r.Row("REASON", "CODE", "RETRY", "EXIT", "MEANING")
 		for _, e := range all {
 			first, _, _ := strings.Cut(e.Meaning, ". ")
-			r.Row(e.Reason, e.Code, e.Retry, e.ExitStatus, strings.TrimSuffix(first, ".")+".")
+			r.Row(e.Reason, e.Code, yesNo(e.Retry), e.ExitStatus, strings.TrimSuffix(first, ".")+".")
 		}
 	})
 }
