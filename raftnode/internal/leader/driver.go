@@ -304,17 +304,21 @@ func (d *Driver) expired(now lease.Instant) (due []placement.Incarnation) {
 	return due
 }
 
+// proposeEach proposes a command for each item. Either all are refused with the error, or each has its outcome.
+func proposeEach[T any](ctx context.Context, p Proposer, items []T, body func(T) fsm.Body) ([]group.Outcome, error) {
+	commands := make([][]byte, len(items))
+	for i, item := range items {
+		var err error
+		if commands[i], err = fsm.Encode(fsm.Command{Body: body(item)}); err != nil {
+			return nil, err
+		}
+	}
+	return p.ProposeAll(ctx, commands)
+}
+
 // expire proposes that incarnations end. One whose proposal failed is proposed again.
 func (d *Driver) expire(ctx context.Context, due []placement.Incarnation) {
-	var commands [][]byte
-	for _, inc := range due {
-		c, err := fsm.Encode(fsm.Command{Body: &fsm.Expire{Incarnation: inc}})
-		if err != nil {
-			continue
-		}
-		commands = append(commands, c)
-	}
-	outcomes, err := d.group.ProposeAll(ctx, commands)
+	outcomes, err := proposeEach(ctx, d.group, due, func(inc placement.Incarnation) fsm.Body { return &fsm.Expire{Incarnation: inc} })
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, inc := range due {
@@ -353,15 +357,7 @@ func (d *Driver) overdue(now lease.Instant) (out []late) {
 
 // fail proposes that activations failed.
 func (d *Driver) fail(ctx context.Context, list []late) {
-	var commands [][]byte
-	for _, l := range list {
-		c, err := fsm.Encode(fsm.Command{Body: &fsm.Fail{Identity: l.id, Epoch: l.o.epoch}})
-		if err != nil {
-			continue
-		}
-		commands = append(commands, c)
-	}
-	outcomes, err := d.group.ProposeAll(ctx, commands)
+	outcomes, err := proposeEach(ctx, d.group, list, func(l late) fsm.Body { return &fsm.Fail{Identity: l.id, Epoch: l.o.epoch} })
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, l := range list {
