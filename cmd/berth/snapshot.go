@@ -61,7 +61,7 @@ func (a *app) save(ctx context.Context, c *lookupclient.Client, path string, for
 	defer cancel()
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("%s cannot be made: %w", path, errors.Unwrap(err))
 	}
 	defer func() { err = errors.Join(err, f.Close(), removeIfThere(f.Name())) }()
 	stream, err := apiv1.NewSnapshotsClient(c.Conn()).Save(ctx, &apiv1.SaveRequest{})
