@@ -15,6 +15,7 @@ import (
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode"
 	"github.com/seed13d31b7f/berth/raftnode/raftnodetest"
 )
 
@@ -32,8 +33,14 @@ type world struct {
 
 func bubble(t *testing.T, n int, f func(*testing.T, *world)) {
 	t.Helper()
+	bubbleWith(t, n, nil, f)
+}
+
+// bubbleWith may change the servers' Configs.
+func bubbleWith(t *testing.T, n int, change func(*raftnode.Config), f func(*testing.T, *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, c: raftnodetest.NewCluster(t, n, nil), owner: map[placement.Identity]string{}}
+		w := &world{t: t, c: raftnodetest.NewCluster(t, n, change), owner: map[placement.Identity]string{}}
 		defer w.close()
 		w.c.Leader(nil)
 		f(t, w)

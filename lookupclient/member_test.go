@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/seed13d31b7f/berth/lookupclient"
+	"github.com/seed13d31b7f/berth/raftnode"
+	"github.com/seed13d31b7f/berth/raftnode/lease"
 )
 
 // A member that is cut off stops by its own clock before another one is chosen, comes back as a new incarnation, and its
@@ -75,6 +77,50 @@ func TestMember_CutOff_FencesItself(t *testing.T) {
 			t.Errorf("after it came back: %+v", s)
 		}
 	})
+}
+
+// Two clocks may run at different rates, up to the bound: a member that is cut off has stopped before another one begins.
+func TestMember_CutOff_ClocksOfDifferentRates_OneOwner(t *testing.T) {
+	rate := func(percent int64) func() time.Duration {
+		return func() time.Duration { return memberNow() / 100 * time.Duration(percent) }
+	}
+	for name, tt := range map[string]struct{ server, member int64 }{
+		"the member's is slow":   {100, 81},
+		"the servers' are fast":  {123, 100},
+		"both are, half the way": {111, 90},
+	} {
+		servers := func(c *raftnode.Config) {
+			c.Seams.Now = func() lease.Instant { return lease.Instant(rate(tt.server)()) }
+		}
+		bubbleWith(t, 3, servers, func(t *testing.T, w *world) {
+			a := w.member("a", func(c *lookupclient.MemberConfig) { c.Now = rate(tt.member) })
+			c := w.client("client")
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			if _, err := c.PlaceAll(ctx, carts(20)); err != nil {
+				t.Fatal(err)
+			}
+			w.member("b", nil)
+			for a.State().Held != 20 {
+				time.Sleep(time.Millisecond)
+			}
+			w.isolate("a", true)
+			for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+				p, _, err := c.Place(ctx, cart(0))
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if p.Member == "a" {
+					continue
+				}
+				if n := a.State().Held; n != 0 {
+					t.Errorf("%s: another member was chosen after %v, and this one holds %d", name, time.Since(begin), n)
+				}
+				break
+			}
+			w.isolate("a", false)
+		})
+	}
 }
 
 // Check knows that time has passed while the process was stopped, before any timer does.
