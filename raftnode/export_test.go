@@ -12,3 +12,11 @@ func (n *Node) Group() *group.Group { return n.group() }
 
 // FreshView returns a view as a linearizable read gets it.
 func (n *Node) FreshView(ctx context.Context) (*snapshot.View, error) { return n.reads.view(ctx) }
+
+// Founders are the names of the servers that formed the cluster, when this one was among them.
+func (n *Node) Founders() (names []string) {
+	for _, f := range n.identity().Founders {
+		names = append(names, f.Server)
+	}
+	return names
+}

@@ -106,6 +106,11 @@ func TestNode_FormingIsSeenHalfway_AllAreFounders(t *testing.T) {
 			c.Network.Delay("s2", "s3", time.Duration(i*5)*time.Millisecond)
 			l := c.Leader(nil)
 			agree(t, c, 3)
+			for _, s := range c.Servers {
+				if names := s.Node.Founders(); !slices.Equal(names, []string{"s1", "s2", "s3"}) {
+					t.Errorf("round %d: the founders, as %s has them, are %v", i, s.Name, names)
+				}
+			}
 			// Any two of the three are a majority.
 			l.Kill()
 			c.Leader(l)
