@@ -2,10 +2,17 @@ package raftnode
 
 import (
 	"context"
+	"os"
 
 	"github.com/seed13d31b7f/berth/raftnode/internal/group"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
+
+// SetExit has f called in the place of the end of the process, until the returned function is called.
+func SetExit(f func(code int)) (reset func()) {
+	exit = f
+	return func() { exit = os.Exit }
+}
 
 // Group is the server's part in the Raft group; nil while it has none.
 func (n *Node) Group() *group.Group { return n.group() }
