@@ -123,6 +123,61 @@ func TestMember_CutOff_ClocksOfDifferentRates_OneOwner(t *testing.T) {
 	}
 }
 
+// A new leader knows nothing of what the former one granted. A member that it has not heard yet is not replaced before its
+// lease has run out, also when the new leader grants less.
+func TestMember_LeaderKilled_NewTenureGrantsTheFullTime(t *testing.T) {
+	for name, next := range map[string]time.Duration{"the same lease": 5 * time.Second, "a shorter lease": time.Second} {
+		ttl := 5 * time.Second
+		bubbleWith(t, 3, func(c *raftnode.Config) { c.MemberTTL = ttl }, func(t *testing.T, w *world) {
+			a := w.member("a", nil)
+			c := w.client("client")
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			if _, err := c.PlaceAll(ctx, carts(20)); err != nil {
+				t.Fatal(err)
+			}
+			w.member("b", nil)
+			l := w.c.Leader(nil)
+			ttl = next
+			for _, s := range w.c.Others(l) {
+				s.Kill()
+				s.Start()
+				time.Sleep(3 * time.Second)
+				w.c.Network.Cut("a", s.Host, true)
+				w.c.Network.Cut(s.Host, "a", true)
+			}
+			if !l.Node.Leads() {
+				t.Fatal("the leader has changed")
+			}
+			for before, n := a.State().LeaseLeft, 0; a.State().LeaseLeft <= before && n < 3000; n++ { // until it was renewed
+				before = a.State().LeaseLeft
+				time.Sleep(time.Millisecond)
+			}
+			if n := a.State().Held; n != 20 {
+				t.Fatalf("the member holds %d", n)
+			}
+			begin := time.Now()
+			var killed sync.WaitGroup
+			killed.Go(l.Kill) // it takes a while to end, which nobody waits for
+			defer killed.Wait()
+			for ; ; time.Sleep(50 * time.Millisecond) {
+				p, _, err := c.Place(ctx, cart(0))
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if p.Member == "a" {
+					continue
+				}
+				if n, took := a.State().Held, time.Since(begin); n != 0 || took > 10*time.Second {
+					t.Errorf("%s: another member was chosen after %v, and this one holds %d", name, took, n)
+				}
+				break
+			}
+			w.isolate("a", false)
+		})
+	}
+}
+
 // Check knows that time has passed while the process was stopped, before any timer does.
 func TestMember_ProcessStopped_CheckSaysNo(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, w *world) {
