@@ -237,7 +237,16 @@ func (d *Driver) endSessions() {
 // Keepalive answers a member's request for more time: the TTL, to be counted from when the member asked. It fails with
 // ErrGone when the incarnation cannot be kept, and with the errors of a pulse.
 func (d *Driver) Keepalive(ctx context.Context, inc placement.Incarnation) (time.Duration, error) {
-	p, err := d.group.Pulse(ctx, d.config.Patience)
+	return d.keep(ctx, inc, d.config.Patience)
+}
+
+// Resume is Keepalive for a member that comes back: what it has to do waits for that, so the answer waits for nothing.
+func (d *Driver) Resume(ctx context.Context, inc placement.Incarnation) (time.Duration, error) {
+	return d.keep(ctx, inc, 0)
+}
+
+func (d *Driver) keep(ctx context.Context, inc placement.Incarnation, patience time.Duration) (time.Duration, error) {
+	p, err := d.group.Pulse(ctx, patience)
 	if err != nil {
 		return 0, err
 	}
