@@ -2134,9 +2134,12 @@ func (x *Join) GetRetry() *Retry {
 
 // Resume goes on with an incarnation, after a lost connection or a new leader.
 type Resume struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Incarnation   uint64                 `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Nonce         uint64                 `protobuf:"varint,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation uint64                 `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Nonce       uint64                 `protobuf:"varint,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// The cluster of the Welcome that began the incarnation. Another one's servers answer CLUSTER_MISMATCH, and whatever the
+	// member holds must stop.
+	Cluster       string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2183,6 +2186,13 @@ func (x *Resume) GetNonce() uint64 {
 		return x.Nonce
 	}
 	return 0
+}
+
+func (x *Resume) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
 }
 
 // Keepalive asks for more time. Only the answer with its nonce counts.
@@ -4641,10 +4651,11 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\amessage\"W\n" +
 	"\x04Join\x12(\n" +
 	"\x06member\x18\x01 \x01(\v2\x10.berth.v1.MemberR\x06member\x12%\n" +
-	"\x05retry\x18\x02 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"@\n" +
+	"\x05retry\x18\x02 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"Z\n" +
 	"\x06Resume\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x04R\vincarnation\x12\x14\n" +
-	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\"!\n" +
+	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\"!\n" +
 	"\tKeepalive\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\"-\n" +
 	"\aConfirm\x12\"\n" +
