@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,6 +185,12 @@ func TestRestore_EndedWhileItWaits_WaitsAgain(t *testing.T) {
 		s.Stop()
 		begin := time.Now()
 		s.Start()
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		_, err := apiv1.NewClusterClient(c.Dial("client", s)).Status(ctx, &apiv1.StatusRequest{})
+		if r, _, _ := apiv1.ReasonOf(err); r != apiv1.ReasonNoLeader || !strings.Contains(err.Error(), "former cluster") {
+			t.Errorf("while it waits: %v", err)
+		}
 		c.Leader(nil)
 		if took := time.Since(begin); took < lease.Stretch(raftnode.MemberTTLDefault) {
 			t.Errorf("it leads after %v", took)
