@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/zeebo/xxh3"
@@ -86,8 +85,8 @@ func (m *Machine) startGeneration(index uint64) error {
 	if index-c.EpochBase < placement.GenerationIndexes {
 		return nil
 	}
-	if c.Generation == 1<<16-1 {
-		return errors.New("the last generation of epochs is used up")
+	if c.Generation == GenerationMax {
+		return ErrGenerations
 	}
 	c.Generation++
 	c.EpochBase = index

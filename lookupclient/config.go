@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -17,6 +18,9 @@ type Config struct {
 	// Servers are the gRPC addresses of servers of the cluster, host:port; any one is enough, more survive the loss of
 	// one. Default: DefaultServer.
 	Servers []string
+	// Cluster is the id of the cluster that the client is of; servers of another one refuse its calls. Default: the one that
+	// answers first, for the life of the client.
+	Cluster string
 	// Timeout bounds a call whose context has no deadline. Default 5 s; at most a minute.
 	Timeout time.Duration
 	// GiveUpAfter ends a call, with ErrUnavailable, when for so long no server at all could be reached. Default: it goes on
@@ -31,6 +35,8 @@ type Config struct {
 const (
 	timeoutDefault = 5 * time.Second
 	timeoutMax     = time.Minute
+
+	clusterBytesMax = 64
 )
 
 func (c Config) withDefaults() Config {
@@ -57,6 +63,9 @@ func (c Config) Validate() error {
 	}
 	if c.Timeout < 0 || c.Timeout > timeoutMax {
 		errs = append(errs, fmt.Errorf("config: Timeout %v: 0 to %v is allowed", c.Timeout, timeoutMax))
+	}
+	if i := strings.IndexFunc(c.Cluster, func(r rune) bool { return r <= ' ' || r > '~' }); i >= 0 || len(c.Cluster) > clusterBytesMax {
+		errs = append(errs, fmt.Errorf("config: Cluster %.80q: want the id that berth status shows", c.Cluster))
 	}
 	if c.GiveUpAfter < 0 {
 		errs = append(errs, fmt.Errorf("config: GiveUpAfter %v: it cannot be negative", c.GiveUpAfter))

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
@@ -38,8 +39,9 @@ type Conn struct {
 
 	closed atomic.Bool
 
-	mu    sync.Mutex
-	index uint64 // the newest log index that an answer showed
+	mu      sync.Mutex
+	index   uint64 // the newest log index that an answer showed
+	cluster string // the cluster that this is a connection to; empty until it is known
 }
 
 // dials remembers what became of the last try to reach each address, for the error when none can be reached.
@@ -87,7 +89,7 @@ func plainDialError(err error) string {
 }
 
 func newConn(c Config) (*Conn, error) {
-	conn := &Conn{config: c, dials: dials{errs: map[string]error{}}}
+	conn := &Conn{config: c, cluster: c.Cluster, dials: dials{errs: map[string]error{}}}
 	r := manual.NewBuilderWithScheme("berth")
 	var state resolver.State
 	for _, s := range c.Servers {
@@ -165,7 +167,11 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 		if c.closed.Load() {
 			return fmt.Errorf("client: %w", ErrClosed)
 		}
-		err := c.cc.Invoke(ctx, method, args, reply, opts...)
+		var header metadata.MD
+		err := c.cc.Invoke(c.expecting(ctx), method, args, reply, append([]grpc.CallOption{grpc.Header(&header)}, opts...)...)
+		if _, other := c.heard(header); other != nil && err == nil {
+			err = other
+		}
 		if err == nil {
 			c.saw(reply)
 			return nil
@@ -174,7 +180,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 			return fmt.Errorf("client: %w", ErrClosed)
 		}
 		e := c.classify(ctx, err, changes)
-		if last == nil || !isUnknown(last) || !e.isUnavailable() && !errors.Is(e, ErrOverloaded) { // an outcome that became unknown stays so
+		if last == nil || !isUnknown(last) || e.decided() { // an outcome that became unknown stays so
 			last = e
 		}
 		if e.Reason != apiv1.ReasonUnreachable {
@@ -204,6 +210,12 @@ func (c *Conn) gaveUp(away time.Time) bool {
 func isUnknown(e *Error) bool { return e.Reason == apiv1.ReasonOutcomeUnknown }
 
 func (e *Error) isUnavailable() bool { return errors.Is(e, ErrUnavailable) }
+
+// decided says whether the error says something of the attempts before it, too: the state that they were made for was
+// asked.
+func (e *Error) decided() bool {
+	return !e.isUnavailable() && !errors.Is(e, ErrOverloaded) && !errors.Is(e, ErrClusterMismatch)
+}
 
 // again says whether a call that failed so may be made once more.
 func (e *Error) again(safe, changes bool) bool {
@@ -271,26 +283,77 @@ func (c *Conn) saw(reply any) {
 
 // NewStream opens a stream, which is not tried again. What ends it, but for io.EOF, is an *Error.
 func (c *Conn) NewStream(ctx context.Context, d *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	s, err := c.cc.NewStream(ctx, d, method, append(opts, grpc.WaitForReady(false))...)
+	s, err := c.cc.NewStream(c.expecting(ctx), d, method, append(opts, grpc.WaitForReady(false))...)
 	if err != nil {
 		return nil, c.classify(ctx, err, false)
 	}
-	return &stream{s, c}, nil
+	return &stream{ClientStream: s, conn: c}, nil
 }
 
 // stream is a stream whose errors are those of this package.
 type stream struct {
 	grpc.ClientStream
-	conn *Conn
+	conn       *Conn
+	introduced bool
 }
 
 // RecvMsg receives a message.
 func (s *stream) RecvMsg(m any) error {
 	err := s.ClientStream.RecvMsg(m)
+	if err == nil && !s.introduced {
+		s.introduced = true
+		_, err = s.conn.heardOn(s.ClientStream)
+	}
 	if err == nil || err == io.EOF {
 		return err
 	}
 	return s.conn.classify(s.Context(), err, false)
+}
+
+// Cluster is the id of the cluster that this is a connection to: Config.Cluster, or the one that answered first; empty
+// before any has.
+func (c *Conn) Cluster() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cluster
+}
+
+// expecting says in a call which cluster it is for, when that is known.
+func (c *Conn) expecting(ctx context.Context) context.Context {
+	if cluster := c.Cluster(); cluster != "" {
+		return metadata.AppendToOutgoingContext(ctx, apiv1.ClusterHeader, cluster)
+	}
+	return ctx
+}
+
+// heard takes in which cluster has answered; own says that it is the one that this connection is to. Two calls that were
+// sent before any was known may reach two of them: the first that answers is the one, and the other's answer is an error.
+func (c *Conn) heard(header metadata.MD) (own bool, err error) {
+	values := header.Get(apiv1.ClusterHeader)
+	if len(values) == 0 {
+		return false, nil // a server without a cluster
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cluster == "" {
+		c.cluster = values[0]
+	}
+	if c.cluster == values[0] {
+		return true, nil
+	}
+	return false, &Error{
+		Reason: apiv1.ReasonClusterMismatch, Message: fmt.Sprintf("the answer is of cluster %s, and this client is of %s", values[0], c.cluster),
+		Metadata: map[string]string{"cluster": values[0]},
+	}
+}
+
+// heardOn takes in which cluster answers on a stream, after its first message.
+func (c *Conn) heardOn(s grpc.ClientStream) (own bool, err error) {
+	header, err := s.Header()
+	if err != nil {
+		return false, err
+	}
+	return c.heard(header)
 }
 
 // Close closes the connection. Calls that are on their way end: those that may have been sent and change something with

@@ -31,6 +31,9 @@ var (
 	ErrUnknown = errors.New("outcome unknown")
 	// ErrInvalid: the request breaks a rule.
 	ErrInvalid = errors.New("invalid argument")
+	// ErrClusterMismatch: the server is of another cluster than the client, since the cluster was restored or the address is
+	// wrong; nothing was done. A client that is opened anew knows of no cluster.
+	ErrClusterMismatch = errors.New("another cluster")
 	// ErrClosed: the client, or the member, was closed or has not been started.
 	ErrClosed = errors.New("closed")
 )
@@ -74,6 +77,8 @@ func (e *Error) Is(target error) bool {
 		return target == ErrUnknown
 	case apiv1.ReasonInvalidArgument:
 		return target == ErrInvalid
+	case apiv1.ReasonClusterMismatch:
+		return target == ErrClusterMismatch
 	}
 	return false
 }

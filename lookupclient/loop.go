@@ -142,7 +142,9 @@ func (l *loop) connect() {
 // firstMessage is a Join when the member has no incarnation, a Resume otherwise.
 func (l *loop) firstMessage() *apiv1.FromMember {
 	if l.life != nil {
-		return &apiv1.FromMember{Message: &apiv1.FromMember_Resume{Resume: &apiv1.Resume{Incarnation: uint64(l.life.incarnation), Nonce: uint64(time.Now().UnixNano())}}}
+		return &apiv1.FromMember{Message: &apiv1.FromMember_Resume{Resume: &apiv1.Resume{
+			Incarnation: uint64(l.life.incarnation), Nonce: uint64(time.Now().UnixNano()), Cluster: l.m.client.conn.Cluster(),
+		}}}
 	}
 	c, d := &l.m.config, l.m.config.description()
 	again := l.join != nil
@@ -159,8 +161,10 @@ func (l *loop) firstMessage() *apiv1.FromMember {
 func (l *loop) connected(s *session, err error) {
 	if err != nil {
 		var e *Error
-		if errors.As(err, &e) && errors.Is(e, ErrInvalid) {
-			l.m.cancel(err) // no server will take this member
+		if errors.As(err, &e) && (errors.Is(e, ErrInvalid) || errors.Is(e, ErrClusterMismatch)) {
+			// No server will take this member. When its cluster is another now, what it holds is nothing there.
+			l.m.client.conn.config.Logger.Warn("member ends", "member", l.m.config.Name, "held", l.held, "error", err)
+			l.m.cancel(err)
 			return
 		}
 		if e != nil && isUnknown(e) {

@@ -129,6 +129,15 @@ func (m *Member) State() MemberState {
 // Done is closed when the member has ended.
 func (m *Member) Done() <-chan struct{} { return m.done }
 
+// Err says why the member has ended by itself: ErrClusterMismatch, or ErrInvalid. It is nil while it lives, and after
+// Leave and Close.
+func (m *Member) Err() error {
+	if err := context.Cause(m.ctx); !errors.Is(err, ErrClosed) {
+		return err
+	}
+	return nil
+}
+
 // Leave ends the member in order: it takes nothing new, every activation's context ends with ErrLeaving, each is released
 // when its Run has returned, and then the member is gone; nobody waits for a lease. When ctx ends first, what has not
 // stopped is left to the lease, and the error says how much that is.

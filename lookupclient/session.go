@@ -35,49 +35,72 @@ type session struct {
 const sessionTimeout = 3 * time.Second
 
 // dial asks one server after the other for a session, and follows one that names the leader, once per server.
+//
+// When servers of another cluster answer and none of its own does, the error is ErrClusterMismatch. One address that is
+// wrong must not end a member whose own cluster is there.
 func (m *Member) dial(first *apiv1.FromMember) (*session, error) {
 	var errs []error
+	var other error
+	own := false
 	for _, address := range m.client.conn.config.Servers {
 		for hop := 0; hop < 2 && address != "" && m.ctx.Err() == nil; hop++ {
-			s, next, err := m.dialOne(address, first)
-			if err == nil && s != nil {
-				return s, nil
+			d, err := m.dialOne(address, first)
+			if err == nil && d.session != nil {
+				return d.session, nil
 			}
-			if err != nil {
+			switch {
+			case errors.Is(err, ErrInvalid):
+				return nil, err
+			case errors.Is(err, ErrClusterMismatch):
+				other = fmt.Errorf("%s: %w", address, err)
+			case err != nil:
 				errs = append(errs, fmt.Errorf("%s: %w", address, err))
-				if errors.Is(err, ErrInvalid) {
-					return nil, err
-				}
 			}
-			address = next
+			own = own || d.own
+			address = d.next
 		}
+	}
+	if other != nil && !own {
+		return nil, other
 	}
 	return nil, errors.Join(append(errs, errNoServer)...)
 }
 
-// dialOne asks one server. next is where the leader is, when the server does not lead and knows who does.
-func (m *Member) dialOne(address string, first *apiv1.FromMember) (s *session, next string, err error) {
+// dialed is what one server answered: a session, or where the leader is when the server does not lead and knows who does.
+// own says that the server is of the member's cluster.
+type dialed struct {
+	session *session
+	next    string
+	own     bool
+}
+
+// dialOne asks one server.
+func (m *Member) dialOne(address string, first *apiv1.FromMember) (d dialed, err error) {
 	conn, err := m.client.conn.one(address)
 	if err != nil {
-		return nil, "", err
+		return d, err
 	}
 	ctx, cancel := context.WithCancel(m.ctx)
 	timer := time.AfterFunc(sessionTimeout, cancel)
 	defer timer.Stop()
-	s = &session{conn: conn, cancel: cancel, inbox: make(chan *apiv1.ToMember), down: make(chan error, 1), signal: make(chan struct{}, 1), said: map[string]bool{}}
-	if s.stream, err = apiv1.NewMembersClient(conn).Session(ctx); err == nil {
+	s := &session{conn: conn, cancel: cancel, inbox: make(chan *apiv1.ToMember), down: make(chan error, 1), signal: make(chan struct{}, 1), said: map[string]bool{}}
+	if s.stream, err = apiv1.NewMembersClient(conn).Session(m.client.conn.expecting(ctx)); err == nil {
 		s.asked = m.config.Now()
 		if err = s.stream.Send(first); err == nil || err.Error() == "EOF" {
 			s.answer, err = s.stream.Recv()
 		}
+		if err == nil {
+			d.own, err = m.client.conn.heardOn(s.stream)
+		}
 	}
 	if err != nil {
 		s.close()
-		return nil, "", errorOf(err, false)
+		return d, errorOf(err, false)
 	}
 	if r := s.answer.GetRedirect(); r != nil {
 		s.close()
-		return nil, r.Address, nil
+		d.next = r.Address
+		return d, nil
 	}
 	s.server = address
 	if w := s.answer.GetWelcome(); w != nil {
@@ -85,7 +108,8 @@ func (m *Member) dialOne(address string, first *apiv1.FromMember) (s *session, n
 	}
 	s.tasks.Go(func() { s.receive(ctx) })
 	s.tasks.Go(func() { s.transmit(ctx) })
-	return s, "", nil
+	d.session = s
+	return d, nil
 }
 
 // receive hands the leader's messages to the loop.

@@ -36,6 +36,8 @@ func TestClient_UnknownOutcome_StaysUnknown(t *testing.T) {
 		{[]apiv1.Reason{apiv1.ReasonOutcomeUnknown, apiv1.ReasonNoLeader}, lookupclient.ErrUnknown},
 		{[]apiv1.Reason{apiv1.ReasonOutcomeUnknown, apiv1.ReasonOverloaded}, lookupclient.ErrUnknown},
 		{[]apiv1.Reason{apiv1.ReasonOverloaded, apiv1.ReasonOutcomeUnknown, apiv1.ReasonOverloaded}, lookupclient.ErrUnknown},
+		{[]apiv1.Reason{apiv1.ReasonOutcomeUnknown, apiv1.ReasonClusterMismatch}, lookupclient.ErrUnknown},
+		{[]apiv1.Reason{apiv1.ReasonNoLeader, apiv1.ReasonClusterMismatch}, lookupclient.ErrClusterMismatch},
 		{[]apiv1.Reason{apiv1.ReasonOutcomeUnknown, apiv1.ReasonNoEligibleMember}, lookupclient.ErrNoMember},
 		{[]apiv1.Reason{apiv1.ReasonNoLeader, apiv1.ReasonOverloaded}, lookupclient.ErrOverloaded},
 	} {

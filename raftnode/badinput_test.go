@@ -472,6 +472,7 @@ func TestBadInput_Sessions_NameTheRule(t *testing.T) {
 		confirm := func(h ...*apiv1.Held) *apiv1.FromMember {
 			return &apiv1.FromMember{Message: &apiv1.FromMember_Confirm{Confirm: &apiv1.Confirm{Held: h}}}
 		}
+		cluster := c.Servers[0].Node.Cluster()
 		for _, tt := range []struct {
 			name     string
 			messages []*apiv1.FromMember
@@ -485,8 +486,10 @@ func TestBadInput_Sessions_NameTheRule(t *testing.T) {
 			{"a bad name", []*apiv1.FromMember{join(&apiv1.Member{Name: "a b", Address: "x:1", Kinds: []string{"x"}})}, apiv1.ReasonInvalidArgument, "' ' at byte 1"},
 			{"no kinds", []*apiv1.FromMember{join(&apiv1.Member{Name: "x", Address: "x:1"})}, apiv1.ReasonInvalidArgument, "kind"},
 			{"a bad request id", []*apiv1.FromMember{{Message: &apiv1.FromMember_Join{Join: &apiv1.Join{Retry: &apiv1.Retry{RequestId: "x"}}}}}, apiv1.ReasonInvalidArgument, "no ULID"},
-			{"an incarnation that never was", []*apiv1.FromMember{{Message: &apiv1.FromMember_Resume{Resume: &apiv1.Resume{Incarnation: math.MaxUint64}}}}, apiv1.ReasonMemberExpired, "the incarnation is over"},
-			{"incarnation 0", []*apiv1.FromMember{{Message: &apiv1.FromMember_Resume{Resume: &apiv1.Resume{}}}}, apiv1.ReasonMemberExpired, "the incarnation is over"},
+			{"an incarnation that never was", []*apiv1.FromMember{{Message: &apiv1.FromMember_Resume{Resume: &apiv1.Resume{Incarnation: math.MaxUint64, Cluster: cluster}}}}, apiv1.ReasonMemberExpired, "the incarnation is over"},
+			{"incarnation 0", []*apiv1.FromMember{{Message: &apiv1.FromMember_Resume{Resume: &apiv1.Resume{Cluster: cluster}}}}, apiv1.ReasonMemberExpired, "the incarnation is over"},
+			{"an incarnation without its cluster", []*apiv1.FromMember{{Message: &apiv1.FromMember_Resume{Resume: &apiv1.Resume{Incarnation: 1}}}}, apiv1.ReasonClusterMismatch, "of cluster " + cluster},
+			{"another cluster's", []*apiv1.FromMember{{Message: &apiv1.FromMember_Resume{Resume: &apiv1.Resume{Incarnation: 1, Cluster: "x"}}}}, apiv1.ReasonClusterMismatch, "of cluster " + cluster},
 			{"1001 confirmations", []*apiv1.FromMember{good, confirm(held...)}, apiv1.ReasonInvalidArgument, "1001 activations"},
 			{"confirmation of nothing", []*apiv1.FromMember{good, confirm(nil)}, apiv1.ReasonInvalidArgument, "the kind is empty"},
 			{"confirmation of epoch 0", []*apiv1.FromMember{good, confirm(&apiv1.Held{Kind: "file", Key: "a"})}, apiv1.ReasonInvalidArgument, "the epoch is zero"},

@@ -25,6 +25,8 @@
 //	defer n.Close(context.Background())
 //	return n.Wait() // ErrReopen: open it again with the same Config
 //
+// Restore makes the data directory of a new cluster's first server from a snapshot file.
+//
 // DESIGN.md has the decisions: how Raft is hosted, what a tenure may promise, how servers find each other.
 //
 // # Goroutines

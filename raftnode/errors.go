@@ -18,6 +18,10 @@ var (
 	ErrForming = errors.New("these servers cannot form a cluster")
 	// ErrDataDir: the data directory cannot be used.
 	ErrDataDir = errors.New("the data directory cannot be used")
+	// ErrNotEmpty: a restore was asked to use a data directory that has something in it.
+	ErrNotEmpty = errors.New("the data directory is not empty")
+	// ErrNotRestorable: no cluster can begin with the snapshot, although it is whole.
+	ErrNotRestorable = errors.New("the snapshot cannot be restored")
 	// ErrReopen: the server asks to be opened again, at once and with the same Config; nothing is wrong with its data.
 	ErrReopen = errors.New("the server has to be opened again")
 )

@@ -16,6 +16,7 @@ import (
 	"github.com/seed13d31b7f/berth/raftnode/internal/leader"
 	"github.com/seed13d31b7f/berth/raftnode/internal/port"
 	"github.com/seed13d31b7f/berth/raftnode/internal/storage"
+	"github.com/seed13d31b7f/berth/raftnode/lease"
 )
 
 // Node is one running server.
@@ -122,6 +123,8 @@ func (n *Node) dirError(err error) error {
 	switch {
 	case errors.Is(err, storage.ErrInUse):
 		return refused(err, "a server runs on %s already; stop it, or give this one its own --data-dir", n.config.DataDir)
+	case errors.Is(err, storage.ErrUnfinished):
+		return refused(err, "run berth snapshot restore with --data-dir %s again", n.config.DataDir)
 	case errors.Is(err, storage.ErrIncomplete), errors.As(err, &corrupt):
 		return refused(err, "keep %s for inspection; as long as the other servers have a majority nothing is lost: start this server with an empty --data-dir under a new --name, then run: berth server remove %s",
 			n.config.DataDir, n.config.Name)
@@ -235,11 +238,33 @@ func (n *Node) run() {
 		n.stop(err)
 		return
 	}
+	if err := n.outwait(); err != nil {
+		n.stop(err)
+		return
+	}
 	if err := n.openGroup(); err != nil {
 		n.stop(err)
 		return
 	}
 	n.keepRegistered()
+}
+
+// outwait lets the leases of the cluster that this one was restored from run out, once. The file does not know who joined
+// and what was placed after it was made: before nobody can hold a lease of that cluster, nothing may be given away.
+func (n *Node) outwait() error {
+	id := n.identity()
+	if id.FormerTTL == 0 {
+		return nil
+	}
+	wait := lease.Stretch(max(id.FormerTTL, n.config.MemberTTL))
+	n.config.Logger.Info("was restored, and waits until every lease of the former cluster is over", "wait", wait)
+	select {
+	case <-time.After(wait):
+	case <-n.ctx.Done():
+		return context.Cause(n.ctx)
+	}
+	id.FormerTTL = 0
+	return n.save(id)
 }
 
 // openGroup opens the stores and Raft's part.

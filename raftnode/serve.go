@@ -57,7 +57,7 @@ func (n *Node) listen() error {
 	n.httpAddress = n.config.advertisedFor(n.config.HTTPAddress, webListener.Addr())
 	s := &serving{node: n, inner: bufconn.Listen(1 << 20), health: health.NewServer()}
 	s.public = grpc.NewServer(
-		grpc.ChainUnaryInterceptor(n.metrics.unary, n.api.Unary), grpc.MaxRecvMsgSize(messageBytesMax), grpc.MaxHeaderListSize(headerBytesMax),
+		grpc.ChainUnaryInterceptor(n.metrics.unary, n.api.Unary), grpc.StreamInterceptor(n.api.Stream), grpc.MaxRecvMsgSize(messageBytesMax), grpc.MaxHeaderListSize(headerBytesMax),
 		grpc.MaxConcurrentStreams(streamsMax), grpc.ConnectionTimeout(handshakeWait),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),

@@ -62,7 +62,14 @@ func (s *serving) route(api *runtime.ServeMux) http.Handler {
 	metrics := s.node.metrics.handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Berth-Served-By", s.node.config.Name)
+		if cluster := s.node.Cluster(); cluster != "" {
+			w.Header().Set(apiv1.ClusterHeader, cluster)
+		}
 		if err := takeRequest(w, r); err != nil {
+			writeAPIError(api, w, r, err)
+			return
+		}
+		if err := s.node.api.CheckCluster(r.Header.Get(apiv1.ClusterHeader)); err != nil && strings.HasPrefix(r.URL.Path, "/v1/") {
 			writeAPIError(api, w, r, err)
 			return
 		}

@@ -222,6 +222,9 @@ func (e *Editor) PutServer(s Server) error {
 	return nil
 }
 
+// DropServers forgets every server, those that were removed too: their names may be used again.
+func (e *Editor) DropServers() { e.v.servers = nil }
+
 // Recall returns the remembered answer to a request, nil when there is none.
 func (e *Editor) Recall(id RequestID) *Result { return e.recalled[id] }
 

@@ -24,6 +24,7 @@ type app struct {
 
 	printer output.Printer
 	servers []string
+	cluster string
 	timeout time.Duration
 	quiet   bool
 }
@@ -123,6 +124,7 @@ func groupCommand(use, short string, below ...*cobra.Command) *cobra.Command {
 func (a *app) asking(cs ...*cobra.Command) {
 	for _, c := range cs {
 		c.Flags().StringSliceVar(&a.servers, "server", nil, "gRPC addresses of servers of the cluster (default: the cluster of berth dev, or "+lookupclient.DefaultServer+")")
+		c.Flags().StringVar(&a.cluster, "cluster", "", "id of the cluster that is expected there; another one refuses the call (default: any)")
 		c.Flags().DurationVar(&a.timeout, "timeout", 10*time.Second, "how long a call may take, with all its retries")
 	}
 }
@@ -141,7 +143,7 @@ func (a *app) client() (*lookupclient.Client, error) {
 			servers = local.Addresses()
 		}
 	}
-	c, err := lookupclient.Open(lookupclient.Config{Servers: servers, Timeout: a.timeout, GiveUpAfter: giveUpAfter})
+	c, err := lookupclient.Open(lookupclient.Config{Servers: servers, Cluster: a.cluster, Timeout: a.timeout, GiveUpAfter: giveUpAfter})
 	if err != nil {
 		return nil, usage("%v", err)
 	}

@@ -44,7 +44,7 @@ func (d *differing) run(from, to string) error {
 		return err
 	}
 	if fromInfo.Cluster != toInfo.Cluster {
-		d.say("note: these are the states of two clusters: their epochs and members have nothing to do with each other")
+		d.say("note: these are the states of two clusters: unless one was restored from the other, their epochs and members have nothing in common")
 	}
 	if d.printer.Format == output.JSONL {
 		err = d.lines(fromView, toView)

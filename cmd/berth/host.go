@@ -102,6 +102,9 @@ func (h *hosting) member(ctx context.Context, c *lookupclient.Client, address st
 		case <-ctx.Done():
 		case err = <-served:
 		case <-m.Done():
+			if err = m.Err(); err != nil {
+				return err
+			}
 			err = errors.New("the member has ended")
 		}
 	}

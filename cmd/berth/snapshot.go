@@ -50,7 +50,7 @@ whole and was read back.`
 	})
 	verify.Long = `Check a snapshot file: every checksum, every record, and that the state has the digest that the file says. It needs no
 cluster. The exit status is 8 when the file is not whole.`
-	return groupCommand("snapshot", "The state in a file", save, inspect, verify, a.snapshotDiffCommand())
+	return groupCommand("snapshot", "The state in a file", save, inspect, verify, a.snapshotDiffCommand(), a.snapshotRestoreCommand())
 }
 
 func (a *app) save(ctx context.Context, c *lookupclient.Client, path string, force bool) (err error) {
@@ -137,7 +137,9 @@ func (c *counter) Write(b []byte) (int, error) {
 
 // describe says what is in a view.
 func describe(v *snapshot.View) *apiv1.SnapshotInfo {
-	info := &apiv1.SnapshotInfo{Cluster: v.Cluster.ID, Index: v.Index, Term: v.Term, Barrier: v.Barrier, Digest: v.Digest().String()}
+	info := &apiv1.SnapshotInfo{
+		Cluster: v.Cluster.ID, Generation: uint32(v.Cluster.Generation), Index: v.Index, Term: v.Term, Barrier: v.Barrier, Digest: v.Digest().String(),
+	}
 	kinds := map[string]*apiv1.SnapshotInfo_KindCount{}
 	for k := range v.Kinds() {
 		kinds[k] = &apiv1.SnapshotInfo_KindCount{Kind: k}
@@ -184,13 +186,18 @@ func snapshotTable(r *output.Rows, s *apiv1.SnapshotInfo) {
 		members = append(members, fmt.Sprintf("%s %s", m.Name, humanize.Comma(int64(m.Settled+m.Pending))))
 	}
 	r.Row("file", s.File)
-	r.Row("cluster", s.Cluster)
+	r.Row("cluster", fmt.Sprintf("%s, generation %d", s.Cluster, s.Generation))
 	r.Row("index", fmt.Sprintf("%d, term %d, barrier %d", s.Index, s.Term, s.Barrier))
 	r.Row("digest", s.Digest)
 	r.Row("size", fmt.Sprintf("%s, format %d, sha256 %s", humanize.IBytes(s.Size), s.Format, s.Sha256))
-	r.Row("placements", fmt.Sprintf("%s settled, %s pending, %s tombstones, highest epoch %d",
-		humanize.Comma(int64(s.Settled)), humanize.Comma(int64(s.Pending)), humanize.Comma(int64(s.Tombstones)), s.HighestEpoch))
+	r.Row("placements", fmt.Sprintf("%s, highest epoch %d", phases(s), s.HighestEpoch))
 	r.Row("kinds", strings.Join(kinds, ", "))
 	r.Row("members", strings.Join(members, ", "))
 	r.Row("servers", strings.Join(s.Servers, ", "))
+}
+
+// phases says how many placements there are in each phase.
+func phases(s *apiv1.SnapshotInfo) string {
+	return fmt.Sprintf("%s settled, %s pending, %s tombstones",
+		humanize.Comma(int64(s.Settled)), humanize.Comma(int64(s.Pending)), humanize.Comma(int64(s.Tombstones)))
 }

@@ -313,7 +313,7 @@ func (x SnapshotChange_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SnapshotChange_Type.Descriptor instead.
 func (SnapshotChange_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59, 0}
 }
 
 type Identity struct {
@@ -2134,9 +2134,12 @@ func (x *Join) GetRetry() *Retry {
 
 // Resume goes on with an incarnation, after a lost connection or a new leader.
 type Resume struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Incarnation   uint64                 `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Nonce         uint64                 `protobuf:"varint,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation uint64                 `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Nonce       uint64                 `protobuf:"varint,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// The cluster of the Welcome that began the incarnation. Another one's servers answer CLUSTER_MISMATCH, and whatever the
+	// member holds must stop.
+	Cluster       string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2183,6 +2186,13 @@ func (x *Resume) GetNonce() uint64 {
 		return x.Nonce
 	}
 	return 0
+}
+
+func (x *Resume) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
 }
 
 // Keepalive asks for more time. Only the answer with its nonce counts.
@@ -3886,7 +3896,9 @@ type SnapshotInfo struct {
 	Members    []*Member                 `protobuf:"bytes,14,rep,name=members,proto3" json:"members,omitempty"`
 	Servers    []string                  `protobuf:"bytes,15,rep,name=servers,proto3" json:"servers,omitempty"`
 	// The largest epoch of a placement that has an owner.
-	HighestEpoch  uint64 `protobuf:"varint,16,opt,name=highest_epoch,json=highestEpoch,proto3" json:"highest_epoch,omitempty"`
+	HighestEpoch uint64 `protobuf:"varint,16,opt,name=highest_epoch,json=highestEpoch,proto3" json:"highest_epoch,omitempty"`
+	// The recovery generation, in which the cluster makes its epochs.
+	Generation    uint32 `protobuf:"varint,17,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4033,6 +4045,111 @@ func (x *SnapshotInfo) GetHighestEpoch() uint64 {
 	return 0
 }
 
+func (x *SnapshotInfo) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+// SnapshotRestore says what a restore made, or would make, of a snapshot file. No call returns it: the command line does.
+type SnapshotRestore struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is in the file: the old cluster, its generation, the placements and the members, who all stay.
+	From *SnapshotInfo `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Nothing was written.
+	DryRun bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// The new cluster; empty in a dry run, since the id is made with the directory.
+	Cluster    string `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Generation uint32 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The server that begins the new cluster, and its data directory.
+	Server  string `protobuf:"bytes,5,opt,name=server,proto3" json:"server,omitempty"`
+	DataDir string `protobuf:"bytes,6,opt,name=data_dir,json=dataDir,proto3" json:"data_dir,omitempty"`
+	// The command line that starts it, but for its addresses.
+	Start         string `protobuf:"bytes,7,opt,name=start,proto3" json:"start,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotRestore) Reset() {
+	*x = SnapshotRestore{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotRestore) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotRestore) ProtoMessage() {}
+
+func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotRestore.ProtoReflect.Descriptor instead.
+func (*SnapshotRestore) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *SnapshotRestore) GetFrom() *SnapshotInfo {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *SnapshotRestore) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *SnapshotRestore) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *SnapshotRestore) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *SnapshotRestore) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *SnapshotRestore) GetDataDir() string {
+	if x != nil {
+		return x.DataDir
+	}
+	return ""
+}
+
+func (x *SnapshotRestore) GetStart() string {
+	if x != nil {
+		return x.Start
+	}
+	return ""
+}
+
 // SnapshotDiff says how the states in two snapshot files differ. No call returns it: the command line reads it off files.
 type SnapshotDiff struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -4051,7 +4168,7 @@ type SnapshotDiff struct {
 
 func (x *SnapshotDiff) Reset() {
 	*x = SnapshotDiff{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4063,7 +4180,7 @@ func (x *SnapshotDiff) String() string {
 func (*SnapshotDiff) ProtoMessage() {}
 
 func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4076,7 +4193,7 @@ func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *SnapshotDiff) GetFrom() *SnapshotInfo {
@@ -4143,7 +4260,7 @@ type SnapshotChange struct {
 
 func (x *SnapshotChange) Reset() {
 	*x = SnapshotChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4155,7 +4272,7 @@ func (x *SnapshotChange) String() string {
 func (*SnapshotChange) ProtoMessage() {}
 
 func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4168,7 +4285,7 @@ func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotChange.ProtoReflect.Descriptor instead.
 func (*SnapshotChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *SnapshotChange) GetType() SnapshotChange_Type {
@@ -4217,7 +4334,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4229,7 +4346,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4286,7 +4403,7 @@ type SnapshotDiff_Counts struct {
 
 func (x *SnapshotDiff_Counts) Reset() {
 	*x = SnapshotDiff_Counts{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4298,7 +4415,7 @@ func (x *SnapshotDiff_Counts) String() string {
 func (*SnapshotDiff_Counts) ProtoMessage() {}
 
 func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4311,7 +4428,7 @@ func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff_Counts.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff_Counts) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58, 0}
 }
 
 func (x *SnapshotDiff_Counts) GetName() string {
@@ -4534,10 +4651,11 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\amessage\"W\n" +
 	"\x04Join\x12(\n" +
 	"\x06member\x18\x01 \x01(\v2\x10.berth.v1.MemberR\x06member\x12%\n" +
-	"\x05retry\x18\x02 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"@\n" +
+	"\x05retry\x18\x02 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"Z\n" +
 	"\x06Resume\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x04R\vincarnation\x12\x14\n" +
-	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\"!\n" +
+	"\x05nonce\x18\x02 \x01(\x04R\x05nonce\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\"!\n" +
 	"\tKeepalive\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\"-\n" +
 	"\aConfirm\x12\"\n" +
@@ -4641,7 +4759,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\"\r\n" +
 	"\vSaveRequest\"\"\n" +
 	"\fSaveResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"\xa8\x04\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xc8\x04\n" +
 	"\fSnapshotInfo\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +
@@ -4661,11 +4779,24 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x05kinds\x18\r \x03(\v2 .berth.v1.SnapshotInfo.KindCountR\x05kinds\x12*\n" +
 	"\amembers\x18\x0e \x03(\v2\x10.berth.v1.MemberR\amembers\x12\x18\n" +
 	"\aservers\x18\x0f \x03(\tR\aservers\x12#\n" +
-	"\rhighest_epoch\x18\x10 \x01(\x04R\fhighestEpoch\x1aS\n" +
+	"\rhighest_epoch\x18\x10 \x01(\x04R\fhighestEpoch\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x11 \x01(\rR\n" +
+	"generation\x1aS\n" +
 	"\tKindCount\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
 	"\asettled\x18\x02 \x01(\x04R\asettled\x12\x18\n" +
-	"\apending\x18\x03 \x01(\x04R\apending\"\xfd\x03\n" +
+	"\apending\x18\x03 \x01(\x04R\apending\"\xd9\x01\n" +
+	"\x0fSnapshotRestore\x12*\n" +
+	"\x04from\x18\x01 \x01(\v2\x16.berth.v1.SnapshotInfoR\x04from\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x04 \x01(\rR\n" +
+	"generation\x12\x16\n" +
+	"\x06server\x18\x05 \x01(\tR\x06server\x12\x19\n" +
+	"\bdata_dir\x18\x06 \x01(\tR\adataDir\x12\x14\n" +
+	"\x05start\x18\a \x01(\tR\x05start\"\xfd\x03\n" +
 	"\fSnapshotDiff\x12*\n" +
 	"\x04from\x18\x01 \x01(\v2\x16.berth.v1.SnapshotInfoR\x04from\x12&\n" +
 	"\x02to\x18\x02 \x01(\v2\x16.berth.v1.SnapshotInfoR\x02to\x123\n" +
@@ -4731,7 +4862,7 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 }
 
 var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
@@ -4795,20 +4926,21 @@ var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(*SaveRequest)(nil),                // 59: berth.v1.SaveRequest
 	(*SaveResponse)(nil),               // 60: berth.v1.SaveResponse
 	(*SnapshotInfo)(nil),               // 61: berth.v1.SnapshotInfo
-	(*SnapshotDiff)(nil),               // 62: berth.v1.SnapshotDiff
-	(*SnapshotChange)(nil),             // 63: berth.v1.SnapshotChange
-	nil,                                // 64: berth.v1.Error.MetadataEntry
-	nil,                                // 65: berth.v1.Member.LabelsEntry
-	(*SnapshotInfo_KindCount)(nil),     // 66: berth.v1.SnapshotInfo.KindCount
-	(*SnapshotDiff_Counts)(nil),        // 67: berth.v1.SnapshotDiff.Counts
-	(*durationpb.Duration)(nil),        // 68: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 69: google.protobuf.Timestamp
+	(*SnapshotRestore)(nil),            // 62: berth.v1.SnapshotRestore
+	(*SnapshotDiff)(nil),               // 63: berth.v1.SnapshotDiff
+	(*SnapshotChange)(nil),             // 64: berth.v1.SnapshotChange
+	nil,                                // 65: berth.v1.Error.MetadataEntry
+	nil,                                // 66: berth.v1.Member.LabelsEntry
+	(*SnapshotInfo_KindCount)(nil),     // 67: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 68: berth.v1.SnapshotDiff.Counts
+	(*durationpb.Duration)(nil),        // 69: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 70: google.protobuf.Timestamp
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,  // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
 	1,  // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
 	2,  // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	64, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	65, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
 	2,  // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
 	6,  // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
 	9,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
@@ -4828,15 +4960,15 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	6,  // 20: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
 	10, // 21: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
 	16, // 22: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	68, // 23: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	69, // 23: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
 	6,  // 24: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
 	9,  // 25: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
 	0,  // 26: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
 	6,  // 27: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
 	9,  // 28: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	65, // 29: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	66, // 29: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
 	3,  // 30: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	68, // 31: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	69, // 31: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
 	26, // 32: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
 	9,  // 33: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
 	31, // 34: berth.v1.FromMember.join:type_name -> berth.v1.Join
@@ -4861,8 +4993,8 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	46, // 53: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
 	48, // 54: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
 	49, // 55: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	68, // 56: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	68, // 57: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	69, // 56: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	69, // 57: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
 	29, // 58: berth.v1.Activate.held:type_name -> berth.v1.Held
 	29, // 59: berth.v1.Stop.held:type_name -> berth.v1.Held
 	47, // 60: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
@@ -4871,48 +5003,49 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	9,  // 63: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
 	1,  // 64: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
 	1,  // 65: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	69, // 66: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	70, // 66: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
 	9,  // 67: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	66, // 68: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	67, // 68: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
 	26, // 69: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	61, // 70: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	61, // 71: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	67, // 72: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	67, // 73: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	4,  // 74: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	6,  // 75: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	6,  // 76: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	11, // 77: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	13, // 78: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	17, // 79: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	19, // 80: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	22, // 81: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	24, // 82: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	27, // 83: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	30, // 84: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	50, // 85: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	53, // 86: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	55, // 87: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	57, // 88: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	59, // 89: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	12, // 90: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	14, // 91: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	18, // 92: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	20, // 93: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	23, // 94: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	25, // 95: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	28, // 96: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	40, // 97: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	51, // 98: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	54, // 99: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	56, // 100: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	58, // 101: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	60, // 102: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	90, // [90:103] is the sub-list for method output_type
-	77, // [77:90] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	61, // 70: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	61, // 71: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	61, // 72: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	68, // 73: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	68, // 74: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	4,  // 75: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	6,  // 76: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	6,  // 77: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	11, // 78: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	13, // 79: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	17, // 80: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	19, // 81: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	22, // 82: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	24, // 83: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	27, // 84: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	30, // 85: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	50, // 86: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	53, // 87: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	55, // 88: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	57, // 89: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	59, // 90: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	12, // 91: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	14, // 92: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	18, // 93: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	20, // 94: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	23, // 95: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	25, // 96: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	28, // 97: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	40, // 98: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	51, // 99: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	54, // 100: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	56, // 101: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	58, // 102: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	60, // 103: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	91, // [91:104] is the sub-list for method output_type
+	78, // [78:91] is the sub-list for method input_type
+	78, // [78:78] is the sub-list for extension type_name
+	78, // [78:78] is the sub-list for extension extendee
+	0,  // [0:78] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -4946,7 +5079,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   63,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -12,6 +12,8 @@
 // An error of a call has a google.rpc.ErrorInfo of the domain [ErrorDomain]. [ReasonOf] reads the [Reason], [Reasons] lists
 // all with what they mean and what to do, and [Status] makes such an error.
 //
+// Every answer says of which cluster it is, in the header [ClusterHeader]; a call may say there which one it expects.
+//
 // Fields and reasons are added and never renumbered or given another meaning. go -C .ci/tools run ./protogen makes the
 // generated files anew.
 package apiv1

@@ -1,9 +1,11 @@
 package raftnodetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -11,8 +13,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/raftnode"
 	"github.com/seed13d31b7f/berth/raftnode/lease"
+	"github.com/seed13d31b7f/berth/snapshot"
 )
 
 // Cluster is some servers on a network in memory, for tests in virtual time: make it, and close it, within a bubble of
@@ -196,4 +200,48 @@ func (c *Cluster) Dial(host string, s *Server) *grpc.ClientConn {
 	}
 	c.conns = append(c.conns, conn)
 	return conn
+}
+
+// Save returns the cluster's state as a file holds it.
+func (c *Cluster) Save() *snapshot.View {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	stream, err := apiv1.NewSnapshotsClient(c.Dial("saver", c.Leader(nil))).Save(ctx, &apiv1.SaveRequest{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var b bytes.Buffer
+	for {
+		part, err := stream.Recv()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		b.Write(part.Data)
+	}
+	v, err := snapshot.Decode(&b)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return v
+}
+
+// Restore kills all servers and starts them, at the same addresses, as another cluster: the first with the state, the
+// others with empty disks.
+func (c *Cluster) Restore(v *snapshot.View) {
+	c.t.Helper()
+	for _, s := range c.Servers {
+		s.Kill()
+		s.Dir = c.t.TempDir()
+	}
+	first := c.Servers[0]
+	if _, err := raftnode.Restore(raftnode.RestoreConfig{Name: first.Name, DataDir: first.Dir, View: v}); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, s := range c.Servers {
+		s.Start()
+	}
 }

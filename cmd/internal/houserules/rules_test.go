@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 		"placement", "snapshot", "fsm", "lookupclient/apiv1", "raftnode/internal/group", "raftnode/internal/leader", "raftnode/internal/peerv1",
 	},
 	"raftnode":                  {"placement", "snapshot", "fsm", "lookupclient/apiv1", "raftnode/lease", "raftnode/internal/"},
-	"raftnode/raftnodetest":     {"raftnode", "raftnode/lease"},
+	"raftnode/raftnodetest":     {"snapshot", "lookupclient/apiv1", "raftnode", "raftnode/lease"},
 	"cmd/internal/output":       nil,
 	"cmd/internal/localcluster": {"lookupclient", "lookupclient/apiv1"},
 	"cmd/internal/houserules":   nil,

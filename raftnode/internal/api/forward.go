@@ -48,8 +48,12 @@ type retried interface {
 	GetRetry() *apiv1.Retry
 }
 
-// Unary is the interceptor of the public port: it bounds each call, and finds the leader for those that need it.
+// Unary is the interceptor of the public port: it refuses callers of another cluster, bounds each call, and finds the
+// leader for those that need it.
 func (s *Server) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if err := s.introduce(ctx, func(md metadata.MD) error { return grpc.SetHeader(ctx, md) }); err != nil {
+		return nil, err
+	}
 	ctx, cancel := budget(ctx)
 	defer cancel()
 	changes, ok := leaderOnly[info.FullMethod]

@@ -80,6 +80,9 @@ func (s *Server) proof(ctx context.Context, v *snapshot.View) *apiv1.Read {
 // group returns the group, or the error for a server that has none.
 func (s *Server) group() (*group.Group, error) {
 	g := s.backend.Group()
+	if g == nil && s.backend.Cluster() != "" {
+		return nil, fail(apiv1.ReasonNoLeader, nil, "the server does not take part in its cluster yet: it opens its state or, when it was restored, waits for the former cluster's leases to be over")
+	}
 	if g == nil {
 		return nil, fail(apiv1.ReasonNoLeader, nil, "the server does not belong to a cluster yet: it looks for the others")
 	}

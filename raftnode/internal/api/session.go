@@ -122,6 +122,10 @@ func (m *memberStream) begin(first *apiv1.FromMember) error {
 	case *apiv1.FromMember_Join:
 		inc, ttl, err = m.join(x.Join)
 	case *apiv1.FromMember_Resume:
+		if x.Resume.Cluster != m.server.backend.Cluster() {
+			// Its incarnation may be known here, from before a restore; what it holds is not.
+			return m.server.mismatch(x.Resume.Cluster)
+		}
 		inc, nonce = placement.Incarnation(x.Resume.Incarnation), x.Resume.Nonce
 		ttl, err = m.driver.Resume(m.ctx, inc)
 	default:

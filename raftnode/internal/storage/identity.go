@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"os"
+	"time"
 )
 
 const identityFormat = 1
@@ -27,6 +28,9 @@ type Identity struct {
 	Founders []Founder `json:"founders,omitempty"`
 	// Stores says that the files of the log and of the vote were made: from then on they must be there.
 	Stores bool `json:"stores,omitempty"`
+	// FormerTTL is the longest lease of a member in the cluster that this one was restored from, until the server has
+	// waited for all of them to be over; zero then, and for clusters that were not restored.
+	FormerTTL time.Duration `json:"formerTTL,omitempty"`
 	// Sum is CRC-32C of the record without it, in hexadecimal digits.
 	Sum string `json:"sum,omitempty"`
 }
@@ -52,8 +56,12 @@ type Founder struct {
 }
 
 // LoadIdentity reads the identity; ok is false when the directory has none, which means that it is new. It fails with
-// ErrIncomplete when the directory is not new although the identity is missing.
+// ErrIncomplete when the directory is not new although the identity is missing, and with ErrUnfinished when a restore has
+// not filled it.
 func (d *Dir) LoadIdentity() (id Identity, ok bool, err error) {
+	if n, err := d.size(restoringFile); err != nil || n >= 0 {
+		return id, false, errors.Join(err, fmt.Errorf("%s: %w", d.path, ErrUnfinished))
+	}
 	b, err := os.ReadFile(d.file(identityFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		for _, name := range []string{logFile, voteFile} {
