@@ -40,7 +40,7 @@ func BenchmarkApply(b *testing.B) {
 		ids := make([]placement.Identity, batch)
 		for i := range batch {
 			ids[i] = placement.Identity{Kind: "shipment", Key: fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(e*batch+i)*2654435761, e*batch+i)}
-			c, _ := Encode(Command{Body: &Place{ids[i]}})
+			c, _ := Encode(Command{Body: &Place{Identity: ids[i]}})
 			places = append(places, c)
 		}
 		index++
