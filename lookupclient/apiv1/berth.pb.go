@@ -255,7 +255,7 @@ func (x Member_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Member_State.Descriptor instead.
 func (Member_State) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22, 0}
 }
 
 type Identity struct {
@@ -989,18 +989,82 @@ func (x *Retry) GetKnownIndex() uint64 {
 	return 0
 }
 
+// Near says where a request comes from. Kinds that are placed by prefer-local look at it.
+type Near struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the nearest member; empty for none.
+	Member string `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	// A label that all members near by carry; an empty name stands for none.
+	Label         string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	Value         string `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Near) Reset() {
+	*x = Near{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Near) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Near) ProtoMessage() {}
+
+func (x *Near) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Near.ProtoReflect.Descriptor instead.
+func (*Near) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Near) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *Near) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Near) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 type PlaceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Retry         *Retry                 `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
+	Near          *Near                  `protobuf:"bytes,4,opt,name=near,proto3" json:"near,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlaceRequest) Reset() {
 	*x = PlaceRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1076,7 @@ func (x *PlaceRequest) String() string {
 func (*PlaceRequest) ProtoMessage() {}
 
 func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1089,7 @@ func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRequest.ProtoReflect.Descriptor instead.
 func (*PlaceRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{12}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PlaceRequest) GetKind() string {
@@ -1049,6 +1113,13 @@ func (x *PlaceRequest) GetRetry() *Retry {
 	return nil
 }
 
+func (x *PlaceRequest) GetNear() *Near {
+	if x != nil {
+		return x.Near
+	}
+	return nil
+}
+
 type PlaceResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Placement *Placement             `protobuf:"bytes,1,opt,name=placement,proto3" json:"placement,omitempty"`
@@ -1061,7 +1132,7 @@ type PlaceResponse struct {
 
 func (x *PlaceResponse) Reset() {
 	*x = PlaceResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1144,7 @@ func (x *PlaceResponse) String() string {
 func (*PlaceResponse) ProtoMessage() {}
 
 func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1157,7 @@ func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceResponse.ProtoReflect.Descriptor instead.
 func (*PlaceResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{13}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PlaceResponse) GetPlacement() *Placement {
@@ -1114,13 +1185,14 @@ type BatchPlaceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Identities    []*Identity            `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
 	Retry         *Retry                 `protobuf:"bytes,2,opt,name=retry,proto3" json:"retry,omitempty"`
+	Near          *Near                  `protobuf:"bytes,3,opt,name=near,proto3" json:"near,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BatchPlaceRequest) Reset() {
 	*x = BatchPlaceRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1204,7 @@ func (x *BatchPlaceRequest) String() string {
 func (*BatchPlaceRequest) ProtoMessage() {}
 
 func (x *BatchPlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1217,7 @@ func (x *BatchPlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchPlaceRequest.ProtoReflect.Descriptor instead.
 func (*BatchPlaceRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{14}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BatchPlaceRequest) GetIdentities() []*Identity {
@@ -1162,6 +1234,13 @@ func (x *BatchPlaceRequest) GetRetry() *Retry {
 	return nil
 }
 
+func (x *BatchPlaceRequest) GetNear() *Near {
+	if x != nil {
+		return x.Near
+	}
+	return nil
+}
+
 type BatchPlaceResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Results       []*PlaceResult         `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
@@ -1172,7 +1251,7 @@ type BatchPlaceResponse struct {
 
 func (x *BatchPlaceResponse) Reset() {
 	*x = BatchPlaceResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1184,7 +1263,7 @@ func (x *BatchPlaceResponse) String() string {
 func (*BatchPlaceResponse) ProtoMessage() {}
 
 func (x *BatchPlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1197,7 +1276,7 @@ func (x *BatchPlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchPlaceResponse.ProtoReflect.Descriptor instead.
 func (*BatchPlaceResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{15}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BatchPlaceResponse) GetResults() []*PlaceResult {
@@ -1226,7 +1305,7 @@ type PlaceResult struct {
 
 func (x *PlaceResult) Reset() {
 	*x = PlaceResult{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +1317,7 @@ func (x *PlaceResult) String() string {
 func (*PlaceResult) ProtoMessage() {}
 
 func (x *PlaceResult) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +1330,7 @@ func (x *PlaceResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceResult.ProtoReflect.Descriptor instead.
 func (*PlaceResult) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{16}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PlaceResult) GetPlacement() *Placement {
@@ -1290,7 +1369,7 @@ type RemoveRequest struct {
 
 func (x *RemoveRequest) Reset() {
 	*x = RemoveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1381,7 @@ func (x *RemoveRequest) String() string {
 func (*RemoveRequest) ProtoMessage() {}
 
 func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1394,7 @@ func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{17}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RemoveRequest) GetKind() string {
@@ -1368,7 +1447,7 @@ type RemoveResponse struct {
 
 func (x *RemoveResponse) Reset() {
 	*x = RemoveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1380,7 +1459,7 @@ func (x *RemoveResponse) String() string {
 func (*RemoveResponse) ProtoMessage() {}
 
 func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1393,7 +1472,7 @@ func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveResponse.ProtoReflect.Descriptor instead.
 func (*RemoveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{18}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RemoveResponse) GetDone() bool {
@@ -1440,7 +1519,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1531,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1544,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{19}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListRequest) GetKind() string {
@@ -1515,7 +1594,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1527,7 +1606,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1540,7 +1619,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{20}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListResponse) GetPlacements() []*Placement {
@@ -1587,7 +1666,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1678,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1691,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Member) GetName() string {
@@ -1700,7 +1779,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1791,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1804,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
 }
 
 type ListMembersResponse struct {
@@ -1738,7 +1817,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1750,7 +1829,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1763,7 +1842,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -1774,6 +1853,324 @@ func (x *ListMembersResponse) GetMembers() []*Member {
 }
 
 func (x *ListMembersResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+// Kind is a type of activations.
+type Kind struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How the owner is chosen: rendezvous, least-loaded, prefer-local, random-by-index or protoactor-go/1.
+	Strategy string `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	// How many candidates are asked, one after the other, before a placement fails.
+	Attempts uint32 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// The live members that host it.
+	Members       uint32 `protobuf:"varint,4,opt,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Kind) Reset() {
+	*x = Kind{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Kind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Kind) ProtoMessage() {}
+
+func (x *Kind) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Kind.ProtoReflect.Descriptor instead.
+func (*Kind) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Kind) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Kind) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
+}
+
+func (x *Kind) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Kind) GetMembers() uint32 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
+}
+
+type ListKindsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,000, which is also what stands for zero.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the answer before. Each page is as of its own moment.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKindsRequest) Reset() {
+	*x = ListKindsRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKindsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKindsRequest) ProtoMessage() {}
+
+func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKindsRequest.ProtoReflect.Descriptor instead.
+func (*ListKindsRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListKindsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListKindsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListKindsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kinds []*Kind                `protobuf:"bytes,1,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	Read          *Read  `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKindsResponse) Reset() {
+	*x = ListKindsResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKindsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKindsResponse) ProtoMessage() {}
+
+func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKindsResponse.ProtoReflect.Descriptor instead.
+func (*ListKindsResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListKindsResponse) GetKinds() []*Kind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ListKindsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListKindsResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type SetKindRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Empty to leave it as it is.
+	Strategy string `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	// 1 to 16; zero to leave it as it is.
+	Attempts      uint32 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Retry         *Retry `protobuf:"bytes,4,opt,name=retry,proto3" json:"retry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetKindRequest) Reset() {
+	*x = SetKindRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetKindRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetKindRequest) ProtoMessage() {}
+
+func (x *SetKindRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetKindRequest.ProtoReflect.Descriptor instead.
+func (*SetKindRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SetKindRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetKindRequest) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
+}
+
+func (x *SetKindRequest) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *SetKindRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type SetKindResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  *Kind                  `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// This call changed it.
+	Changed       bool  `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	Read          *Read `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetKindResponse) Reset() {
+	*x = SetKindResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetKindResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetKindResponse) ProtoMessage() {}
+
+func (x *SetKindResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetKindResponse.ProtoReflect.Descriptor instead.
+func (*SetKindResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SetKindResponse) GetKind() *Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *SetKindResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *SetKindResponse) GetRead() *Read {
 	if x != nil {
 		return x.Read
 	}
@@ -1792,7 +2189,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +2201,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +2214,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Held) GetKind() string {
@@ -1861,7 +2258,7 @@ type FromMember struct {
 
 func (x *FromMember) Reset() {
 	*x = FromMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1873,7 +2270,7 @@ func (x *FromMember) String() string {
 func (*FromMember) ProtoMessage() {}
 
 func (x *FromMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1886,7 +2283,7 @@ func (x *FromMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromMember.ProtoReflect.Descriptor instead.
 func (*FromMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FromMember) GetMessage() isFromMember_Message {
@@ -2032,7 +2429,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2441,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2454,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Join) GetMember() *Member {
@@ -2085,7 +2482,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +2494,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +2507,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Resume) GetIncarnation() uint64 {
@@ -2137,7 +2534,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2149,7 +2546,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2162,7 +2559,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Keepalive) GetNonce() uint64 {
@@ -2182,7 +2579,7 @@ type Confirm struct {
 
 func (x *Confirm) Reset() {
 	*x = Confirm{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2194,7 +2591,7 @@ func (x *Confirm) String() string {
 func (*Confirm) ProtoMessage() {}
 
 func (x *Confirm) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2207,7 +2604,7 @@ func (x *Confirm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
 func (*Confirm) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Confirm) GetHeld() []*Held {
@@ -2227,7 +2624,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2636,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2649,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Failed) GetFailures() []*Failure {
@@ -2272,7 +2669,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2681,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2694,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Failure) GetHeld() *Held {
@@ -2324,7 +2721,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2336,7 +2733,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2349,7 +2746,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Released) GetHeld() []*Held {
@@ -2368,7 +2765,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2777,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2790,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
 }
 
 // Leave says that everything has stopped.
@@ -2405,7 +2802,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2814,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2827,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
 }
 
 // ToMember is what a member is told.
@@ -2453,7 +2850,7 @@ type ToMember struct {
 
 func (x *ToMember) Reset() {
 	*x = ToMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +2862,7 @@ func (x *ToMember) String() string {
 func (*ToMember) ProtoMessage() {}
 
 func (x *ToMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +2875,7 @@ func (x *ToMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToMember.ProtoReflect.Descriptor instead.
 func (*ToMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ToMember) GetMessage() isToMember_Message {
@@ -2626,7 +3023,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2638,7 +3035,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2651,7 +3048,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Welcome) GetIncarnation() uint64 {
@@ -2700,7 +3097,7 @@ type Alive struct {
 
 func (x *Alive) Reset() {
 	*x = Alive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2712,7 +3109,7 @@ func (x *Alive) String() string {
 func (*Alive) ProtoMessage() {}
 
 func (x *Alive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2725,7 +3122,7 @@ func (x *Alive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alive.ProtoReflect.Descriptor instead.
 func (*Alive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Alive) GetNonce() uint64 {
@@ -2752,7 +3149,7 @@ type Gone struct {
 
 func (x *Gone) Reset() {
 	*x = Gone{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2764,7 +3161,7 @@ func (x *Gone) String() string {
 func (*Gone) ProtoMessage() {}
 
 func (x *Gone) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2777,7 +3174,7 @@ func (x *Gone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gone.ProtoReflect.Descriptor instead.
 func (*Gone) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Gone) GetReason() string {
@@ -2797,7 +3194,7 @@ type Activate struct {
 
 func (x *Activate) Reset() {
 	*x = Activate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2809,7 +3206,7 @@ func (x *Activate) String() string {
 func (*Activate) ProtoMessage() {}
 
 func (x *Activate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2822,7 +3219,7 @@ func (x *Activate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activate.ProtoReflect.Descriptor instead.
 func (*Activate) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Activate) GetHeld() []*Held {
@@ -2842,7 +3239,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2854,7 +3251,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2867,7 +3264,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Stop) GetHeld() []*Held {
@@ -2887,7 +3284,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2899,7 +3296,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2912,7 +3309,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Outcome) GetOutcomes() []*HeldOutcome {
@@ -2934,7 +3331,7 @@ type HeldOutcome struct {
 
 func (x *HeldOutcome) Reset() {
 	*x = HeldOutcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2946,7 +3343,7 @@ func (x *HeldOutcome) String() string {
 func (*HeldOutcome) ProtoMessage() {}
 
 func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2959,7 +3356,7 @@ func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldOutcome.ProtoReflect.Descriptor instead.
 func (*HeldOutcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *HeldOutcome) GetHeld() *Held {
@@ -2994,7 +3391,7 @@ type Redirect struct {
 
 func (x *Redirect) Reset() {
 	*x = Redirect{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3006,7 +3403,7 @@ func (x *Redirect) String() string {
 func (*Redirect) ProtoMessage() {}
 
 func (x *Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3019,7 +3416,7 @@ func (x *Redirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redirect.ProtoReflect.Descriptor instead.
 func (*Redirect) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Redirect) GetServer() string {
@@ -3046,7 +3443,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3058,7 +3455,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3071,7 +3468,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Left) GetDraining() bool {
@@ -3089,7 +3486,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3101,7 +3498,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3114,7 +3511,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
 }
 
 type StatusResponse struct {
@@ -3138,7 +3535,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3150,7 +3547,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3163,7 +3560,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *StatusResponse) GetCluster() string {
@@ -3265,7 +3662,7 @@ type ServerInfo struct {
 
 func (x *ServerInfo) Reset() {
 	*x = ServerInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3277,7 +3674,7 @@ func (x *ServerInfo) String() string {
 func (*ServerInfo) ProtoMessage() {}
 
 func (x *ServerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3290,7 +3687,7 @@ func (x *ServerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerInfo.ProtoReflect.Descriptor instead.
 func (*ServerInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ServerInfo) GetName() string {
@@ -3371,7 +3768,7 @@ type ServerStatusRequest struct {
 
 func (x *ServerStatusRequest) Reset() {
 	*x = ServerStatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3383,7 +3780,7 @@ func (x *ServerStatusRequest) String() string {
 func (*ServerStatusRequest) ProtoMessage() {}
 
 func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3396,7 +3793,7 @@ func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ServerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
 }
 
 type ServerStatusResponse struct {
@@ -3423,7 +3820,7 @@ type ServerStatusResponse struct {
 
 func (x *ServerStatusResponse) Reset() {
 	*x = ServerStatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3435,7 +3832,7 @@ func (x *ServerStatusResponse) String() string {
 func (*ServerStatusResponse) ProtoMessage() {}
 
 func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3448,7 +3845,7 @@ func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ServerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ServerStatusResponse) GetName() string {
@@ -3558,7 +3955,7 @@ type RemoveServerRequest struct {
 
 func (x *RemoveServerRequest) Reset() {
 	*x = RemoveServerRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3570,7 +3967,7 @@ func (x *RemoveServerRequest) String() string {
 func (*RemoveServerRequest) ProtoMessage() {}
 
 func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3583,7 +3980,7 @@ func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveServerRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RemoveServerRequest) GetName() string {
@@ -3602,7 +3999,7 @@ type RemoveServerResponse struct {
 
 func (x *RemoveServerResponse) Reset() {
 	*x = RemoveServerResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3614,7 +4011,7 @@ func (x *RemoveServerResponse) String() string {
 func (*RemoveServerResponse) ProtoMessage() {}
 
 func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3627,7 +4024,7 @@ func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveServerResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RemoveServerResponse) GetRead() *Read {
@@ -3647,7 +4044,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3659,7 +4056,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3672,7 +4069,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *TransferLeadershipRequest) GetTo() string {
@@ -3691,7 +4088,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3703,7 +4100,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3716,7 +4113,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TransferLeadershipResponse) GetLeader() string {
@@ -3734,7 +4131,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3746,7 +4143,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3759,7 +4156,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
 }
 
 type SaveResponse struct {
@@ -3771,7 +4168,7 @@ type SaveResponse struct {
 
 func (x *SaveResponse) Reset() {
 	*x = SaveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3783,7 +4180,7 @@ func (x *SaveResponse) String() string {
 func (*SaveResponse) ProtoMessage() {}
 
 func (x *SaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3796,7 +4193,7 @@ func (x *SaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveResponse.ProtoReflect.Descriptor instead.
 func (*SaveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *SaveResponse) GetData() []byte {
@@ -3835,7 +4232,7 @@ type SnapshotInfo struct {
 
 func (x *SnapshotInfo) Reset() {
 	*x = SnapshotInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3847,7 +4244,7 @@ func (x *SnapshotInfo) String() string {
 func (*SnapshotInfo) ProtoMessage() {}
 
 func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3860,7 +4257,7 @@ func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *SnapshotInfo) GetFile() string {
@@ -3986,7 +4383,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3998,7 +4395,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4011,7 +4408,7 @@ func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo_KindCount.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo_KindCount) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62, 0}
 }
 
 func (x *SnapshotInfo_KindCount) GetKind() string {
@@ -4114,20 +4511,26 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
 	"\x05again\x18\x02 \x01(\bR\x05again\x12\x1f\n" +
 	"\vknown_index\x18\x03 \x01(\x04R\n" +
-	"knownIndex\"[\n" +
+	"knownIndex\"J\n" +
+	"\x04Near\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\"\x7f\n" +
 	"\fPlaceRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12%\n" +
-	"\x05retry\x18\x03 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"\x80\x01\n" +
+	"\x05retry\x18\x03 \x01(\v2\x0f.berth.v1.RetryR\x05retry\x12\"\n" +
+	"\x04near\x18\x04 \x01(\v2\x0e.berth.v1.NearR\x04near\"\x80\x01\n" +
 	"\rPlaceResponse\x121\n" +
 	"\tplacement\x18\x01 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\x18\n" +
 	"\acreated\x18\x02 \x01(\bR\acreated\x12\"\n" +
-	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"n\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\x92\x01\n" +
 	"\x11BatchPlaceRequest\x122\n" +
 	"\n" +
 	"identities\x18\x01 \x03(\v2\x12.berth.v1.IdentityR\n" +
 	"identities\x12%\n" +
-	"\x05retry\x18\x02 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"i\n" +
+	"\x05retry\x18\x02 \x01(\v2\x0f.berth.v1.RetryR\x05retry\x12\"\n" +
+	"\x04near\x18\x03 \x01(\v2\x0e.berth.v1.NearR\x04near\"i\n" +
 	"\x12BatchPlaceResponse\x12/\n" +
 	"\aresults\x18\x01 \x03(\v2\x15.berth.v1.PlaceResultR\aresults\x12\"\n" +
 	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\x81\x01\n" +
@@ -4188,7 +4591,29 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x12ListMembersRequest\"e\n" +
 	"\x13ListMembersResponse\x12*\n" +
 	"\amembers\x18\x01 \x03(\v2\x10.berth.v1.MemberR\amembers\x12\"\n" +
-	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"B\n" +
+	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"l\n" +
+	"\x04Kind\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x12\x1a\n" +
+	"\battempts\x18\x03 \x01(\rR\battempts\x12\x18\n" +
+	"\amembers\x18\x04 \x01(\rR\amembers\"N\n" +
+	"\x10ListKindsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x85\x01\n" +
+	"\x11ListKindsResponse\x12$\n" +
+	"\x05kinds\x18\x01 \x03(\v2\x0e.berth.v1.KindR\x05kinds\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\x83\x01\n" +
+	"\x0eSetKindRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x12\x1a\n" +
+	"\battempts\x18\x03 \x01(\rR\battempts\x12%\n" +
+	"\x05retry\x18\x04 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"s\n" +
+	"\x0fSetKindResponse\x12\"\n" +
+	"\x04kind\x18\x01 \x01(\v2\x0e.berth.v1.KindR\x04kind\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\x12\"\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"B\n" +
 	"\x04Held\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
@@ -4349,7 +4774,10 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x04List\x12\x15.berth.v1.ListRequest\x1a\x16.berth.v1.ListResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/placements2\xa3\x01\n" +
 	"\aMembers\x12_\n" +
 	"\vListMembers\x12\x1c.berth.v1.ListMembersRequest\x1a\x1d.berth.v1.ListMembersResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/members\x127\n" +
-	"\aSession\x12\x14.berth.v1.FromMember\x1a\x12.berth.v1.ToMember(\x010\x012\xbe\x03\n" +
+	"\aSession\x12\x14.berth.v1.FromMember\x1a\x12.berth.v1.ToMember(\x010\x012\xbd\x01\n" +
+	"\x05Kinds\x12W\n" +
+	"\tListKinds\x12\x1a.berth.v1.ListKindsRequest\x1a\x1b.berth.v1.ListKindsResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/kinds\x12[\n" +
+	"\aSetKind\x12\x18.berth.v1.SetKindRequest\x1a\x19.berth.v1.SetKindResponse\"\x1b\x82\xd3\xe4\x93\x02\x15:\x01*2\x10/v1/kinds/{name}2\xbe\x03\n" +
 	"\aCluster\x12P\n" +
 	"\x06Status\x12\x17.berth.v1.StatusRequest\x1a\x18.berth.v1.StatusResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/cluster\x12a\n" +
 	"\fServerStatus\x12\x1d.berth.v1.ServerStatusRequest\x1a\x1e.berth.v1.ServerStatusResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
@@ -4372,7 +4800,7 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 }
 
 var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
@@ -4390,62 +4818,68 @@ var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(*BatchLookupResponse)(nil),        // 13: berth.v1.BatchLookupResponse
 	(*LookupResult)(nil),               // 14: berth.v1.LookupResult
 	(*Retry)(nil),                      // 15: berth.v1.Retry
-	(*PlaceRequest)(nil),               // 16: berth.v1.PlaceRequest
-	(*PlaceResponse)(nil),              // 17: berth.v1.PlaceResponse
-	(*BatchPlaceRequest)(nil),          // 18: berth.v1.BatchPlaceRequest
-	(*BatchPlaceResponse)(nil),         // 19: berth.v1.BatchPlaceResponse
-	(*PlaceResult)(nil),                // 20: berth.v1.PlaceResult
-	(*RemoveRequest)(nil),              // 21: berth.v1.RemoveRequest
-	(*RemoveResponse)(nil),             // 22: berth.v1.RemoveResponse
-	(*ListRequest)(nil),                // 23: berth.v1.ListRequest
-	(*ListResponse)(nil),               // 24: berth.v1.ListResponse
-	(*Member)(nil),                     // 25: berth.v1.Member
-	(*ListMembersRequest)(nil),         // 26: berth.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 27: berth.v1.ListMembersResponse
-	(*Held)(nil),                       // 28: berth.v1.Held
-	(*FromMember)(nil),                 // 29: berth.v1.FromMember
-	(*Join)(nil),                       // 30: berth.v1.Join
-	(*Resume)(nil),                     // 31: berth.v1.Resume
-	(*Keepalive)(nil),                  // 32: berth.v1.Keepalive
-	(*Confirm)(nil),                    // 33: berth.v1.Confirm
-	(*Failed)(nil),                     // 34: berth.v1.Failed
-	(*Failure)(nil),                    // 35: berth.v1.Failure
-	(*Released)(nil),                   // 36: berth.v1.Released
-	(*Drain)(nil),                      // 37: berth.v1.Drain
-	(*Leave)(nil),                      // 38: berth.v1.Leave
-	(*ToMember)(nil),                   // 39: berth.v1.ToMember
-	(*Welcome)(nil),                    // 40: berth.v1.Welcome
-	(*Alive)(nil),                      // 41: berth.v1.Alive
-	(*Gone)(nil),                       // 42: berth.v1.Gone
-	(*Activate)(nil),                   // 43: berth.v1.Activate
-	(*Stop)(nil),                       // 44: berth.v1.Stop
-	(*Outcome)(nil),                    // 45: berth.v1.Outcome
-	(*HeldOutcome)(nil),                // 46: berth.v1.HeldOutcome
-	(*Redirect)(nil),                   // 47: berth.v1.Redirect
-	(*Left)(nil),                       // 48: berth.v1.Left
-	(*StatusRequest)(nil),              // 49: berth.v1.StatusRequest
-	(*StatusResponse)(nil),             // 50: berth.v1.StatusResponse
-	(*ServerInfo)(nil),                 // 51: berth.v1.ServerInfo
-	(*ServerStatusRequest)(nil),        // 52: berth.v1.ServerStatusRequest
-	(*ServerStatusResponse)(nil),       // 53: berth.v1.ServerStatusResponse
-	(*RemoveServerRequest)(nil),        // 54: berth.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),       // 55: berth.v1.RemoveServerResponse
-	(*TransferLeadershipRequest)(nil),  // 56: berth.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 57: berth.v1.TransferLeadershipResponse
-	(*SaveRequest)(nil),                // 58: berth.v1.SaveRequest
-	(*SaveResponse)(nil),               // 59: berth.v1.SaveResponse
-	(*SnapshotInfo)(nil),               // 60: berth.v1.SnapshotInfo
-	nil,                                // 61: berth.v1.Error.MetadataEntry
-	nil,                                // 62: berth.v1.Member.LabelsEntry
-	(*SnapshotInfo_KindCount)(nil),     // 63: berth.v1.SnapshotInfo.KindCount
-	(*durationpb.Duration)(nil),        // 64: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 65: google.protobuf.Timestamp
+	(*Near)(nil),                       // 16: berth.v1.Near
+	(*PlaceRequest)(nil),               // 17: berth.v1.PlaceRequest
+	(*PlaceResponse)(nil),              // 18: berth.v1.PlaceResponse
+	(*BatchPlaceRequest)(nil),          // 19: berth.v1.BatchPlaceRequest
+	(*BatchPlaceResponse)(nil),         // 20: berth.v1.BatchPlaceResponse
+	(*PlaceResult)(nil),                // 21: berth.v1.PlaceResult
+	(*RemoveRequest)(nil),              // 22: berth.v1.RemoveRequest
+	(*RemoveResponse)(nil),             // 23: berth.v1.RemoveResponse
+	(*ListRequest)(nil),                // 24: berth.v1.ListRequest
+	(*ListResponse)(nil),               // 25: berth.v1.ListResponse
+	(*Member)(nil),                     // 26: berth.v1.Member
+	(*ListMembersRequest)(nil),         // 27: berth.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 28: berth.v1.ListMembersResponse
+	(*Kind)(nil),                       // 29: berth.v1.Kind
+	(*ListKindsRequest)(nil),           // 30: berth.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),          // 31: berth.v1.ListKindsResponse
+	(*SetKindRequest)(nil),             // 32: berth.v1.SetKindRequest
+	(*SetKindResponse)(nil),            // 33: berth.v1.SetKindResponse
+	(*Held)(nil),                       // 34: berth.v1.Held
+	(*FromMember)(nil),                 // 35: berth.v1.FromMember
+	(*Join)(nil),                       // 36: berth.v1.Join
+	(*Resume)(nil),                     // 37: berth.v1.Resume
+	(*Keepalive)(nil),                  // 38: berth.v1.Keepalive
+	(*Confirm)(nil),                    // 39: berth.v1.Confirm
+	(*Failed)(nil),                     // 40: berth.v1.Failed
+	(*Failure)(nil),                    // 41: berth.v1.Failure
+	(*Released)(nil),                   // 42: berth.v1.Released
+	(*Drain)(nil),                      // 43: berth.v1.Drain
+	(*Leave)(nil),                      // 44: berth.v1.Leave
+	(*ToMember)(nil),                   // 45: berth.v1.ToMember
+	(*Welcome)(nil),                    // 46: berth.v1.Welcome
+	(*Alive)(nil),                      // 47: berth.v1.Alive
+	(*Gone)(nil),                       // 48: berth.v1.Gone
+	(*Activate)(nil),                   // 49: berth.v1.Activate
+	(*Stop)(nil),                       // 50: berth.v1.Stop
+	(*Outcome)(nil),                    // 51: berth.v1.Outcome
+	(*HeldOutcome)(nil),                // 52: berth.v1.HeldOutcome
+	(*Redirect)(nil),                   // 53: berth.v1.Redirect
+	(*Left)(nil),                       // 54: berth.v1.Left
+	(*StatusRequest)(nil),              // 55: berth.v1.StatusRequest
+	(*StatusResponse)(nil),             // 56: berth.v1.StatusResponse
+	(*ServerInfo)(nil),                 // 57: berth.v1.ServerInfo
+	(*ServerStatusRequest)(nil),        // 58: berth.v1.ServerStatusRequest
+	(*ServerStatusResponse)(nil),       // 59: berth.v1.ServerStatusResponse
+	(*RemoveServerRequest)(nil),        // 60: berth.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),       // 61: berth.v1.RemoveServerResponse
+	(*TransferLeadershipRequest)(nil),  // 62: berth.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 63: berth.v1.TransferLeadershipResponse
+	(*SaveRequest)(nil),                // 64: berth.v1.SaveRequest
+	(*SaveResponse)(nil),               // 65: berth.v1.SaveResponse
+	(*SnapshotInfo)(nil),               // 66: berth.v1.SnapshotInfo
+	nil,                                // 67: berth.v1.Error.MetadataEntry
+	nil,                                // 68: berth.v1.Member.LabelsEntry
+	(*SnapshotInfo_KindCount)(nil),     // 69: berth.v1.SnapshotInfo.KindCount
+	(*durationpb.Duration)(nil),        // 70: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 71: google.protobuf.Timestamp
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,  // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
 	1,  // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
 	2,  // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	61, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	67, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
 	2,  // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
 	5,  // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
 	8,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
@@ -4456,93 +4890,104 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	5,  // 11: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
 	9,  // 12: berth.v1.LookupResult.error:type_name -> berth.v1.Error
 	15, // 13: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
-	5,  // 14: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
-	8,  // 15: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
-	4,  // 16: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
-	15, // 17: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
-	20, // 18: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
-	8,  // 19: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
-	5,  // 20: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
-	9,  // 21: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
-	15, // 22: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	64, // 23: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
-	5,  // 24: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
-	8,  // 25: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
-	0,  // 26: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	5,  // 27: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	8,  // 28: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	62, // 29: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
-	3,  // 30: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	64, // 31: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	25, // 32: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	8,  // 33: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	30, // 34: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	31, // 35: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	32, // 36: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	33, // 37: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	34, // 38: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	36, // 39: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	37, // 40: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	38, // 41: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	25, // 42: berth.v1.Join.member:type_name -> berth.v1.Member
-	15, // 43: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	28, // 44: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	35, // 45: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	28, // 46: berth.v1.Failure.held:type_name -> berth.v1.Held
-	28, // 47: berth.v1.Released.held:type_name -> berth.v1.Held
-	40, // 48: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	41, // 49: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	42, // 50: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	43, // 51: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	44, // 52: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	45, // 53: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	47, // 54: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	48, // 55: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	64, // 56: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	64, // 57: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	28, // 58: berth.v1.Activate.held:type_name -> berth.v1.Held
-	28, // 59: berth.v1.Stop.held:type_name -> berth.v1.Held
-	46, // 60: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	28, // 61: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	51, // 62: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	8,  // 63: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
-	1,  // 64: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
-	1,  // 65: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	65, // 66: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	8,  // 67: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	63, // 68: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	25, // 69: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	10, // 70: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	12, // 71: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	16, // 72: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	18, // 73: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	21, // 74: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	23, // 75: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	26, // 76: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	29, // 77: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	49, // 78: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	52, // 79: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	54, // 80: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	56, // 81: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	58, // 82: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	11, // 83: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	13, // 84: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	17, // 85: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	19, // 86: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	22, // 87: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	24, // 88: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	27, // 89: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	39, // 90: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	50, // 91: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	53, // 92: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	55, // 93: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	57, // 94: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	59, // 95: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	83, // [83:96] is the sub-list for method output_type
-	70, // [70:83] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	16, // 14: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
+	5,  // 15: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
+	8,  // 16: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
+	4,  // 17: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
+	15, // 18: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
+	16, // 19: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
+	21, // 20: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
+	8,  // 21: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
+	5,  // 22: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
+	9,  // 23: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
+	15, // 24: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
+	70, // 25: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	5,  // 26: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
+	8,  // 27: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
+	0,  // 28: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
+	5,  // 29: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	8,  // 30: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	68, // 31: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	3,  // 32: berth.v1.Member.state:type_name -> berth.v1.Member.State
+	70, // 33: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	26, // 34: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	8,  // 35: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	29, // 36: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	8,  // 37: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	15, // 38: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	29, // 39: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	8,  // 40: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	36, // 41: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	37, // 42: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	38, // 43: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	39, // 44: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	40, // 45: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	42, // 46: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	43, // 47: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	44, // 48: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	26, // 49: berth.v1.Join.member:type_name -> berth.v1.Member
+	15, // 50: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	34, // 51: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	41, // 52: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	34, // 53: berth.v1.Failure.held:type_name -> berth.v1.Held
+	34, // 54: berth.v1.Released.held:type_name -> berth.v1.Held
+	46, // 55: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	47, // 56: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	48, // 57: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	49, // 58: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	50, // 59: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	51, // 60: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	53, // 61: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	54, // 62: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	70, // 63: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	70, // 64: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	34, // 65: berth.v1.Activate.held:type_name -> berth.v1.Held
+	34, // 66: berth.v1.Stop.held:type_name -> berth.v1.Held
+	52, // 67: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	34, // 68: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	57, // 69: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	8,  // 70: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	1,  // 71: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
+	1,  // 72: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
+	71, // 73: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	8,  // 74: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	69, // 75: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	26, // 76: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	10, // 77: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	12, // 78: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	17, // 79: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	19, // 80: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	22, // 81: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	24, // 82: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	27, // 83: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	35, // 84: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	30, // 85: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	32, // 86: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	55, // 87: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	58, // 88: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	60, // 89: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	62, // 90: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	64, // 91: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	11, // 92: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	13, // 93: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	18, // 94: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	20, // 95: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	23, // 96: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	25, // 97: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	28, // 98: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	45, // 99: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	31, // 100: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	33, // 101: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	56, // 102: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	59, // 103: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	61, // 104: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	63, // 105: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	65, // 106: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	92, // [92:107] is the sub-list for method output_type
+	77, // [77:92] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -4550,7 +4995,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 	if File_lookupclient_apiv1_berth_proto != nil {
 		return
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[25].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[31].OneofWrappers = []any{
 		(*FromMember_Join)(nil),
 		(*FromMember_Resume)(nil),
 		(*FromMember_Keepalive)(nil),
@@ -4560,7 +5005,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		(*FromMember_Drain)(nil),
 		(*FromMember_Leave)(nil),
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[35].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[41].OneofWrappers = []any{
 		(*ToMember_Welcome)(nil),
 		(*ToMember_Alive)(nil),
 		(*ToMember_Gone)(nil),
@@ -4576,9 +5021,9 @@ func file_lookupclient_apiv1_berth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   60,
+			NumMessages:   66,
 			NumExtensions: 0,
-			NumServices:   4,
+			NumServices:   5,
 		},
 		GoTypes:           file_lookupclient_apiv1_berth_proto_goTypes,
 		DependencyIndexes: file_lookupclient_apiv1_berth_proto_depIdxs,
