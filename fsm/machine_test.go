@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -396,6 +397,140 @@ func TestMachine_KindsRunOut_JoinIsRefusedWhole(t *testing.T) {
 	}
 	if n := m.Publish().KindCount(); n != snapshot.KindsMax {
 		t.Errorf("%d kinds are known, want %d", n, snapshot.KindsMax)
+	}
+}
+
+// applier applies commands in entries of their own, or many in one.
+type applier struct {
+	t     *testing.T
+	m     *Machine
+	index uint64
+}
+
+func newApplier(t *testing.T) *applier {
+	t.Helper()
+	a := &applier{t: t, m: New(snapshot.Empty()), index: 1}
+	if _, err := a.m.Apply(1, 1, EncodeStart(Start{ClusterID: "C"})); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (a *applier) all(commands []Command) []Result {
+	a.t.Helper()
+	var results []Result
+	for part := range slices.Chunk(commands, placement.BatchCommandsMax) {
+		var encoded [][]byte
+		for _, c := range part {
+			b, err := Encode(c)
+			if err != nil {
+				a.t.Fatal(err)
+			}
+			encoded = append(encoded, b)
+		}
+		a.index++
+		out, err := a.m.Apply(a.index, 1, AppendEntry(nil, Batch{Term: 1}, encoded))
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		results = append(results, out.Results...)
+	}
+	return results
+}
+
+func (a *applier) one(c Command) Result { a.t.Helper(); return a.all([]Command{c})[0] }
+
+// A retry of a request whose answer may have been dropped is told so, and is not carried out; no other is.
+func TestMachine_RequestForgotten_RetryIsNotCarriedOut(t *testing.T) {
+	a := newApplier(t)
+	place := func(request, key int, since uint64) Command {
+		c := Command{Body: &Place{Identity: placement.Identity{Kind: "cart", Key: fmt.Sprint(key)}}, RetrySince: since}
+		binary.BigEndian.PutUint64(c.Request[:], uint64(request+1))
+		return c
+	}
+	a.one(Command{Body: &Join{placement.Member{ID: "m", Address: "h:1", Kinds: []string{"cart"}}}})
+	var many []Command
+	for i := range snapshot.ResultsMax + 1000 {
+		many = append(many, place(i, i, 0))
+	}
+	first := a.index + 1 // the index of the oldest request
+	for i, r := range a.all(many) {
+		if r.Verdict != placement.Done {
+			t.Fatalf("request %d: %v", i, r.Verdict)
+		}
+	}
+	last := len(many) - 1
+	for _, again := range []bool{false, true} {
+		if again {
+			a.m = New(recode(t, a.m.Publish())) // what is forgotten is in a snapshot too
+		}
+		forgotten := a.m.Publish().ForgottenIndex()
+		if forgotten < first || forgotten >= a.index {
+			t.Fatalf("forgotten up to %d, of %d to %d", forgotten, first, a.index)
+		}
+		before, _ := a.m.Publish().Count()
+		_, pending := a.m.Publish().Count()
+		for _, tt := range []struct {
+			name    string
+			command Command
+			want    placement.Verdict
+		}{
+			{"the oldest, from the beginning", place(0, 0, 1), placement.Forgotten},
+			{"the oldest, from where it was", place(0, 0, first), placement.Forgotten},
+			{"one that was never carried out, from there", place(-2, last+1, forgotten), placement.Forgotten},
+			{"one that is remembered", place(last, last, 1), placement.Done},
+		} {
+			if r := a.one(tt.command); r.Verdict != tt.want || r.Remembered != (tt.want == placement.Done) {
+				t.Errorf("%s: %v, remembered %t; want %v", tt.name, r.Verdict, r.Remembered, tt.want)
+			}
+		}
+		if s, p := a.m.Publish().Count(); s != before || p != pending {
+			t.Errorf("%d and %d placements, were %d and %d: a retry was carried out", s, p, before, pending)
+		}
+		n := 0
+		if again {
+			n = 10
+		}
+		for _, c := range []Command{place(-10-n, last+10+n, 0), place(-11-n, last+11+n, forgotten+1)} {
+			if r := a.one(c); r.Verdict != placement.Done || r.Remembered {
+				t.Errorf("one that cannot have been carried out before: %v, remembered %t", r.Verdict, r.Remembered)
+			}
+		}
+	}
+}
+
+// The table of members is full when so many are alive, and has room again when one has ended, also behind a snapshot.
+func TestMachine_MembersRunOut_JoinIsRefused(t *testing.T) {
+	a := newApplier(t)
+	join := func(n int) Command {
+		return Command{Body: &Join{placement.Member{ID: placement.MemberID(fmt.Sprint("m", n)), Address: "h:1", Kinds: []string{"cart"}}}}
+	}
+	var leaves placement.Incarnation
+	for n := range 3 {
+		leaves = a.one(join(n)).Incarnation
+	}
+	for round := range 2 {
+		// The table itself is small: as many as the limit take a minute.
+		if a.m.members != 3 {
+			t.Fatalf("%d members are counted, want 3", a.m.members)
+		}
+		others := MembersMax - a.m.members
+		a.m.members += others
+		late := join(10 + round)
+		if r := a.one(late); r.Verdict != placement.LimitReached || a.m.Publish().Roster.Find(late.Body.(*Join).Member.ID) != nil {
+			t.Errorf("one more: %v", r.Verdict)
+		}
+		if r := a.one(Command{Body: &Leave{Incarnation: leaves}}); r.Verdict != placement.Done {
+			t.Fatalf("leave: %v", r.Verdict)
+		}
+		r := a.one(late)
+		if leaves = r.Incarnation; r.Verdict != placement.Done {
+			t.Errorf("after one has left: %v", r.Verdict)
+		}
+		if r := a.one(join(20)); r.Verdict != placement.LimitReached {
+			t.Errorf("and one more: %v", r.Verdict)
+		}
+		a.m = New(recode(t, a.m.Publish()))
 	}
 }
 

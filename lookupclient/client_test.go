@@ -36,6 +36,7 @@ func bubble(t *testing.T, n int, f func(*testing.T, *world)) {
 	bubbleWith(t, n, nil, f)
 }
 
+// bubbleWith may change the servers' Configs.
 func bubbleWith(t *testing.T, n int, change func(*raftnode.Config), f func(*testing.T, *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

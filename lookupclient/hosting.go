@@ -107,12 +107,10 @@ func (l *loop) ready(a *Activation, err error) {
 		}
 		l.fail(heldOf(a), err.Error())
 		l.drop(a)
-		l.flush()
 		return
 	}
 	a.state = confirming
 	l.report(a)
-	l.flush()
 }
 
 // outcome takes the cluster's answer to a report.
@@ -195,12 +193,10 @@ func (l *loop) ended(a *Activation) {
 	l.held--
 	if h := l.waiting[a.Identity]; h != nil {
 		l.drop(a) // the cluster has given its epoch up: there is nothing to release
-		l.flush()
 		return
 	}
 	a.state = releasing
 	l.report(a)
-	l.flush()
 }
 
 // fail says why an activation does not come about.
@@ -253,13 +249,13 @@ func (l *loop) reportAll() {
 	for a := range l.reports.open {
 		l.report(a)
 	}
-	l.flush()
 }
 
 // reportMax is how many activations one message names.
 const reportMax = 1000
 
-// flush sends what has to be said, when there is somebody to say it to.
+// flush sends what has to be said, when there is somebody to say it to. The loop calls it once a turn, so that what came
+// about together is one message, and one entry of the log.
 func (l *loop) flush() {
 	if l.session == nil {
 		return

@@ -71,6 +71,7 @@ func (l *loop) run() {
 		select {
 		case f := <-l.m.events:
 			f()
+			l.rest()
 		case msg := <-inbox:
 			l.take(msg)
 		case err := <-down:
@@ -85,7 +86,20 @@ func (l *loop) run() {
 			l.close()
 			return
 		}
+		l.flush()
 		if l.leaving != nil && l.leaveStep() {
+			return
+		}
+	}
+}
+
+// rest does what else has been posted by now.
+func (l *loop) rest() {
+	for range cap(l.m.events) {
+		select {
+		case f := <-l.m.events:
+			f()
+		default:
 			return
 		}
 	}
@@ -287,7 +301,6 @@ func (l *loop) take(msg *apiv1.ToMember) {
 			l.finishLeave(nil)
 		}
 	}
-	l.flush()
 }
 
 // tick keeps the lease, finds a session, and reports what was not answered.
@@ -309,7 +322,6 @@ func (l *loop) tick() {
 	if l.reports.overdue(now) {
 		l.reportAll()
 	}
-	l.flush()
 }
 
 // beginLeave asks the cluster for no new activations and stops those that are there.

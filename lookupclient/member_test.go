@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/seed13d31b7f/berth/lookupclient"
+	"github.com/seed13d31b7f/berth/raftnode"
+	"github.com/seed13d31b7f/berth/raftnode/lease"
 )
 
 // A member that is cut off stops by its own clock before another one is chosen, comes back as a new incarnation, and its
@@ -76,6 +78,105 @@ func TestMember_CutOff_FencesItself(t *testing.T) {
 			t.Errorf("after it came back: %+v", s)
 		}
 	})
+}
+
+// Two clocks may run at different rates, up to the bound: a member that is cut off has stopped before another one begins.
+func TestMember_CutOff_ClocksOfDifferentRates_OneOwner(t *testing.T) {
+	rate := func(percent int64) func() time.Duration {
+		return func() time.Duration { return memberNow() / 100 * time.Duration(percent) }
+	}
+	for name, tt := range map[string]struct{ server, member int64 }{
+		"the member's is slow":   {100, 81},
+		"the servers' are fast":  {123, 100},
+		"both are, half the way": {111, 90},
+	} {
+		servers := func(c *raftnode.Config) {
+			c.Seams.Now = func() lease.Instant { return lease.Instant(rate(tt.server)()) }
+		}
+		bubbleWith(t, 3, servers, func(t *testing.T, w *world) {
+			a := w.member("a", func(c *lookupclient.MemberConfig) { c.Now = rate(tt.member) })
+			c := w.client("client")
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			if _, err := c.PlaceAll(ctx, carts(20)); err != nil {
+				t.Fatal(err)
+			}
+			w.member("b", nil)
+			for a.State().Held != 20 {
+				time.Sleep(time.Millisecond)
+			}
+			w.isolate("a", true)
+			for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+				p, _, err := c.Place(ctx, cart(0))
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if p.Member == "a" {
+					continue
+				}
+				if n := a.State().Held; n != 0 {
+					t.Errorf("%s: another member was chosen after %v, and this one holds %d", name, time.Since(begin), n)
+				}
+				break
+			}
+			w.isolate("a", false)
+		})
+	}
+}
+
+// A new leader knows nothing of what the former one granted. A member that it has not heard yet is not replaced before its
+// lease has run out, also when the new leader grants less.
+func TestMember_LeaderKilled_NewTenureGrantsTheFullTime(t *testing.T) {
+	for name, next := range map[string]time.Duration{"the same lease": 5 * time.Second, "a shorter lease": time.Second} {
+		ttl := 5 * time.Second
+		bubbleWith(t, 3, func(c *raftnode.Config) { c.MemberTTL = ttl }, func(t *testing.T, w *world) {
+			a := w.member("a", nil)
+			c := w.client("client")
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			if _, err := c.PlaceAll(ctx, carts(20)); err != nil {
+				t.Fatal(err)
+			}
+			w.member("b", nil)
+			l := w.c.Leader(nil)
+			ttl = next
+			for _, s := range w.c.Others(l) {
+				s.Kill()
+				s.Start()
+				time.Sleep(3 * time.Second)
+				w.c.Network.Cut("a", s.Host, true)
+				w.c.Network.Cut(s.Host, "a", true)
+			}
+			if !l.Node.Leads() {
+				t.Fatal("the leader has changed")
+			}
+			for before, n := a.State().LeaseLeft, 0; a.State().LeaseLeft <= before && n < 3000; n++ { // until it was renewed
+				before = a.State().LeaseLeft
+				time.Sleep(time.Millisecond)
+			}
+			if n := a.State().Held; n != 20 {
+				t.Fatalf("the member holds %d", n)
+			}
+			begin := time.Now()
+			var killed sync.WaitGroup
+			killed.Go(l.Kill) // it takes a while to end, which nobody waits for
+			defer killed.Wait()
+			for ; ; time.Sleep(50 * time.Millisecond) {
+				p, _, err := c.Place(ctx, cart(0))
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if p.Member == "a" {
+					continue
+				}
+				if n, took := a.State().Held, time.Since(begin); n != 0 || took > 10*time.Second {
+					t.Errorf("%s: another member was chosen after %v, and this one holds %d", name, took, n)
+				}
+				break
+			}
+			w.isolate("a", false)
+		})
+	}
 }
 
 // Check knows that time has passed while the process was stopped, before any timer does.

@@ -79,6 +79,9 @@ type Seams struct {
 	// Intercept is called for each of Raft's messages to another server, and again before its answer is taken; it may
 	// wait, and an error takes the place of the message or of the answer.
 	Intercept func(to, message string, answered bool) error
+	// Write is called before each write to the log and to the vote; it may wait, as a disk that hangs does, and an error
+	// takes the write's place.
+	Write func(what string) error
 	// KeepProcess has a broken disk end the Node alone, and not the process.
 	KeepProcess bool
 }

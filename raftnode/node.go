@@ -246,7 +246,7 @@ func (n *Node) run() {
 func (n *Node) openGroup() error {
 	id := n.identity()
 	guard := storage.NewGuard(n.config.timing().Stall, n.failStop)
-	guard.OnWrite = n.metrics.wrote
+	guard.Before, guard.OnWrite = n.config.Seams.Write, n.metrics.wrote
 	stores, err := n.dir.OpenStores(id, guard, n.config.Logger.Named("snapshots"))
 	if err != nil {
 		return n.dirError(err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,6 +107,11 @@ func TestNode_FormingIsSeenHalfway_AllAreFounders(t *testing.T) {
 			c.Network.Delay("s2", "s3", time.Duration(i*5)*time.Millisecond)
 			l := c.Leader(nil)
 			agree(t, c, 3)
+			for _, s := range c.Servers {
+				if names := s.Node.Founders(); !slices.Equal(names, []string{"s1", "s2", "s3"}) {
+					t.Errorf("round %d: the founders, as %s has them, are %v", i, s.Name, names)
+				}
+			}
 			// Any two of the three are a majority.
 			l.Kill()
 			c.Leader(l)
@@ -381,25 +387,130 @@ func TestNode_MoreServersThanExpected_AreRefused(t *testing.T) {
 	})
 }
 
+// brokenDisk is the disk of one server, which fails or hangs.
+type brokenDisk struct {
+	mu     sync.Mutex
+	server string // empty: none
+	fail   error
+	hang   chan struct{} // closed when it goes on
+}
+
+var errInput = errors.New("input/output error")
+
+func (d *brokenDisk) change(config *raftnode.Config) {
+	config.Seams.KeepProcess = false
+	config.Seams.Write = func(what string) error {
+		d.mu.Lock()
+		fail, hang := d.fail, d.hang
+		if d.server != config.Name || what == "write vote" { // the library panics when that one fails
+			fail, hang = nil, nil
+		}
+		d.mu.Unlock()
+		if hang != nil {
+			<-hang
+		}
+		return fail
+	}
+}
+
+func (d *brokenDisk) damage(server string, hangs bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.server = server; hangs {
+		d.hang = make(chan struct{})
+	} else {
+		d.fail = errInput
+	}
+}
+
+func (d *brokenDisk) mend() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.hang != nil {
+		close(d.hang)
+	}
+	d.server, d.fail, d.hang = "", nil, nil
+}
+
+// A disk that fails or hangs ends the server's process; the others go on, and it comes back when the disk does.
 func TestNode_FailingDisk_EndsTheServerAndTheOthersGoOn(t *testing.T) {
-	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+	type end struct {
+		code int
+		at   time.Time
+	}
+	for _, tt := range []struct {
+		name          string
+		leads, hangs  bool
+		after, within time.Duration
+	}{
+		{"a follower's fails", false, false, 0, 0},
+		{"the leader's fails", true, false, 0, 0},
+		{"a follower's hangs", false, true, 5 * time.Second, 5 * time.Second},
+		{"the leader's hangs", true, true, 5 * time.Second, 5 * time.Second},
+	} {
+		d := &brokenDisk{}
+		bubble(t, 3, d.change, func(t *testing.T, c *raftnodetest.Cluster) {
+			l := c.Leader(nil)
+			agree(t, c, 3)
+			hurt := l
+			if !tt.leads {
+				hurt = c.Others(l)[0]
+			}
+			ends := make(chan end, 10)
+			defer raftnode.SetExit(func(code int) {
+				ends <- end{code, time.Now()}
+				c.Network.Reset(hurt.Host) // as the end of the process does
+			})()
+			defer d.mend()
+			d.damage(hurt.Name, tt.hangs)
+			begin := time.Now()
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			written := make(chan error, 1)
+			go func() { _, err := l.Node.FreshView(ctx); written <- err }() // a read is an entry of the log
+			var e end
+			select {
+			case e = <-ends:
+			case <-time.After(time.Minute):
+				t.Fatalf("%s: the server goes on", tt.name)
+			}
+			if took := e.at.Sub(begin); e.code != 70 || took < tt.after || took > tt.within+time.Second {
+				t.Errorf("%s: exit status %d after %v, want 70 after %v", tt.name, e.code, took, tt.after)
+			}
+			d.mend()
+			hurt.Kill()
+			if err := <-written; err != nil && !tt.leads {
+				t.Errorf("%s: what the leader wrote meanwhile: %v", tt.name, err)
+			}
+			statusOf(t, c, c.Leader(hurt))
+			if len(ends) != 0 {
+				t.Errorf("%s: the process was ended more than once", tt.name)
+			}
+			hurt.Start()
+			agree(t, c, 3)
+		})
+	}
+}
+
+// A server whose disk is broken says so, and what to do, when its process stays.
+func TestNode_FailingDisk_ProcessStays_SaysWhy(t *testing.T) {
+	d := &brokenDisk{}
+	keep := func(c *raftnode.Config) { d.change(c); c.Seams.KeepProcess = true }
+	bubble(t, 3, keep, func(t *testing.T, c *raftnodetest.Cluster) {
 		l := c.Leader(nil)
 		agree(t, c, 3)
-		hurt := c.Others(l)[0]
-		// The log's file cannot grow any more: bbolt maps it, and writes through the descriptor that it holds.
-		if err := os.Chmod(hurt.Dir, 0o500); err != nil {
-			t.Fatal(err)
+		defer d.mend()
+		d.damage(l.Name, false)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, _ = l.Node.FreshView(ctx) // a read is an entry of the log
+		refusal(t, l, raftnode.ErrDataDir, "check the disk of "+l.Dir)
+		if err := l.Node.Wait(); !errors.Is(err, errInput) {
+			t.Errorf("it ended for %v", err)
 		}
-		hurt.Kill()
-		if os.Geteuid() != 0 { // root writes anywhere
-			if err := hurt.TryStart(); !errors.Is(err, raftnode.ErrDataDir) {
-				t.Errorf("start over a read-only directory: %v", err)
-			}
-		}
-		if err := os.Chmod(hurt.Dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		statusOf(t, c, l)
+		d.mend()
+		l.Stop()
+		statusOf(t, c, c.Leader(l))
 	})
 }
 

@@ -122,7 +122,7 @@ func groupCommand(use, short string, below ...*cobra.Command) *cobra.Command {
 // asking gives a command the flags of those that ask a cluster.
 func (a *app) asking(cs ...*cobra.Command) {
 	for _, c := range cs {
-		c.Flags().StringSliceVar(&a.servers, "server", nil, "gRPC addresses of servers of the cluster (default: the cluster of `berth dev`, or "+lookupclient.DefaultServer+")")
+		c.Flags().StringSliceVar(&a.servers, "server", nil, "gRPC addresses of servers of the cluster (default: the cluster of berth dev, or "+lookupclient.DefaultServer+")")
 		c.Flags().DurationVar(&a.timeout, "timeout", 10*time.Second, "how long a call may take, with all its retries")
 	}
 }
@@ -132,6 +132,9 @@ const giveUpAfter = time.Second
 
 // client is a client of the cluster that the flags, or a local cluster that runs, name.
 func (a *app) client() (*lookupclient.Client, error) {
+	if a.timeout <= 0 || a.timeout > time.Minute {
+		return nil, usage("--timeout %v: more than 0 and at most 1m0s is allowed", a.timeout)
+	}
 	servers := a.servers
 	if len(servers) == 0 {
 		if local := localcluster.Running(); local != nil {

@@ -239,7 +239,7 @@ func (d *demo) query(ctx context.Context) error {
 			return fmt.Errorf("berth %s: %w", args[0], err)
 		}
 	}
-	info, err := readSnapshot(file)
+	info, err := d.readSnapshot(file)
 	if err != nil {
 		return err
 	}

@@ -100,6 +100,8 @@ func (d *developing) startError(err error) error {
 		return &statusError{status: exitOther, err: err, next: "choose another --port, or leave it out and free ones are used"}
 	case errors.Is(err, localcluster.ErrRuns):
 		return &statusError{status: exitOther, err: err, next: "berth dev status shows it, berth dev stop stops it"}
+	case errors.Is(err, localcluster.ErrEnded):
+		return &statusError{status: exitOther, err: err, next: "when its data cannot be used any more, berth dev reset removes them"}
 	case errors.Is(err, localcluster.ErrNotOurs):
 		return &statusError{status: exitUsage, err: err, next: "choose another --data-dir"}
 	}

@@ -78,3 +78,21 @@ func (p *progress) done() {
 		p.app.say("")
 	}
 }
+
+// byteProgress shows how much of a file is read, on a terminal, when it takes more than a moment.
+func (a *app) byteProgress(what string, f *os.File) *progress {
+	p := &progress{app: a, what: what, quiet: true}
+	info, err := f.Stat()
+	if err != nil || !isTerminal(a.err) || info.Size() < 4<<20 {
+		return p
+	}
+	p.bar = progressbar.NewOptions64(info.Size(), progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription(what),
+		progressbar.OptionShowBytes(true), progressbar.OptionThrottle(50*time.Millisecond), progressbar.OptionFullWidth())
+	return p
+}
+
+// Write counts bytes that were read.
+func (p *progress) Write(b []byte) (int, error) {
+	p.add(len(b))
+	return len(b), nil
+}

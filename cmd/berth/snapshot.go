@@ -32,7 +32,7 @@ whole and was read back.`
 	save.Flags().BoolVar(&force, "force", false, "replace a file that is there")
 	a.asking(save)
 	inspect := command("inspect FILE", "Show what is in a snapshot file", cobra.ExactArgs(1), func(_ context.Context, args []string) error {
-		info, err := readSnapshot(args[0])
+		info, err := a.readSnapshot(args[0])
 		if err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ whole and was read back.`
 	})
 	inspect.Long = `Show what is in a snapshot file. It needs no cluster. The whole file is read and checked, as verify does.`
 	verify := command("verify FILE", "Check a snapshot file", cobra.ExactArgs(1), func(_ context.Context, args []string) error {
-		info, err := readSnapshot(args[0])
+		info, err := a.readSnapshot(args[0])
 		if err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ whole and was read back.`
 	})
 	verify.Long = `Check a snapshot file: every checksum, every record, and that the state has the digest that the file says. It needs no
 cluster. The exit status is 8 when the file is not whole.`
-	return groupCommand("snapshot", "The state in a file", save, inspect, verify)
+	return groupCommand("snapshot", "The state in a file", save, inspect, verify, a.snapshotDiffCommand())
 }
 
 func (a *app) save(ctx context.Context, c *lookupclient.Client, path string, force bool) (err error) {
@@ -61,7 +61,7 @@ func (a *app) save(ctx context.Context, c *lookupclient.Client, path string, for
 	defer cancel()
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("%s cannot be made: %w", path, errors.Unwrap(err))
 	}
 	defer func() { err = errors.Join(err, f.Close(), removeIfThere(f.Name())) }()
 	stream, err := apiv1.NewSnapshotsClient(c.Conn()).Save(ctx, &apiv1.SaveRequest{})
@@ -83,7 +83,7 @@ func (a *app) save(ctx context.Context, c *lookupclient.Client, path string, for
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	info, err := readSnapshot(f.Name())
+	info, err := a.readSnapshot(f.Name())
 	if err != nil {
 		return err
 	}
@@ -101,21 +101,29 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-// readSnapshot reads and checks a snapshot file.
-func readSnapshot(path string) (*apiv1.SnapshotInfo, error) {
+// readSnapshot reads and checks a snapshot file, and says what is in it.
+func (a *app) readSnapshot(path string) (*apiv1.SnapshotInfo, error) {
+	info, _, err := a.openSnapshot(path)
+	return info, err
+}
+
+// openSnapshot reads and checks a snapshot file.
+func (a *app) openSnapshot(path string) (*apiv1.SnapshotInfo, *snapshot.View, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, &statusError{status: exitNotThere, err: err}
+		return nil, nil, &statusError{status: exitNotThere, err: err}
 	}
 	defer func() { _ = f.Close() }()
 	sum, n := sha256.New(), counter(0)
-	v, err := snapshot.Decode(io.TeeReader(f, io.MultiWriter(sum, &n)))
+	bar := a.byteProgress("reading "+filepath.Base(path), f)
+	v, err := snapshot.Decode(io.TeeReader(f, io.MultiWriter(sum, &n, bar)))
+	bar.done()
 	if err != nil {
-		return nil, &statusError{status: exitCheck, err: fmt.Errorf("%s: %w", path, err), next: "save another one; the servers keep their own, so nothing is lost by this"}
+		return nil, nil, &statusError{status: exitCheck, err: fmt.Errorf("%s: %w", path, err), next: "save another one; the servers keep their own, so nothing is lost by this"}
 	}
 	info := describe(v)
 	info.File, info.Size, info.Sha256, info.Format = path, uint64(n), hex.EncodeToString(sum.Sum(nil)), snapshot.Format // Decode reads no other
-	return info, nil
+	return info, v, nil
 }
 
 // counter counts the bytes that are written to it.

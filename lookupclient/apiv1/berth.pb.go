@@ -258,6 +258,64 @@ func (Member_State) EnumDescriptor() ([]byte, []int) {
 	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22, 0}
 }
 
+type SnapshotChange_Type int32
+
+const (
+	SnapshotChange_UNSPECIFIED SnapshotChange_Type = 0
+	SnapshotChange_PLACED      SnapshotChange_Type = 1
+	SnapshotChange_REMOVED     SnapshotChange_Type = 2
+	SnapshotChange_MOVED       SnapshotChange_Type = 3
+	SnapshotChange_RENEWED     SnapshotChange_Type = 4
+	SnapshotChange_CONFIRMED   SnapshotChange_Type = 5
+)
+
+// Enum value maps for SnapshotChange_Type.
+var (
+	SnapshotChange_Type_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "PLACED",
+		2: "REMOVED",
+		3: "MOVED",
+		4: "RENEWED",
+		5: "CONFIRMED",
+	}
+	SnapshotChange_Type_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"PLACED":      1,
+		"REMOVED":     2,
+		"MOVED":       3,
+		"RENEWED":     4,
+		"CONFIRMED":   5,
+	}
+)
+
+func (x SnapshotChange_Type) Enum() *SnapshotChange_Type {
+	p := new(SnapshotChange_Type)
+	*p = x
+	return p
+}
+
+func (x SnapshotChange_Type) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SnapshotChange_Type) Descriptor() protoreflect.EnumDescriptor {
+	return file_lookupclient_apiv1_berth_proto_enumTypes[4].Descriptor()
+}
+
+func (SnapshotChange_Type) Type() protoreflect.EnumType {
+	return &file_lookupclient_apiv1_berth_proto_enumTypes[4]
+}
+
+func (x SnapshotChange_Type) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SnapshotChange_Type.Descriptor instead.
+func (SnapshotChange_Type) EnumDescriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64, 0}
+}
+
 type Identity struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -4372,6 +4430,179 @@ func (x *SnapshotInfo) GetHighestEpoch() uint64 {
 	return 0
 }
 
+// SnapshotDiff says how the states in two snapshot files differ. No call returns it: the command line reads it off files.
+type SnapshotDiff struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	From    *SnapshotInfo          `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To      *SnapshotInfo          `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	Kinds   []*SnapshotDiff_Counts `protobuf:"bytes,3,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	Members []*SnapshotDiff_Counts `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`
+	// Members that are alive in one of the two alone, by name.
+	MembersJoined []string `protobuf:"bytes,5,rep,name=members_joined,json=membersJoined,proto3" json:"members_joined,omitempty"`
+	MembersGone   []string `protobuf:"bytes,6,rep,name=members_gone,json=membersGone,proto3" json:"members_gone,omitempty"`
+	// The states are those of different clusters, whose epochs and members have nothing to do with each other.
+	OtherCluster  bool `protobuf:"varint,7,opt,name=other_cluster,json=otherCluster,proto3" json:"other_cluster,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotDiff) Reset() {
+	*x = SnapshotDiff{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotDiff) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotDiff) ProtoMessage() {}
+
+func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotDiff.ProtoReflect.Descriptor instead.
+func (*SnapshotDiff) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *SnapshotDiff) GetFrom() *SnapshotInfo {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *SnapshotDiff) GetTo() *SnapshotInfo {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *SnapshotDiff) GetKinds() []*SnapshotDiff_Counts {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *SnapshotDiff) GetMembers() []*SnapshotDiff_Counts {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *SnapshotDiff) GetMembersJoined() []string {
+	if x != nil {
+		return x.MembersJoined
+	}
+	return nil
+}
+
+func (x *SnapshotDiff) GetMembersGone() []string {
+	if x != nil {
+		return x.MembersGone
+	}
+	return nil
+}
+
+func (x *SnapshotDiff) GetOtherCluster() bool {
+	if x != nil {
+		return x.OtherCluster
+	}
+	return false
+}
+
+// SnapshotChange is one change between two snapshots.
+type SnapshotChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  SnapshotChange_Type    `protobuf:"varint,1,opt,name=type,proto3,enum=berth.v1.SnapshotChange_Type" json:"type,omitempty"`
+	Kind  string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Not set when nobody owns it.
+	From          *Placement `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	To            *Placement `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotChange) Reset() {
+	*x = SnapshotChange{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotChange) ProtoMessage() {}
+
+func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotChange.ProtoReflect.Descriptor instead.
+func (*SnapshotChange) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *SnapshotChange) GetType() SnapshotChange_Type {
+	if x != nil {
+		return x.Type
+	}
+	return SnapshotChange_UNSPECIFIED
+}
+
+func (x *SnapshotChange) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *SnapshotChange) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SnapshotChange) GetFrom() *Placement {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *SnapshotChange) GetTo() *Placement {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
 type SnapshotInfo_KindCount struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -4383,7 +4614,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4395,7 +4626,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4428,6 +4659,103 @@ func (x *SnapshotInfo_KindCount) GetSettled() uint64 {
 func (x *SnapshotInfo_KindCount) GetPending() uint64 {
 	if x != nil {
 		return x.Pending
+	}
+	return 0
+}
+
+// Counts are of the changes of one kind of identities, or of one member.
+type SnapshotDiff_Counts struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Placed  uint64                 `protobuf:"varint,2,opt,name=placed,proto3" json:"placed,omitempty"`
+	Removed uint64                 `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"`
+	// To another member; of a member, those that it got.
+	Moved uint64 `protobuf:"varint,4,opt,name=moved,proto3" json:"moved,omitempty"`
+	// Of a member, those that another one got.
+	MovedAway uint64 `protobuf:"varint,5,opt,name=moved_away,json=movedAway,proto3" json:"moved_away,omitempty"`
+	// The same member, another epoch.
+	Renewed uint64 `protobuf:"varint,6,opt,name=renewed,proto3" json:"renewed,omitempty"`
+	// The owner that was chosen has confirmed.
+	Confirmed     uint64 `protobuf:"varint,7,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotDiff_Counts) Reset() {
+	*x = SnapshotDiff_Counts{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotDiff_Counts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotDiff_Counts) ProtoMessage() {}
+
+func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotDiff_Counts.ProtoReflect.Descriptor instead.
+func (*SnapshotDiff_Counts) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63, 0}
+}
+
+func (x *SnapshotDiff_Counts) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SnapshotDiff_Counts) GetPlaced() uint64 {
+	if x != nil {
+		return x.Placed
+	}
+	return 0
+}
+
+func (x *SnapshotDiff_Counts) GetRemoved() uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *SnapshotDiff_Counts) GetMoved() uint64 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *SnapshotDiff_Counts) GetMovedAway() uint64 {
+	if x != nil {
+		return x.MovedAway
+	}
+	return 0
+}
+
+func (x *SnapshotDiff_Counts) GetRenewed() uint64 {
+	if x != nil {
+		return x.Renewed
+	}
+	return 0
+}
+
+func (x *SnapshotDiff_Counts) GetConfirmed() uint64 {
+	if x != nil {
+		return x.Confirmed
 	}
 	return 0
 }
@@ -4762,7 +5090,38 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\tKindCount\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
 	"\asettled\x18\x02 \x01(\x04R\asettled\x12\x18\n" +
-	"\apending\x18\x03 \x01(\x04R\apending2\xfc\x04\n" +
+	"\apending\x18\x03 \x01(\x04R\apending\"\xfd\x03\n" +
+	"\fSnapshotDiff\x12*\n" +
+	"\x04from\x18\x01 \x01(\v2\x16.berth.v1.SnapshotInfoR\x04from\x12&\n" +
+	"\x02to\x18\x02 \x01(\v2\x16.berth.v1.SnapshotInfoR\x02to\x123\n" +
+	"\x05kinds\x18\x03 \x03(\v2\x1d.berth.v1.SnapshotDiff.CountsR\x05kinds\x127\n" +
+	"\amembers\x18\x04 \x03(\v2\x1d.berth.v1.SnapshotDiff.CountsR\amembers\x12%\n" +
+	"\x0emembers_joined\x18\x05 \x03(\tR\rmembersJoined\x12!\n" +
+	"\fmembers_gone\x18\x06 \x03(\tR\vmembersGone\x12#\n" +
+	"\rother_cluster\x18\a \x01(\bR\fotherCluster\x1a\xbb\x01\n" +
+	"\x06Counts\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06placed\x18\x02 \x01(\x04R\x06placed\x12\x18\n" +
+	"\aremoved\x18\x03 \x01(\x04R\aremoved\x12\x14\n" +
+	"\x05moved\x18\x04 \x01(\x04R\x05moved\x12\x1d\n" +
+	"\n" +
+	"moved_away\x18\x05 \x01(\x04R\tmovedAway\x12\x18\n" +
+	"\arenewed\x18\x06 \x01(\x04R\arenewed\x12\x1c\n" +
+	"\tconfirmed\x18\a \x01(\x04R\tconfirmed\"\x90\x02\n" +
+	"\x0eSnapshotChange\x121\n" +
+	"\x04type\x18\x01 \x01(\x0e2\x1d.berth.v1.SnapshotChange.TypeR\x04type\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12'\n" +
+	"\x04from\x18\x04 \x01(\v2\x13.berth.v1.PlacementR\x04from\x12#\n" +
+	"\x02to\x18\x05 \x01(\v2\x13.berth.v1.PlacementR\x02to\"W\n" +
+	"\x04Type\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06PLACED\x10\x01\x12\v\n" +
+	"\aREMOVED\x10\x02\x12\t\n" +
+	"\x05MOVED\x10\x03\x12\v\n" +
+	"\aRENEWED\x10\x04\x12\r\n" +
+	"\tCONFIRMED\x10\x052\xfc\x04\n" +
 	"\n" +
 	"Placements\x12c\n" +
 	"\x06Lookup\x12\x17.berth.v1.LookupRequest\x1a\x18.berth.v1.LookupResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/placements/{kind}/{key=**}\x12q\n" +
@@ -4799,195 +5158,206 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 	return file_lookupclient_apiv1_berth_proto_rawDescData
 }
 
-var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 69)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
 	(Level_Name)(0),                    // 2: berth.v1.Level.Name
 	(Member_State)(0),                  // 3: berth.v1.Member.State
-	(*Identity)(nil),                   // 4: berth.v1.Identity
-	(*Placement)(nil),                  // 5: berth.v1.Placement
-	(*Role)(nil),                       // 6: berth.v1.Role
-	(*Level)(nil),                      // 7: berth.v1.Level
-	(*Read)(nil),                       // 8: berth.v1.Read
-	(*Error)(nil),                      // 9: berth.v1.Error
-	(*LookupRequest)(nil),              // 10: berth.v1.LookupRequest
-	(*LookupResponse)(nil),             // 11: berth.v1.LookupResponse
-	(*BatchLookupRequest)(nil),         // 12: berth.v1.BatchLookupRequest
-	(*BatchLookupResponse)(nil),        // 13: berth.v1.BatchLookupResponse
-	(*LookupResult)(nil),               // 14: berth.v1.LookupResult
-	(*Retry)(nil),                      // 15: berth.v1.Retry
-	(*Near)(nil),                       // 16: berth.v1.Near
-	(*PlaceRequest)(nil),               // 17: berth.v1.PlaceRequest
-	(*PlaceResponse)(nil),              // 18: berth.v1.PlaceResponse
-	(*BatchPlaceRequest)(nil),          // 19: berth.v1.BatchPlaceRequest
-	(*BatchPlaceResponse)(nil),         // 20: berth.v1.BatchPlaceResponse
-	(*PlaceResult)(nil),                // 21: berth.v1.PlaceResult
-	(*RemoveRequest)(nil),              // 22: berth.v1.RemoveRequest
-	(*RemoveResponse)(nil),             // 23: berth.v1.RemoveResponse
-	(*ListRequest)(nil),                // 24: berth.v1.ListRequest
-	(*ListResponse)(nil),               // 25: berth.v1.ListResponse
-	(*Member)(nil),                     // 26: berth.v1.Member
-	(*ListMembersRequest)(nil),         // 27: berth.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 28: berth.v1.ListMembersResponse
-	(*Kind)(nil),                       // 29: berth.v1.Kind
-	(*ListKindsRequest)(nil),           // 30: berth.v1.ListKindsRequest
-	(*ListKindsResponse)(nil),          // 31: berth.v1.ListKindsResponse
-	(*SetKindRequest)(nil),             // 32: berth.v1.SetKindRequest
-	(*SetKindResponse)(nil),            // 33: berth.v1.SetKindResponse
-	(*Held)(nil),                       // 34: berth.v1.Held
-	(*FromMember)(nil),                 // 35: berth.v1.FromMember
-	(*Join)(nil),                       // 36: berth.v1.Join
-	(*Resume)(nil),                     // 37: berth.v1.Resume
-	(*Keepalive)(nil),                  // 38: berth.v1.Keepalive
-	(*Confirm)(nil),                    // 39: berth.v1.Confirm
-	(*Failed)(nil),                     // 40: berth.v1.Failed
-	(*Failure)(nil),                    // 41: berth.v1.Failure
-	(*Released)(nil),                   // 42: berth.v1.Released
-	(*Drain)(nil),                      // 43: berth.v1.Drain
-	(*Leave)(nil),                      // 44: berth.v1.Leave
-	(*ToMember)(nil),                   // 45: berth.v1.ToMember
-	(*Welcome)(nil),                    // 46: berth.v1.Welcome
-	(*Alive)(nil),                      // 47: berth.v1.Alive
-	(*Gone)(nil),                       // 48: berth.v1.Gone
-	(*Activate)(nil),                   // 49: berth.v1.Activate
-	(*Stop)(nil),                       // 50: berth.v1.Stop
-	(*Outcome)(nil),                    // 51: berth.v1.Outcome
-	(*HeldOutcome)(nil),                // 52: berth.v1.HeldOutcome
-	(*Redirect)(nil),                   // 53: berth.v1.Redirect
-	(*Left)(nil),                       // 54: berth.v1.Left
-	(*StatusRequest)(nil),              // 55: berth.v1.StatusRequest
-	(*StatusResponse)(nil),             // 56: berth.v1.StatusResponse
-	(*ServerInfo)(nil),                 // 57: berth.v1.ServerInfo
-	(*ServerStatusRequest)(nil),        // 58: berth.v1.ServerStatusRequest
-	(*ServerStatusResponse)(nil),       // 59: berth.v1.ServerStatusResponse
-	(*RemoveServerRequest)(nil),        // 60: berth.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),       // 61: berth.v1.RemoveServerResponse
-	(*TransferLeadershipRequest)(nil),  // 62: berth.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 63: berth.v1.TransferLeadershipResponse
-	(*SaveRequest)(nil),                // 64: berth.v1.SaveRequest
-	(*SaveResponse)(nil),               // 65: berth.v1.SaveResponse
-	(*SnapshotInfo)(nil),               // 66: berth.v1.SnapshotInfo
-	nil,                                // 67: berth.v1.Error.MetadataEntry
-	nil,                                // 68: berth.v1.Member.LabelsEntry
-	(*SnapshotInfo_KindCount)(nil),     // 69: berth.v1.SnapshotInfo.KindCount
-	(*durationpb.Duration)(nil),        // 70: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 71: google.protobuf.Timestamp
+	(SnapshotChange_Type)(0),           // 4: berth.v1.SnapshotChange.Type
+	(*Identity)(nil),                   // 5: berth.v1.Identity
+	(*Placement)(nil),                  // 6: berth.v1.Placement
+	(*Role)(nil),                       // 7: berth.v1.Role
+	(*Level)(nil),                      // 8: berth.v1.Level
+	(*Read)(nil),                       // 9: berth.v1.Read
+	(*Error)(nil),                      // 10: berth.v1.Error
+	(*LookupRequest)(nil),              // 11: berth.v1.LookupRequest
+	(*LookupResponse)(nil),             // 12: berth.v1.LookupResponse
+	(*BatchLookupRequest)(nil),         // 13: berth.v1.BatchLookupRequest
+	(*BatchLookupResponse)(nil),        // 14: berth.v1.BatchLookupResponse
+	(*LookupResult)(nil),               // 15: berth.v1.LookupResult
+	(*Retry)(nil),                      // 16: berth.v1.Retry
+	(*Near)(nil),                       // 17: berth.v1.Near
+	(*PlaceRequest)(nil),               // 18: berth.v1.PlaceRequest
+	(*PlaceResponse)(nil),              // 19: berth.v1.PlaceResponse
+	(*BatchPlaceRequest)(nil),          // 20: berth.v1.BatchPlaceRequest
+	(*BatchPlaceResponse)(nil),         // 21: berth.v1.BatchPlaceResponse
+	(*PlaceResult)(nil),                // 22: berth.v1.PlaceResult
+	(*RemoveRequest)(nil),              // 23: berth.v1.RemoveRequest
+	(*RemoveResponse)(nil),             // 24: berth.v1.RemoveResponse
+	(*ListRequest)(nil),                // 25: berth.v1.ListRequest
+	(*ListResponse)(nil),               // 26: berth.v1.ListResponse
+	(*Member)(nil),                     // 27: berth.v1.Member
+	(*ListMembersRequest)(nil),         // 28: berth.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 29: berth.v1.ListMembersResponse
+	(*Kind)(nil),                       // 30: berth.v1.Kind
+	(*ListKindsRequest)(nil),           // 31: berth.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),          // 32: berth.v1.ListKindsResponse
+	(*SetKindRequest)(nil),             // 33: berth.v1.SetKindRequest
+	(*SetKindResponse)(nil),            // 34: berth.v1.SetKindResponse
+	(*Held)(nil),                       // 35: berth.v1.Held
+	(*FromMember)(nil),                 // 36: berth.v1.FromMember
+	(*Join)(nil),                       // 37: berth.v1.Join
+	(*Resume)(nil),                     // 38: berth.v1.Resume
+	(*Keepalive)(nil),                  // 39: berth.v1.Keepalive
+	(*Confirm)(nil),                    // 40: berth.v1.Confirm
+	(*Failed)(nil),                     // 41: berth.v1.Failed
+	(*Failure)(nil),                    // 42: berth.v1.Failure
+	(*Released)(nil),                   // 43: berth.v1.Released
+	(*Drain)(nil),                      // 44: berth.v1.Drain
+	(*Leave)(nil),                      // 45: berth.v1.Leave
+	(*ToMember)(nil),                   // 46: berth.v1.ToMember
+	(*Welcome)(nil),                    // 47: berth.v1.Welcome
+	(*Alive)(nil),                      // 48: berth.v1.Alive
+	(*Gone)(nil),                       // 49: berth.v1.Gone
+	(*Activate)(nil),                   // 50: berth.v1.Activate
+	(*Stop)(nil),                       // 51: berth.v1.Stop
+	(*Outcome)(nil),                    // 52: berth.v1.Outcome
+	(*HeldOutcome)(nil),                // 53: berth.v1.HeldOutcome
+	(*Redirect)(nil),                   // 54: berth.v1.Redirect
+	(*Left)(nil),                       // 55: berth.v1.Left
+	(*StatusRequest)(nil),              // 56: berth.v1.StatusRequest
+	(*StatusResponse)(nil),             // 57: berth.v1.StatusResponse
+	(*ServerInfo)(nil),                 // 58: berth.v1.ServerInfo
+	(*ServerStatusRequest)(nil),        // 59: berth.v1.ServerStatusRequest
+	(*ServerStatusResponse)(nil),       // 60: berth.v1.ServerStatusResponse
+	(*RemoveServerRequest)(nil),        // 61: berth.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),       // 62: berth.v1.RemoveServerResponse
+	(*TransferLeadershipRequest)(nil),  // 63: berth.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 64: berth.v1.TransferLeadershipResponse
+	(*SaveRequest)(nil),                // 65: berth.v1.SaveRequest
+	(*SaveResponse)(nil),               // 66: berth.v1.SaveResponse
+	(*SnapshotInfo)(nil),               // 67: berth.v1.SnapshotInfo
+	(*SnapshotDiff)(nil),               // 68: berth.v1.SnapshotDiff
+	(*SnapshotChange)(nil),             // 69: berth.v1.SnapshotChange
+	nil,                                // 70: berth.v1.Error.MetadataEntry
+	nil,                                // 71: berth.v1.Member.LabelsEntry
+	(*SnapshotInfo_KindCount)(nil),     // 72: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 73: berth.v1.SnapshotDiff.Counts
+	(*durationpb.Duration)(nil),        // 74: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 75: google.protobuf.Timestamp
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,  // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
 	1,  // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
 	2,  // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	67, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	70, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
 	2,  // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
-	5,  // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
-	8,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
-	4,  // 7: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
+	6,  // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
+	9,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
+	5,  // 7: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
 	2,  // 8: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
-	14, // 9: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
-	8,  // 10: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
-	5,  // 11: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
-	9,  // 12: berth.v1.LookupResult.error:type_name -> berth.v1.Error
-	15, // 13: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
-	16, // 14: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
-	5,  // 15: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
-	8,  // 16: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
-	4,  // 17: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
-	15, // 18: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
-	16, // 19: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
-	21, // 20: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
-	8,  // 21: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
-	5,  // 22: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
-	9,  // 23: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
-	15, // 24: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	70, // 25: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
-	5,  // 26: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
-	8,  // 27: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
+	15, // 9: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
+	9,  // 10: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
+	6,  // 11: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
+	10, // 12: berth.v1.LookupResult.error:type_name -> berth.v1.Error
+	16, // 13: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
+	17, // 14: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
+	6,  // 15: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
+	9,  // 16: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
+	5,  // 17: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
+	16, // 18: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
+	17, // 19: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
+	22, // 20: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
+	9,  // 21: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
+	6,  // 22: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
+	10, // 23: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
+	16, // 24: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
+	74, // 25: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	6,  // 26: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
+	9,  // 27: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
 	0,  // 28: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	5,  // 29: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	8,  // 30: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	68, // 31: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	6,  // 29: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	9,  // 30: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	71, // 31: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
 	3,  // 32: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	70, // 33: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	26, // 34: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	8,  // 35: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	29, // 36: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
-	8,  // 37: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
-	15, // 38: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	29, // 39: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
-	8,  // 40: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	36, // 41: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	37, // 42: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	38, // 43: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	39, // 44: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	40, // 45: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	42, // 46: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	43, // 47: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	44, // 48: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	26, // 49: berth.v1.Join.member:type_name -> berth.v1.Member
-	15, // 50: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	34, // 51: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	41, // 52: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	34, // 53: berth.v1.Failure.held:type_name -> berth.v1.Held
-	34, // 54: berth.v1.Released.held:type_name -> berth.v1.Held
-	46, // 55: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	47, // 56: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	48, // 57: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	49, // 58: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	50, // 59: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	51, // 60: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	53, // 61: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	54, // 62: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	70, // 63: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	70, // 64: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	34, // 65: berth.v1.Activate.held:type_name -> berth.v1.Held
-	34, // 66: berth.v1.Stop.held:type_name -> berth.v1.Held
-	52, // 67: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	34, // 68: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	57, // 69: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	8,  // 70: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	74, // 33: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	27, // 34: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	9,  // 35: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	30, // 36: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	9,  // 37: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	16, // 38: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	30, // 39: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	9,  // 40: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	37, // 41: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	38, // 42: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	39, // 43: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	40, // 44: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	41, // 45: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	43, // 46: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	44, // 47: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	45, // 48: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	27, // 49: berth.v1.Join.member:type_name -> berth.v1.Member
+	16, // 50: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	35, // 51: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	42, // 52: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	35, // 53: berth.v1.Failure.held:type_name -> berth.v1.Held
+	35, // 54: berth.v1.Released.held:type_name -> berth.v1.Held
+	47, // 55: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	48, // 56: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	49, // 57: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	50, // 58: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	51, // 59: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	52, // 60: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	54, // 61: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	55, // 62: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	74, // 63: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	74, // 64: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	35, // 65: berth.v1.Activate.held:type_name -> berth.v1.Held
+	35, // 66: berth.v1.Stop.held:type_name -> berth.v1.Held
+	53, // 67: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	35, // 68: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	58, // 69: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	9,  // 70: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
 	1,  // 71: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
 	1,  // 72: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	71, // 73: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	8,  // 74: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	69, // 75: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	26, // 76: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	10, // 77: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	12, // 78: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	17, // 79: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	19, // 80: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	22, // 81: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	24, // 82: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	27, // 83: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	35, // 84: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	30, // 85: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	32, // 86: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	55, // 87: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	58, // 88: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	60, // 89: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	62, // 90: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	64, // 91: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	11, // 92: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	13, // 93: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	18, // 94: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	20, // 95: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	23, // 96: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	25, // 97: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	28, // 98: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	45, // 99: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	31, // 100: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	33, // 101: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	56, // 102: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	59, // 103: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	61, // 104: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	63, // 105: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	65, // 106: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	92, // [92:107] is the sub-list for method output_type
-	77, // [77:92] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	75, // 73: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	9,  // 74: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	72, // 75: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	27, // 76: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	67, // 77: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	67, // 78: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	73, // 79: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	73, // 80: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	4,  // 81: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	6,  // 82: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	6,  // 83: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	11, // 84: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	13, // 85: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	18, // 86: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	20, // 87: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	23, // 88: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	25, // 89: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	28, // 90: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	36, // 91: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	31, // 92: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	33, // 93: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	56, // 94: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	59, // 95: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	61, // 96: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	63, // 97: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	65, // 98: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	12, // 99: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	14, // 100: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	19, // 101: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	21, // 102: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	24, // 103: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	26, // 104: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	29, // 105: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	46, // 106: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	32, // 107: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	34, // 108: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	57, // 109: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	60, // 110: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	62, // 111: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	64, // 112: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	66, // 113: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	99, // [99:114] is the sub-list for method output_type
+	84, // [84:99] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -5020,8 +5390,8 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   66,
+			NumEnums:      5,
+			NumMessages:   69,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -12,7 +12,6 @@ import (
 // A keepalive is answered in three steps, of which the table has the last: it arrives; then a pulse of the tenure, proposed
 // after that, commits; then Answer, with the instant just before the pulse was proposed.
 type Members struct {
-	begun    Instant
 	full     time.Duration // the longest TTL ever announced, stretched
 	seen     map[placement.Incarnation]Instant
 	expiring map[placement.Incarnation]bool
@@ -21,7 +20,7 @@ type Members struct {
 // NewMembers makes the table of a tenure that begins now. Everybody who is alive is granted the full time: the new
 // leader cannot know until when the former one granted it. maxTTL is the longest TTL that any leader ever announced.
 func NewMembers(begun Instant, maxTTL time.Duration, alive []placement.Incarnation) *Members {
-	m := &Members{begun: begun, full: Stretch(maxTTL), seen: map[placement.Incarnation]Instant{}, expiring: map[placement.Incarnation]bool{}}
+	m := &Members{full: Stretch(maxTTL), seen: map[placement.Incarnation]Instant{}, expiring: map[placement.Incarnation]bool{}}
 	for _, inc := range alive {
 		m.seen[inc] = begun
 	}

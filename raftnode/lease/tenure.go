@@ -36,6 +36,3 @@ func (t *Tenure) Barrier(now Instant, index, term uint64) uint64 {
 	}
 	return t.barrier
 }
-
-// WaitOver says when the wait of S3 ends.
-func (t *Tenure) WaitOver() Instant { return t.waitUntil }

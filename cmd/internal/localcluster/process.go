@@ -131,9 +131,12 @@ func Command(args []string) string {
 	return strings.Join(quoted, " ")
 }
 
+// ErrEnded: a process ended by itself that was to run.
+var ErrEnded = errors.New("ended")
+
 // endError says how a process that was to run ended, with the end of its log.
 func (p *Process) endError() error {
-	return fmt.Errorf("%s ended (%v); the end of %s:\n%s", p.Name, p.cmd.ProcessState, p.log, tail(p.log))
+	return fmt.Errorf("%s %w (%v); the end of %s:\n%s", p.Name, ErrEnded, p.cmd.ProcessState, p.log, tail(p.log))
 }
 
 // tail is the last lines of a file.

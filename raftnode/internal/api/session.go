@@ -123,7 +123,7 @@ func (m *memberStream) begin(first *apiv1.FromMember) error {
 		inc, ttl, err = m.join(x.Join)
 	case *apiv1.FromMember_Resume:
 		inc, nonce = placement.Incarnation(x.Resume.Incarnation), x.Resume.Nonce
-		ttl, err = m.driver.Keepalive(m.ctx, inc)
+		ttl, err = m.driver.Resume(m.ctx, inc)
 	default:
 		return invalid("a session begins with join or resume")
 	}
@@ -174,7 +174,7 @@ func (m *memberStream) join(j *apiv1.Join) (placement.Incarnation, time.Duration
 		return 0, 0, err
 	}
 	if r.Remembered { // its lease may have been counting for a while
-		ttl, err := m.driver.Keepalive(m.ctx, r.Incarnation)
+		ttl, err := m.driver.Resume(m.ctx, r.Incarnation)
 		return r.Incarnation, ttl, err
 	}
 	return r.Incarnation, m.driver.MemberTTL(), nil

@@ -8,6 +8,15 @@ func (g *Group) TimeoutNow(server string) error {
 	return g.trans.TimeoutNow(raft.ServerID(server), raft.ServerAddress(server), &raft.TimeoutNowRequest{RPCHeader: header}, &raft.TimeoutNowResponse{})
 }
 
+// Pipeline asks the transport for a pipeline to a server, as the library does when the server keeps up, and closes it.
+func (g *Group) Pipeline(server string) error {
+	p, err := raft.Transport(g.trans).AppendEntriesPipeline(raft.ServerID(server), raft.ServerAddress(server))
+	if err != nil {
+		return err
+	}
+	return p.Close()
+}
+
 // ApplyRaw gives an entry to the library, past the batcher, and does not wait for it.
 func (g *Group) ApplyRaw(data []byte) { _ = g.raft.Apply(data, 0) }
 

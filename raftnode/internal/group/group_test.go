@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -491,6 +493,82 @@ func TestGroup_Transfer_HandsOverWithoutSilence(t *testing.T) {
 		to.mustPropose(place("1"))
 		c.agree()
 	})
+}
+
+// S1: leadership that was lost and won again, while nobody looked at the library's hints, is another tenure. The library
+// keeps the newest hint alone, which is that this server leads, as it did.
+func TestGroup_LostAndWonAtOnce_IsAnotherTenure(t *testing.T) {
+	for _, proposes := range []bool{false, true} {
+		var first atomic.Pointer[group.Tenure]
+		var free chan struct{}
+		bubble(t, 3, func(t *testing.T, c *cluster) {
+			l := c.leader(nil)
+			defer func() {
+				if free != nil {
+					close(free)
+				}
+			}()
+			old := l.group.Tenure()
+			c.isolate(l, true)
+			next := c.leader(l)
+			next.mustPropose(join("m1"))
+			c.isolate(l, false)
+			c.agree()
+			if err := next.group.Transfer(context.Background(), l.name, l.progress); err != nil {
+				t.Fatal(err)
+			}
+			for name := ""; name != l.name; name, _ = next.group.Leader() {
+				time.Sleep(time.Millisecond)
+			}
+			synctest.Wait()
+			if l.group.Tenure() != old || old.Context().Err() != nil {
+				t.Fatal("the server has seen that it lost its leadership: nothing is shown")
+			}
+			if proposes {
+				// What is proposed in the old tenure finds out, and does nothing.
+				if r, err := l.propose(join("m2")); !errors.Is(err, group.ErrNotLeader) {
+					t.Errorf("a command of the former tenure: %+v, %v", r, err)
+				}
+				if p, err := l.group.Pulse(context.Background(), 0); !errors.Is(err, group.ErrNotLeader) {
+					t.Errorf("a pulse of the former tenure: %+v, %v", p, err)
+				}
+			}
+			close(free)
+			free = nil
+			time.Sleep(time.Second)
+			if old.Context().Err() == nil {
+				t.Error("the former tenure goes on")
+			}
+			now := l.group.Tenure()
+			if now == nil || now == old || now.Term <= old.Term || now.Start <= old.Start || now.View.Roster.Find("m1") == nil {
+				t.Fatalf("proposes %t: the tenure is %+v, was %+v", proposes, now, old)
+			}
+			l.mu.Lock()
+			begun := slices.Clone(l.tenures)
+			l.mu.Unlock()
+			if !slices.Equal(begun, []uint64{old.Term, now.Term}) {
+				t.Errorf("the tenures of the terms %v have begun, want %d and %d", begun, old.Term, now.Term)
+			}
+			if p, err := l.group.Pulse(context.Background(), 0); err != nil || p.Tenure != now {
+				t.Errorf("a pulse: %+v, %v", p, err)
+			}
+			l.mustPropose(place("1"))
+			if c.agree().Roster.Find("m2") != nil {
+				t.Error("a command of the former tenure was carried out")
+			}
+		}, withConfig(func(c *group.Config) {
+			if free == nil {
+				free = make(chan struct{})
+			}
+			inner, wait := c.OnTenure, free
+			c.OnTenure = func(t *group.Tenure, f *group.Feed) {
+				inner(t, f)
+				if first.CompareAndSwap(nil, t) {
+					<-wait // keeps the server from looking
+				}
+			}
+		}))
+	}
 }
 
 func (n *node) progress(context.Context) (uint64, error) { return n.group.View().Index, nil }

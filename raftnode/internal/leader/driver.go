@@ -237,7 +237,16 @@ func (d *Driver) endSessions() {
 // Keepalive answers a member's request for more time: the TTL, to be counted from when the member asked. It fails with
 // ErrGone when the incarnation cannot be kept, and with the errors of a pulse.
 func (d *Driver) Keepalive(ctx context.Context, inc placement.Incarnation) (time.Duration, error) {
-	p, err := d.group.Pulse(ctx, d.config.Patience)
+	return d.keep(ctx, inc, d.config.Patience)
+}
+
+// Resume is Keepalive for a member that comes back: what it has to do waits for that, so the answer waits for nothing.
+func (d *Driver) Resume(ctx context.Context, inc placement.Incarnation) (time.Duration, error) {
+	return d.keep(ctx, inc, 0)
+}
+
+func (d *Driver) keep(ctx context.Context, inc placement.Incarnation, patience time.Duration) (time.Duration, error) {
+	p, err := d.group.Pulse(ctx, patience)
 	if err != nil {
 		return 0, err
 	}
@@ -304,17 +313,21 @@ func (d *Driver) expired(now lease.Instant) (due []placement.Incarnation) {
 	return due
 }
 
+// proposeEach proposes a command for each item. Either all are refused with the error, or each has its outcome.
+func proposeEach[T any](ctx context.Context, p Proposer, items []T, body func(T) fsm.Body) ([]group.Outcome, error) {
+	commands := make([][]byte, len(items))
+	for i, item := range items {
+		var err error
+		if commands[i], err = fsm.Encode(fsm.Command{Body: body(item)}); err != nil {
+			return nil, err
+		}
+	}
+	return p.ProposeAll(ctx, commands)
+}
+
 // expire proposes that incarnations end. One whose proposal failed is proposed again.
 func (d *Driver) expire(ctx context.Context, due []placement.Incarnation) {
-	var commands [][]byte
-	for _, inc := range due {
-		c, err := fsm.Encode(fsm.Command{Body: &fsm.Expire{Incarnation: inc}})
-		if err != nil {
-			continue
-		}
-		commands = append(commands, c)
-	}
-	outcomes, err := d.group.ProposeAll(ctx, commands)
+	outcomes, err := proposeEach(ctx, d.group, due, func(inc placement.Incarnation) fsm.Body { return &fsm.Expire{Incarnation: inc} })
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, inc := range due {
@@ -353,15 +366,7 @@ func (d *Driver) overdue(now lease.Instant) (out []late) {
 
 // fail proposes that activations failed.
 func (d *Driver) fail(ctx context.Context, list []late) {
-	var commands [][]byte
-	for _, l := range list {
-		c, err := fsm.Encode(fsm.Command{Body: &fsm.Fail{Identity: l.id, Epoch: l.o.epoch}})
-		if err != nil {
-			continue
-		}
-		commands = append(commands, c)
-	}
-	outcomes, err := d.group.ProposeAll(ctx, commands)
+	outcomes, err := proposeEach(ctx, d.group, list, func(l late) fsm.Body { return &fsm.Fail{Identity: l.id, Epoch: l.o.epoch} })
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, l := range list {

@@ -12,6 +12,9 @@ type Guard struct {
 	stall time.Duration
 	stop  func(error)
 	once  sync.Once
+	// Before, when set, is called before each write, under the same watch; an error takes the write's place. It is for
+	// tests.
+	Before func(what string) error
 	// OnWrite, when set, is told how long each write took. It is called on the writer's goroutine.
 	OnWrite func(what string, took time.Duration)
 }
@@ -31,7 +34,13 @@ func (g *Guard) write(what string, f func() error) error {
 	timer := time.AfterFunc(g.stall, func() {
 		g.Fail(fmt.Errorf("%s takes over %v: %w", what, g.stall, ErrStalled))
 	})
-	err := f()
+	var err error
+	if g.Before != nil {
+		err = g.Before(what)
+	}
+	if err == nil {
+		err = f()
+	}
 	timer.Stop()
 	if g.OnWrite != nil {
 		g.OnWrite(what, time.Since(begin))
