@@ -8,10 +8,10 @@ CACHE    := .ci/cache
 TIDY     := $(GO) mod tidy -diff
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint gen gencheck fuzz bench verify clean
+.PHONY: help build demo test test386 race lint gen gencheck fuzz bench verify clean
 
 help: ## say what there is to do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/berth
 	$(GO) build -trimpath -o bin/berth ./cmd/berth
@@ -21,6 +21,9 @@ demo: build ## run the main job: place real files, kill the leader, prove that n
 
 test: ## run all tests: at most 10 minutes on 2 cores
 	$(GO) test -count=1 ./...
+
+test386: ## run the tests of what replicas must agree on as 32-bit programs
+	GOARCH=386 CGO_ENABLED=0 $(GO) test -count=1 ./placement ./snapshot ./fsm
 
 race: ## run all tests with the race detector
 	$(GO) test -count=1 -race ./...
@@ -58,7 +61,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 bench: ## run all benchmarks
 	$(GO) test -run '^$$' -bench . -timeout 60m ./...
 
-verify: test race lint gencheck demo ## all that guards main, but the fuzzing
+verify: test test386 race lint gencheck demo ## all that guards main, but the fuzzing
 
 clean: ## remove what was built
 	rm -rf bin $(CACHE)

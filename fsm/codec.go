@@ -29,6 +29,7 @@ const (
 	opEvict          op = 20
 	opRegisterServer op = 24
 	opRemoveServer   op = 25
+	opSetKind        op = 32
 )
 
 func (*Join) op() op           { return opJoin }
@@ -42,6 +43,7 @@ func (*Release) op() op        { return opRelease }
 func (*Evict) op() op          { return opEvict }
 func (*RegisterServer) op() op { return opRegisterServer }
 func (*RemoveServer) op() op   { return opRemoveServer }
+func (*SetKind) op() op        { return opSetKind }
 
 // Batch is what a log entry holds beside its commands.
 type Batch struct {
@@ -160,7 +162,10 @@ func (c *Drain) append(b []byte) []byte {
 	return b
 }
 
-func (c *Place) append(b []byte) []byte { return appendIdentity(b, c.Identity) }
+func (c *Place) append(b []byte) []byte {
+	b = appendText(appendIdentity(b, c.Identity), 3, string(c.Near.Member))
+	return appendText(appendText(b, 4, c.Near.Label.Name), 5, c.Near.Label.Value)
+}
 
 func (c *Confirm) append(b []byte) []byte {
 	return appendFixed(appendFixed(appendIdentity(b, c.Identity), 3, uint64(c.Incarnation)), 4, uint64(c.Epoch))
@@ -186,6 +191,10 @@ func (c *RegisterServer) append(b []byte) []byte {
 }
 
 func (c *RemoveServer) append(b []byte) []byte { return appendText(b, 1, c.Name) }
+
+func (c *SetKind) append(b []byte) []byte {
+	return appendUint(appendText(appendText(b, 1, c.Kind), 2, c.Settings.Strategy), 3, uint64(c.Settings.Attempts))
+}
 
 // errTruncated is the cause when a field ends before it should.
 var errTruncated = errors.New("a field is cut short or malformed")

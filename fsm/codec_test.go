@@ -35,7 +35,9 @@ func message(c Command) *commandpb.Command {
 	case *Drain:
 		m.Body = &commandpb.Command_Drain{Drain: &commandpb.Drain{Incarnation: uint64(b.Incarnation), Off: b.Off}}
 	case *Place:
-		m.Body = &commandpb.Command_Place{Place: &commandpb.Place{Kind: b.Identity.Kind, Key: b.Identity.Key}}
+		m.Body = &commandpb.Command_Place{Place: &commandpb.Place{
+			Kind: b.Identity.Kind, Key: b.Identity.Key, NearMember: string(b.Near.Member), NearLabel: b.Near.Label.Name, NearValue: b.Near.Label.Value,
+		}}
 	case *Confirm:
 		m.Body = &commandpb.Command_Confirm{Confirm: &commandpb.Confirm{Kind: b.Identity.Kind, Key: b.Identity.Key, Incarnation: uint64(b.Incarnation), Epoch: uint64(b.Epoch)}}
 	case *Fail:
@@ -49,6 +51,8 @@ func message(c Command) *commandpb.Command {
 		m.Body = &commandpb.Command_RegisterServer{RegisterServer: &commandpb.RegisterServer{Name: s.Name, Incarnation: s.Incarnation, RaftAddress: s.RaftAddress, GrpcAddress: s.GRPCAddress, HttpAddress: s.HTTPAddress, FeatureLevel: s.FeatureLevel, Version: s.Version}}
 	case *RemoveServer:
 		m.Body = &commandpb.Command_RemoveServer{RemoveServer: &commandpb.RemoveServer{Name: b.Name}}
+	case *SetKind:
+		m.Body = &commandpb.Command_SetKind{SetKind: &commandpb.SetKind{Kind: b.Kind, Strategy: b.Settings.Strategy, Attempts: uint32(b.Settings.Attempts)}}
 	}
 	return m
 }
@@ -59,9 +63,11 @@ func oneOfEach() []Command {
 	server := snapshot.Server{Name: "s1", Incarnation: "01J", RaftAddress: "h:1", GRPCAddress: "h:2", HTTPAddress: "h:3", FeatureLevel: 1, Version: "v0.1.0"}
 	return []Command{
 		{Body: &Join{member}}, {Body: &Leave{5}}, {Body: &Expire{6}}, {Body: &Drain{7, false}}, {Body: &Drain{7, true}},
-		{Body: &Place{id}}, {Body: &Confirm{id, 5, 9}}, {Body: &Fail{id, 9}}, {Body: &Release{id, 5, 9}},
+		{Body: &Place{Identity: id}}, {Body: &Confirm{id, 5, 9}}, {Body: &Fail{id, 9}}, {Body: &Release{id, 5, 9}},
 		{Body: &Evict{id, 9}}, {Body: &Evict{id, 0}}, {Body: &RegisterServer{server}}, {Body: &RemoveServer{"s1"}},
-		{Request: snapshot.RequestID{1, 2, 3}, RetrySince: 77, Body: &Place{id}},
+		{Request: snapshot.RequestID{1, 2, 3}, RetrySince: 77, Body: &Place{Identity: id}},
+		{Body: &Place{Identity: id, Near: placement.Near{Member: "m1", Label: placement.Label{Name: "zone", Value: "a"}}}},
+		{Body: &SetKind{"cart", placement.KindSettings{Strategy: "least-loaded", Attempts: 5}}}, {Body: &SetKind{"cart", placement.KindSettings{Attempts: 16}}},
 	}
 }
 
@@ -129,9 +135,11 @@ func TestEncode_RefusesWhatIsNotValid(t *testing.T) {
 	id := placement.Identity{Kind: "cart", Key: "1"}
 	long := snapshot.Server{Name: "s", Incarnation: "i", Version: strings.Repeat("v", 256)}
 	for _, b := range []Body{
-		&Place{placement.Identity{Kind: "cart"}}, &Confirm{id, 0, 1}, &Confirm{id, 1, 0}, &Fail{id, 0}, &Release{id, 0, 1},
+		&Place{Identity: placement.Identity{Kind: "cart"}}, &Confirm{id, 0, 1}, &Confirm{id, 1, 0}, &Fail{id, 0}, &Release{id, 0, 1},
 		&Evict{placement.Identity{}, 0}, &Leave{}, &Expire{}, &Drain{}, &Join{}, &RegisterServer{}, &RegisterServer{snapshot.Server{Name: "s"}},
-		&RegisterServer{long}, &RemoveServer{}, &RemoveServer{"a/b"},
+		&RegisterServer{long}, &RemoveServer{}, &RemoveServer{"a/b"}, &Place{id, placement.Near{Member: "a b"}},
+		&Place{id, placement.Near{Label: placement.Label{Value: "a"}}}, &SetKind{}, &SetKind{Kind: "cart"}, &SetKind{"a/b", placement.KindSettings{Attempts: 1}},
+		&SetKind{"cart", placement.KindSettings{Attempts: placement.AttemptsMax + 1}}, &SetKind{"cart", placement.KindSettings{Strategy: "a b"}},
 	} {
 		if _, err := Encode(Command{Body: b}); err == nil {
 			t.Errorf("%T %+v was encoded", b, b)

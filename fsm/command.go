@@ -34,7 +34,7 @@ type Command struct {
 }
 
 // Body is what a command does: one of the types Join, Leave, Expire, Drain, Place, Confirm, Fail, Release, Evict,
-// RegisterServer and RemoveServer.
+// RegisterServer, RemoveServer and SetKind.
 type Body interface {
 	// Validate reports what is wrong with the body, nil when nothing is.
 	Validate() error
@@ -74,7 +74,11 @@ type Drain struct {
 //
 // Verdicts: Done with the new Pending entry, Already with the Pending or Settled entry that was there, Unsettled,
 // NoEligibleMember.
-type Place struct{ Identity placement.Identity }
+type Place struct {
+	Identity placement.Identity
+	// Near says where the request comes from, for strategies that look at it.
+	Near placement.Near
+}
 
 // Confirm settles what an incarnation was given under an epoch.
 //
@@ -121,6 +125,15 @@ type RegisterServer struct{ Server snapshot.Server }
 // Verdicts: Done, Already, LimitReached.
 type RemoveServer struct{ Name string }
 
+// SetKind says how the identities of a kind are placed from now on, and makes the kind known. What is placed stays where
+// it is. A setting that is zero stays as it is.
+//
+// Verdicts: Done, Already, UnknownStrategy, LimitReached.
+type SetKind struct {
+	Kind     string
+	Settings placement.KindSettings
+}
+
 // Validate reports what is wrong with the member's description. It normalizes it first.
 func (c *Join) Validate() error {
 	c.Member.Normalize()
@@ -153,8 +166,13 @@ func (c *Expire) Validate() error { return validateIncarnation(c.Incarnation) }
 // Validate wants an incarnation.
 func (c *Drain) Validate() error { return validateIncarnation(c.Incarnation) }
 
-// Validate wants a valid identity.
-func (c *Place) Validate() error { return c.Identity.Validate() }
+// Validate wants a valid identity, and a valid name and label near by.
+func (c *Place) Validate() error {
+	if err := c.Identity.Validate(); err != nil {
+		return err
+	}
+	return c.Near.Validate()
+}
 
 // Validate wants a valid identity, an incarnation and an epoch.
 func (c *Confirm) Validate() error { return validateHeld(c.Identity, c.Incarnation, c.Epoch) }
@@ -187,6 +205,17 @@ func (c *RegisterServer) Validate() error {
 
 // Validate wants a valid name.
 func (c *RemoveServer) Validate() error { return ValidateServerName(c.Name) }
+
+// Validate wants a valid kind, and valid settings, at least one of them.
+func (c *SetKind) Validate() error {
+	if err := placement.ValidateKind(c.Kind); err != nil {
+		return err
+	}
+	if c.Settings == (placement.KindSettings{}) {
+		return errors.New("no setting is given")
+	}
+	return c.Settings.Validate()
+}
 
 // ValidateServerName reports the rule that a server's name breaks; the rules are those of a member's name.
 func ValidateServerName(name string) error {

@@ -115,14 +115,40 @@ func decodeCommand(b []byte) (c command, err error) {
 	return c, nil
 }
 
-// held is the body of the commands that speak of one identity. Its texts point into the entry.
+// held is the body of the commands that speak of one placement. Its texts point into the entry.
 type held struct {
 	identity    placement.Identity
 	incarnation placement.Incarnation
 	epoch       placement.Epoch
 }
 
-// decodeHeld reads the bodies of Place, Confirm, Fail, Release and Evict: kind 1 and key 2, then what the command has
+// decodePlace reads the body of Place. Its texts point into the entry.
+func decodePlace(b []byte) (c Place, err error) {
+	for len(b) > 0 {
+		f, rest, err := nextField(b)
+		if err != nil {
+			return c, err
+		}
+		b = rest
+		switch {
+		case f.is(1, protowire.BytesType):
+			c.Identity.Kind = f.text()
+		case f.is(2, protowire.BytesType):
+			c.Identity.Key = f.text()
+		case f.is(3, protowire.BytesType):
+			c.Near.Member = placement.MemberID(f.text())
+		case f.is(4, protowire.BytesType):
+			c.Near.Label.Name = f.text()
+		case f.is(5, protowire.BytesType):
+			c.Near.Label.Value = f.text()
+		default:
+			return c, f.unknown("a Place")
+		}
+	}
+	return c, nil
+}
+
+// decodeHeld reads the bodies of Confirm, Fail, Release and Evict: kind 1 and key 2, then what the command has
 // of incarnation and epoch, at the numbers given; zero for none.
 func decodeHeld(b []byte, incarnation, epoch protowire.Number) (h held, err error) {
 	for len(b) > 0 {
@@ -239,4 +265,21 @@ func decodeName(b []byte) (name string, err error) {
 		return nil
 	})
 	return name, err
+}
+
+func decodeSetKind(b []byte) (c SetKind, err error) {
+	err = fields(b, func(f *field) error {
+		switch {
+		case f.is(1, protowire.BytesType):
+			c.Kind = string(f.bytes)
+		case f.is(2, protowire.BytesType):
+			c.Settings.Strategy = string(f.bytes)
+		case f.is(3, protowire.VarintType):
+			c.Settings.Attempts = uint8(min(f.value, 255)) // over AttemptsMax, so it is refused
+		default:
+			return f.unknown("a SetKind")
+		}
+		return nil
+	})
+	return c, err
 }

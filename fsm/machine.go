@@ -15,9 +15,6 @@ const FeatureLevel = 1
 // MembersMax is the number of incarnations that may be alive at once.
 const MembersMax = 100_000
 
-// AttemptsDefault is the number of candidates that a placement is offered to before it fails.
-const AttemptsDefault = 3
-
 // Machine is the state machine. It belongs to one goroutine; the views that it publishes belong to all.
 type Machine struct {
 	// Observed says whether Output.Changes are wanted. It may be set between two entries.
@@ -29,16 +26,25 @@ type Machine struct {
 	place   int // of the command at hand within its entry
 	members int // alive
 
-	// candidates are the members that may be given a kind, as of the roster; emptied when the roster changes.
-	candidates map[string][]*placement.Member
+	// plans are kept by kind, and emptied when the roster or the settings of a kind change.
+	plans map[string]*plan
+	query placement.Query // reused: what is given to a strategy is given to the heap
 }
 
-// candidatesMax bounds the memory of cached candidates; a cluster with more kinds in use computes them again.
-const candidatesMax = 4096
+// plan is what a choice for a kind needs.
+type plan struct {
+	candidates []*placement.Member // that may be given the kind, as of the roster
+	strategy   placement.Strategy
+	attempts   int
+}
+
+// plansMax bounds the memory of the plans that are kept; a cluster with more kinds in use makes them again.
+const plansMax = 4096
 
 // New returns a machine whose state is the view's, which stays as it is. It costs one pass over the view.
 func New(v *snapshot.View) *Machine {
-	m := &Machine{edit: snapshot.NewEditor(v), candidates: map[string][]*placement.Member{}}
+	m := &Machine{edit: snapshot.NewEditor(v), plans: map[string]*plan{}}
+	m.query.Load = m.load
 	for member := range v.Members() {
 		if member.State.Alive() {
 			m.members++
@@ -213,6 +219,8 @@ func (m *Machine) dispatch(c *command) (Result, error) {
 		return m.applyRegisterServer(c.body)
 	case opRemoveServer:
 		return m.applyRemoveServer(c.body)
+	case opSetKind:
+		return m.applySetKind(c.body)
 	}
 	return Result{}, fmt.Errorf("command %d: %w", c.op, ErrUnknownCommand)
 }

@@ -98,9 +98,12 @@ func randomCommand(rng *rand.Rand, lives []placement.Incarnation, last map[place
 	if e.Epoch == 0 || rng.IntN(8) == 0 {
 		e = placement.Entry{Owner: life, Epoch: 1}
 	}
-	switch rng.IntN(14) {
+	switch rng.IntN(15) {
 	case 0:
-		c.Body = &Join{placement.Member{ID: placement.MemberID(fmt.Sprint("m", rng.IntN(5))), Address: "h:1", Kinds: []string{"cart", "room"}, Capacity: uint32(rng.IntN(2) * 20)}}
+		c.Body = &Join{placement.Member{
+			Labels: []placement.Label{{Name: "zone", Value: []string{"a", "b"}[rng.IntN(2)]}},
+			ID:     placement.MemberID(fmt.Sprint("m", rng.IntN(5))), Address: "h:1", Kinds: []string{"cart", "room"}, Capacity: uint32(rng.IntN(2) * 20),
+		}}
 	case 1:
 		c.Body = &Expire{life}
 		if rng.IntN(3) > 0 {
@@ -112,7 +115,7 @@ func randomCommand(rng *rand.Rand, lives []placement.Incarnation, last map[place
 			c.Body = &RegisterServer{snapshot.Server{Name: fmt.Sprint("s", rng.IntN(4)), Incarnation: "x", Version: fmt.Sprint(rng.IntN(3))}}
 		}
 	case 3, 4, 5, 6:
-		c.Body = &Place{id}
+		c.Body = &Place{Identity: id, Near: placement.Near{Label: placement.Label{Name: "zone", Value: "a"}}}
 	case 7, 8, 9:
 		c.Body = &Confirm{id, e.Owner, e.Epoch}
 	case 10:
@@ -121,6 +124,9 @@ func randomCommand(rng *rand.Rand, lives []placement.Incarnation, last map[place
 		c.Body = &Release{id, e.Owner, e.Epoch}
 	case 13:
 		c.Body = &Evict{id, e.Epoch}
+	case 14:
+		names := append(placement.StrategyNames(), "", "of-a-later-version")
+		c.Body = &SetKind{id.Kind, placement.KindSettings{Strategy: names[rng.IntN(len(names))], Attempts: uint8(1 + rng.IntN(5))}}
 	}
 	return c, id
 }
@@ -286,7 +292,7 @@ func TestMachine_LastGenerationEnds_Stops(t *testing.T) {
 }
 
 func TestMachine_BadEntries_StopTheServer(t *testing.T) {
-	place, _ := Encode(Command{Body: &Place{placement.Identity{Kind: "cart", Key: "1"}}})
+	place, _ := Encode(Command{Body: &Place{Identity: placement.Identity{Kind: "cart", Key: "1"}}})
 	many := make([][]byte, placement.BatchCommandsMax+1)
 	for i := range many {
 		many[i] = place
@@ -342,8 +348,9 @@ func TestMachine_InvalidCommands_AreRefused(t *testing.T) {
 	}
 	bad := placement.Identity{Kind: "ca/rt", Key: "\x00"}
 	for _, b := range []Body{
-		&Place{bad}, &Confirm{bad, 1, 1}, &Fail{bad, 1}, &Release{bad, 1, 1}, &Evict{bad, 1},
-		&Join{placement.Member{ID: "m"}}, &RegisterServer{snapshot.Server{Name: "a b"}},
+		&Place{Identity: bad}, &Confirm{bad, 1, 1}, &Fail{bad, 1}, &Release{bad, 1, 1}, &Evict{bad, 1},
+		&Join{placement.Member{ID: "m"}}, &RegisterServer{snapshot.Server{Name: "a b"}}, &SetKind{Kind: "cart"},
+		&SetKind{"cart", placement.KindSettings{Attempts: 17}}, &Place{placement.Identity{Kind: "cart", Key: "1"}, placement.Near{Member: "a b"}},
 	} {
 		if b.Validate() == nil {
 			t.Fatalf("%T is valid", b)
@@ -524,6 +531,64 @@ func TestMachine_MembersRunOut_JoinIsRefused(t *testing.T) {
 			t.Errorf("and one more: %v", r.Verdict)
 		}
 		a.m = New(recode(t, a.m.Publish()))
+	}
+}
+
+// A strategy that comes with a later feature level is refused alike on servers that have it and on those that have not.
+func TestKnows_GoesByTheFeatureLevelOfTheCluster(t *testing.T) {
+	for _, tt := range []struct {
+		level    uint32
+		strategy string
+		want     bool
+	}{
+		{0, "rendezvous", false}, {1, "rendezvous", true}, {1, "protoactor-go/1", true}, {1, "protoactor-go/2", false}, {2, "least-loaded", true}, {1, "", false},
+	} {
+		if got := knows(tt.level, tt.strategy); got != tt.want {
+			t.Errorf("at level %d, %q is known: %t", tt.level, tt.strategy, got)
+		}
+	}
+	for _, name := range placement.StrategyNames() {
+		if !knows(FeatureLevel, name) {
+			t.Errorf("%s is not known at level %d", name, FeatureLevel)
+		}
+	}
+}
+
+func TestMachine_KindsRunOut_SetKindIsRefused(t *testing.T) {
+	e := snapshot.NewEditor(snapshot.Empty())
+	e.SetPosition(1, 1)
+	e.SetCluster(snapshot.Cluster{ID: "C", FeatureLevel: 1})
+	for i := range snapshot.KindsMax {
+		if err := e.AddKind(fmt.Sprint("k", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := New(e.Publish())
+	for i, tt := range []struct {
+		kind string
+		want placement.Verdict
+	}{{"one-more", placement.LimitReached}, {"k7", placement.Done}} {
+		b, err := Encode(Command{Body: &SetKind{tt.kind, placement.KindSettings{Attempts: 4}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := m.Apply(uint64(2+i), 1, AppendEntry(nil, Batch{Term: 1}, [][]byte{b}))
+		if err != nil || out.Results[0].Verdict != tt.want {
+			t.Errorf("%s: %+v, %v, want %v", tt.kind, out, err, tt.want)
+		}
+	}
+}
+
+// Nothing of a choice may be kept: strategies get texts that point into the entry.
+func TestMachine_ChoicesKeepNothing(t *testing.T) {
+	m := New(snapshot.Empty())
+	for _, l := range randomLog(t, 5, 300) {
+		if _, err := m.Apply(l.index, l.term, l.data); err != nil {
+			t.Fatal(err)
+		}
+		if q := m.query; q.Identity != (placement.Identity{}) || q.Near != (placement.Near{}) {
+			t.Fatalf("index %d: %+v is kept", l.index, q)
+		}
 	}
 }
 

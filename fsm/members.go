@@ -94,7 +94,7 @@ func (m *Machine) alive(inc placement.Incarnation) *placement.Member {
 }
 
 func (m *Machine) rosterChanged(t ChangeType, member *placement.Member) {
-	clear(m.candidates)
+	clear(m.plans)
 	m.changed(Change{Type: t, Member: member})
 }
 

@@ -7,12 +7,14 @@ import (
 )
 
 func (m *Machine) applyPlace(b []byte) (Result, error) {
-	h, err := decodeHeld(b, 0, 0)
-	if err != nil || h.identity.Validate() != nil {
+	c, err := decodePlace(b)
+	if err != nil || c.Validate() != nil {
 		return Result{Verdict: placement.Invalid}, err
 	}
-	return m.transition(h, func(e placement.Entry) (placement.Entry, placement.Verdict) {
-		return e.Place(m.epoch(), false, func() placement.Choice { return m.choose(h.identity, 0) })
+	return m.transition(c.Identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
+		return e.Place(m.epoch(), false, func() placement.Choice {
+			return m.choose(m.plan(c.Identity.Kind), placement.Query{Identity: c.Identity, Near: c.Near})
+		})
 	}), nil
 }
 
@@ -21,7 +23,7 @@ func (m *Machine) applyConfirm(b []byte) (Result, error) {
 	if err != nil || h.identity.Validate() != nil {
 		return Result{Verdict: placement.Invalid}, err
 	}
-	return m.transition(h, func(e placement.Entry) (placement.Entry, placement.Verdict) {
+	return m.transition(h.identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
 		return e.Confirm(h.incarnation, h.epoch)
 	}), nil
 }
@@ -31,9 +33,10 @@ func (m *Machine) applyFail(b []byte) (Result, error) {
 	if err != nil || h.identity.Validate() != nil {
 		return Result{Verdict: placement.Invalid}, err
 	}
-	return m.transition(h, func(e placement.Entry) (placement.Entry, placement.Verdict) {
-		return e.Fail(h.epoch, m.epoch(), AttemptsDefault, func(attempt uint8) placement.Choice {
-			return m.choose(h.identity, attempt)
+	return m.transition(h.identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
+		p := m.plan(h.identity.Kind)
+		return e.Fail(h.epoch, m.epoch(), p.attempts, func(attempt uint8) placement.Choice {
+			return m.choose(p, placement.Query{Identity: h.identity, Attempt: attempt, Failed: e.Owner})
 		})
 	}), nil
 }
@@ -43,7 +46,7 @@ func (m *Machine) applyRelease(b []byte) (Result, error) {
 	if err != nil || h.identity.Validate() != nil {
 		return Result{Verdict: placement.Invalid}, err
 	}
-	return m.transition(h, func(e placement.Entry) (placement.Entry, placement.Verdict) {
+	return m.transition(h.identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
 		return e.Release(h.incarnation, h.epoch, m.out.Index)
 	}), nil
 }
@@ -53,14 +56,14 @@ func (m *Machine) applyEvict(b []byte) (Result, error) {
 	if err != nil || h.identity.Validate() != nil {
 		return Result{Verdict: placement.Invalid}, err
 	}
-	return m.transition(h, func(e placement.Entry) (placement.Entry, placement.Verdict) {
+	return m.transition(h.identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
 		return e.Evict(h.epoch)
 	}), nil
 }
 
 // transition takes the entry of an identity through one step.
-func (m *Machine) transition(h held, step func(placement.Entry) (placement.Entry, placement.Verdict)) Result {
-	before := m.edit.Seek(h.identity)
+func (m *Machine) transition(id placement.Identity, step func(placement.Entry) (placement.Entry, placement.Verdict)) Result {
+	before := m.edit.Seek(id)
 	after, verdict := step(before)
 	r := Result{Verdict: verdict, Entry: after}
 	if after.Owner != 0 {
@@ -71,16 +74,19 @@ func (m *Machine) transition(h held, step func(placement.Entry) (placement.Entry
 	}
 	m.edit.Put(after)
 	if m.Observed {
-		id := placement.Identity{Kind: strings.Clone(h.identity.Kind), Key: strings.Clone(h.identity.Key)}
+		id := placement.Identity{Kind: strings.Clone(id.Kind), Key: strings.Clone(id.Key)}
 		m.changed(Change{Type: PlacementChanged, Identity: id, Before: before, Entry: after, Member: r.Owner})
 	}
 	return r
 }
 
-// choose asks the kind's strategy for an owner.
-func (m *Machine) choose(id placement.Identity, attempt uint8) placement.Choice {
-	q := placement.Query{Identity: id, Attempt: attempt, Load: m.load}
-	return placement.Rendezvous{}.Choose(&q, m.eligible(id.Kind))
+// choose asks the kind's strategy for an owner. The texts of the query point into the entry.
+func (m *Machine) choose(p *plan, q placement.Query) placement.Choice {
+	q.Epoch, q.Load = m.epoch(), m.query.Load
+	m.query = q
+	c := p.strategy.Choose(&m.query, p.candidates)
+	m.query = placement.Query{Load: q.Load}
+	return c
 }
 
 func (m *Machine) load(member *placement.Member) uint32 {
@@ -88,18 +94,21 @@ func (m *Machine) load(member *placement.Member) uint32 {
 	return l.Settled + l.Pending
 }
 
-// eligible returns the members that may be given the kind. kind points into the entry.
-func (m *Machine) eligible(kind string) []*placement.Member {
-	if c, ok := m.candidates[kind]; ok {
-		return c
+// plan returns what a choice for the kind needs. kind points into the entry.
+func (m *Machine) plan(kind string) *plan {
+	if p, ok := m.plans[kind]; ok {
+		return p
 	}
-	if !m.edit.View().HasKind(kind) {
-		return nil // not cached: strangers could fill the cache with kinds that nobody hosts
+	v := m.edit.View()
+	s := v.KindSettings(kind)
+	p := &plan{strategy: placement.StrategyNamed(s.Strategy), attempts: int(s.Attempts)}
+	if !v.HasKind(kind) {
+		return p // not kept: strangers could fill the memory with kinds that nobody hosts
 	}
-	if len(m.candidates) >= candidatesMax {
-		clear(m.candidates)
+	if len(m.plans) >= plansMax {
+		clear(m.plans)
 	}
-	c := m.edit.View().Roster.Eligible(nil, kind)
-	m.candidates[strings.Clone(kind)] = c
-	return c
+	p.candidates = v.Roster.Eligible(nil, kind)
+	m.plans[strings.Clone(kind)] = p
+	return p
 }

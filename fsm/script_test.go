@@ -20,11 +20,12 @@ var update = flag.Bool("update", false, "rewrite the expected results of the scr
 //	start [t=TERM]                                        a Start, t=1 unless told otherwise
 //	[t=TERM] [for=TERM] [b=BARRIER] COMMAND; COMMAND …    a batch committed in TERM, made for TERM, with a barrier
 //	state                                                 no entry: prints what everybody must see
+//	kinds                                                 no entry: prints the kinds and their settings
 //	restart                                               no entry: goes on with a machine made from the bytes of a snapshot
 //
-// Commands: join NAME KIND,… [weight=N] [capacity=N] · leave INC · expire INC · drain INC · undrain INC · place ID ·
-// confirm ID INC EPOCH · fail ID EPOCH · release ID INC EPOCH · evict ID [EPOCH] · server NAME INC · unserver NAME. Any of
-// them may end in req=TEXT and retry=INDEX. INC is a member's name for its newest incarnation, NAME#n for its n-th;
+// Commands: join NAME KIND,… [weight=N] [capacity=N] [zone=Z] · leave INC · expire INC · drain INC · undrain INC · place ID [near=NAME|zone=Z] ·
+// confirm ID INC EPOCH · fail ID EPOCH · release ID INC EPOCH · evict ID [EPOCH] · server NAME INC · unserver NAME ·
+// kind NAME [strategy=NAME] [attempts=N]. Any of them may end in req=TEXT and retry=INDEX. INC is a member's name for its newest incarnation, NAME#n for its n-th;
 // EPOCH is "now" for the identity's newest, or "old" for one that never was.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -94,6 +95,8 @@ func (s *script) line(line string) []string {
 	switch line {
 	case "state":
 		return s.state()
+	case "kinds":
+		return s.kinds()
 	case "restart":
 		s.m = New(recode(s.t, s.m.Publish()))
 		s.m.Observed = true
@@ -188,6 +191,8 @@ func (s *script) command(words []string) (c Command) {
 				m.Weight = uint32(s.number(v))
 			} else if v, ok := strings.CutPrefix(w, "capacity="); ok {
 				m.Capacity = uint32(s.number(v))
+			} else if v, ok := strings.CutPrefix(w, "zone="); ok {
+				m.Labels = []placement.Label{{Name: "zone", Value: v}}
 			}
 		}
 		c.Body = &Join{m}
@@ -198,7 +203,15 @@ func (s *script) command(words []string) (c Command) {
 	case "drain", "undrain":
 		c.Body = &Drain{s.life(arg(1)), words[0] == "undrain"}
 	case "place":
-		c.Body = &Place{id}
+		p := &Place{Identity: id}
+		for _, w := range words[2:] {
+			if v, ok := strings.CutPrefix(w, "near="); ok {
+				p.Near.Member = placement.MemberID(v)
+			} else if v, ok := strings.CutPrefix(w, "zone="); ok {
+				p.Near.Label = placement.Label{Name: "zone", Value: v}
+			}
+		}
+		c.Body = p
 	case "confirm":
 		c.Body = &Confirm{id, s.life(arg(2)), epoch(arg(3))}
 	case "fail":
@@ -211,6 +224,16 @@ func (s *script) command(words []string) (c Command) {
 		c.Body = &RegisterServer{snapshot.Server{Name: arg(1), Incarnation: arg(2), RaftAddress: arg(1) + ":1"}}
 	case "unserver":
 		c.Body = &RemoveServer{arg(1)}
+	case "kind":
+		k := &SetKind{Kind: arg(1)}
+		for _, w := range words[2:] {
+			if v, ok := strings.CutPrefix(w, "strategy="); ok {
+				k.Settings.Strategy = v
+			} else if v, ok := strings.CutPrefix(w, "attempts="); ok {
+				k.Settings.Attempts = uint8(s.number(v))
+			}
+		}
+		c.Body = k
 	default:
 		s.t.Fatalf("no command %q", words[0])
 	}
@@ -274,6 +297,9 @@ func (s *script) entry(e placement.Entry) string {
 		return fmt.Sprintf("tombstone of %d", e.Removed)
 	}
 	line := fmt.Sprintf("%v on %s, epoch %d.%d", e.Phase, s.names[e.Owner], e.Epoch.Offset(), e.Epoch.Place())
+	if e.Reason > placement.ReasonNextCandidate {
+		line += fmt.Sprintf(" (%v)", e.Reason)
+	}
 	if e.Attempt > 0 {
 		line += fmt.Sprintf(", attempt %d", e.Attempt+1)
 	}
@@ -281,6 +307,18 @@ func (s *script) entry(e placement.Entry) string {
 		line += ", draining"
 	}
 	return line
+}
+
+func (s *script) kinds() (lines []string) {
+	v := s.m.Publish()
+	if v.Digest() != v.RecomputeDigest() {
+		s.t.Errorf("at index %d the digest is off", v.Index)
+	}
+	for kind := range v.Kinds() {
+		k := v.KindSettings(kind)
+		lines = append(lines, fmt.Sprintf("%s by %s, %d attempts", kind, k.Strategy, k.Attempts))
+	}
+	return lines
 }
 
 // state checks the digest and prints the view.

@@ -10,7 +10,7 @@
 //   - An [Entry] is what the cluster knows of one identity: its [Phase], its owner and its [Epoch].
 //   - An [Epoch] is a fencing token: a number that only grows and is never reused.
 //   - A [Roster] is the set of members as of one log index.
-//   - A [Strategy] picks the owner among the members that may host a kind.
+//   - A [Strategy] picks the owner among the members that may host a kind. [KindSettings] name it.
 //   - A [Verdict] is the answer of a decision.
 //
 // # Using it

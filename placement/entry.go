@@ -61,9 +61,19 @@ const (
 	ReasonOnly Reason = 2
 	// ReasonNextCandidate: the candidates before this one failed to activate.
 	ReasonNextCandidate Reason = 3
+	// ReasonLeastLoaded: the least load for its weight among the eligible members.
+	ReasonLeastLoaded Reason = 4
+	// ReasonLocal: the request came from the member, or from near by.
+	ReasonLocal Reason = 5
+	// ReasonRandom: drawn by the position in the log.
+	ReasonRandom Reason = 6
+	// ReasonProtoActorGo: the highest score of protoactor-go.
+	ReasonProtoActorGo Reason = 7
 )
 
-var reasons = [...]string{"none", "rendezvous", "only-eligible", "next-candidate"}
+var reasons = [...]string{
+	"none", "rendezvous", "only-eligible", "next-candidate", "least-loaded", "local", "random", "protoactor-go",
+}
 
 // String is the reason's word in lower case.
 func (r Reason) String() string {

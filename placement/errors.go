@@ -28,6 +28,17 @@ func (e *MemberError) Error() string {
 	return fmt.Sprintf("member %s: %s: %s", quoted(e.Member), e.Field, e.Rule)
 }
 
+// KindError says why the settings of a kind are refused.
+type KindError struct {
+	// Field is the setting that breaks the rule, in lower case.
+	Field string
+	// Rule is the rule that is broken, a clause without a capital or a stop.
+	Rule string
+}
+
+// Error names the setting and the rule.
+func (e *KindError) Error() string { return e.Field + ": " + e.Rule }
+
 func quoted(s string) string {
 	const shown = 80
 	if len(s) > shown {

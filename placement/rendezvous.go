@@ -39,20 +39,10 @@ func (Rendezvous) Choose(q *Query, candidates []*Member) Choice {
 			return Choice{}
 		}
 		if attempt == q.Attempt {
-			return Choice{Owner: best.member.Incarnation, Reason: rendezvousReason(attempt, eligible)}
+			return q.chose(best.member, eligible, ReasonRendezvous)
 		}
 		before = best
 	}
-}
-
-func rendezvousReason(attempt uint8, eligible int) Reason {
-	switch {
-	case attempt > 0:
-		return ReasonNextCandidate
-	case eligible == 1:
-		return ReasonOnly
-	}
-	return ReasonRendezvous
 }
 
 // score is one member's number for one identity.

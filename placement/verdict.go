@@ -36,12 +36,14 @@ const (
 	Invalid Verdict = 13
 	// RequestReused: the request's identifier was used before, for something else.
 	RequestReused Verdict = 14
+	// UnknownStrategy: not every server has a strategy of that name.
+	UnknownStrategy Verdict = 15
 )
 
 var verdicts = [...]string{
 	"none", "done", "already", "unsettled", "not placed", "epoch mismatch", "no eligible member",
 	"member gone", "not owner", "wrong term", "forgotten", "limit reached", "server mismatch",
-	"invalid", "request reused",
+	"invalid", "request reused", "unknown strategy",
 }
 
 // String is the verdict in words, lower case.

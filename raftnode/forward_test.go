@@ -36,6 +36,7 @@ func TestForward_FollowerOverHTTP_SaysSo(t *testing.T) {
 				w.call("POST", key+":place", ""),
 				w.call("POST", "/v1/placements:batchPlace", `{"identities":[{"kind":"file","key":"x"}]}`),
 				w.get("/v1/members"), w.get("/v1/cluster"),
+				w.call("PATCH", "/v1/kinds/cart", `{"attempts":5}`),
 				w.call("POST", key+":remove", ""),
 			} {
 				if got := at(a.ok(), "read", "forwardedBy"); got != forwardedBy {
@@ -48,7 +49,7 @@ func TestForward_FollowerOverHTTP_SaysSo(t *testing.T) {
 			}
 			w.call("POST", "/v1/placements/file/x:place", "").ok()
 			for _, a := range []answer{
-				w.get("/v1/placements/file/x"), w.get("/v1/placements"),
+				w.get("/v1/placements/file/x"), w.get("/v1/placements"), w.get("/v1/kinds"),
 				w.call("POST", "/v1/placements:batchLookup", `{"identities":[{"kind":"file","key":"x"}]}`),
 			} {
 				if got := at(a.ok(), "read", "forwardedBy"); got != nil {

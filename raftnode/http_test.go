@@ -342,6 +342,18 @@ func TestHTTP_Faults_HaveStatusAndReason(t *testing.T) {
 		{"GET", "/v1/placements?knid=file", "", 400, apiv1.ReasonInvalidArgument, `no parameter "knid"`},
 		{"GET", "/v1/placements/file/x?kind=y&x=1", "", 400, apiv1.ReasonInvalidArgument, `no parameter "x"`},
 		{"GET", "/v1/members?state=LIVE", "", 400, apiv1.ReasonInvalidArgument, `no parameter "state"`},
+		{"POST", "/v1/placements/file/x:place", `{"near":{"member":"a b"}}`, 400, apiv1.ReasonInvalidArgument, "near: "},
+		{"POST", "/v1/placements:batchPlace", `{"near":{"value":"a"}}`, 400, apiv1.ReasonInvalidArgument, "near: "},
+		{"GET", "/v1/kinds?page=2", "", 400, apiv1.ReasonInvalidArgument, `no parameter "page"`},
+		{"GET", "/v1/kinds?pageSize=1001", "", 400, apiv1.ReasonInvalidArgument, "at most 1000"},
+		{"GET", "/v1/kinds?pageToken=a/b", "", 400, apiv1.ReasonInvalidArgument, "page token"},
+		{"GET", "/v1/kinds/file", "", 405, apiv1.ReasonInvalidArgument, "GET"},
+		{"PATCH", "/v1/kinds/file", "", 400, apiv1.ReasonInvalidArgument, "no setting is given"},
+		{"PATCH", "/v1/kinds/bad%20kind", `{"attempts":1}`, 400, apiv1.ReasonInvalidArgument, "a kind is an ASCII letter"},
+		{"PATCH", "/v1/kinds/file", `{"attempts":17}`, 400, apiv1.ReasonInvalidArgument, "attempts 17"},
+		{"PATCH", "/v1/kinds/file", `{"attempts":300}`, 400, apiv1.ReasonInvalidArgument, "attempts 300"},
+		{"PATCH", "/v1/kinds/file", `{"strategy":"protoactor-go"}`, 400, apiv1.ReasonInvalidArgument, `the strategy "protoactor-go"; there are least-loaded, `},
+		{"PATCH", "/v1/kinds/file", `{"strategy":"a b"}`, 400, apiv1.ReasonInvalidArgument, "strategy: it has a space"},
 		{"POST", "/v1/placements/file/x:place?wait=1s", "", 400, apiv1.ReasonInvalidArgument, `no parameter "wait"`},
 		{"GET", "/v1/placements?kind=%zz", "", 400, apiv1.ReasonInvalidArgument, ""},
 		{"GET", "/v1/placements?pageToken=x", "", 400, apiv1.ReasonInvalidArgument, "page token"},
@@ -432,6 +444,59 @@ func TestHTTP_BatchesAndLists(t *testing.T) {
 			t.Errorf("%s: %d placements, want %d on one page", query, len(list), want)
 		}
 	}
+}
+
+func TestHTTP_Kinds(t *testing.T) {
+	site(t, 1, nil, func(t *testing.T, c *raftnodetest.Cluster, _ *lookupclient.Client) {
+		w := memoryWeb(t, c, c.Servers[0])
+		a := w.get("/v1/kinds")
+		if k := at(a.ok(), "kinds", "0"); at(k, "name") != "file" || at(k, "strategy") != "rendezvous" || at(k, "attempts") != json.Number("3") || at(k, "members") != json.Number("1") {
+			t.Errorf("a kind that nobody set: %s", a.body)
+		}
+		w.proof(a, "s1", "LEADER", "LEADER")
+
+		// What is not set stays as it is.
+		a = w.call("PATCH", "/v1/kinds/file", `{"strategy":"prefer-local"}`)
+		if k := at(a.ok(), "kind"); at(a.json(), "changed") != true || at(k, "strategy") != "prefer-local" || at(k, "attempts") != json.Number("3") || at(k, "members") != json.Number("1") {
+			t.Errorf("set: %s", a.body)
+		}
+		w.proof(a, "s1", "LEADER", "LEADER")
+		a = w.call("PATCH", "/v1/kinds/file", `{"attempts":5}`)
+		if k := at(a.ok(), "kind"); at(k, "strategy") != "prefer-local" || at(k, "attempts") != json.Number("5") {
+			t.Errorf("set: %s", a.body)
+		}
+		if a = w.call("PATCH", "/v1/kinds/file", `{"attempts":5,"strategy":"prefer-local"}`); at(a.ok(), "changed") != nil {
+			t.Errorf("set again: %s", a.body)
+		}
+		retry := `{"strategy":"least-loaded","retry":{"requestId":"01JD3VXK5N8Y2T3B4C5D6E7F8G"}}`
+		if a = w.call("PATCH", "/v1/kinds/later", retry); at(a.ok(), "changed") != true {
+			t.Errorf("set: %s", a.body)
+		}
+		if a = w.call("PATCH", "/v1/kinds/later", retry); at(a.ok(), "changed") != true {
+			t.Errorf("the same request again: %s", a.body)
+		}
+		w.call("PATCH", "/v1/kinds/other", retry).failed(400, apiv1.ReasonInvalidArgument)
+
+		a = w.call("POST", "/v1/placements/file/near:place", `{"near":{"label":"zone","value":"a"}}`)
+		if r := at(a.ok(), "placement", "reason"); r != "only-eligible" {
+			t.Errorf("place: %s", a.body)
+		}
+		var names []string
+		token := ""
+		for page := 0; page == 0 || token != ""; page++ {
+			a := w.get("/v1/kinds?pageSize=1&pageToken=" + token)
+			list, _ := at(a.ok(), "kinds").([]any)
+			for _, k := range list {
+				names = append(names, fmt.Sprint(at(k, "name"), " ", at(k, "strategy"), " ", at(k, "attempts")))
+			}
+			if token, _ = at(a.json(), "nextPageToken").(string); len(list) > 1 || page > 9 {
+				t.Fatalf("page %d: %s", page, a.body)
+			}
+		}
+		if want := []string{"file prefer-local 5", "later least-loaded 3"}; !slices.Equal(names, want) {
+			t.Errorf("the kinds are %q, want %q", names, want)
+		}
+	})
 }
 
 // site is a cluster in virtual time with a member m1 that hosts the kind file.

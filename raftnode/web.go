@@ -44,7 +44,7 @@ func (s *serving) openWeb() error {
 	)
 	ctx := context.Background()
 	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
-		gateway.RegisterPlacementsHandler, gateway.RegisterMembersHandler, gateway.RegisterClusterHandler,
+		gateway.RegisterPlacementsHandler, gateway.RegisterMembersHandler, gateway.RegisterKindsHandler, gateway.RegisterClusterHandler,
 	} {
 		if err := register(ctx, mux, conn); err != nil {
 			return err
@@ -134,6 +134,8 @@ func wrongParameter(r *http.Request) error {
 		fields = (&apiv1.ListRequest{}).ProtoReflect().Descriptor().Fields()
 	case ok && strings.HasPrefix(rest, "/") && r.Method == http.MethodGet:
 		fields = (&apiv1.LookupRequest{}).ProtoReflect().Descriptor().Fields()
+	case r.URL.Path == "/v1/kinds" && r.Method == http.MethodGet:
+		fields = (&apiv1.ListKindsRequest{}).ProtoReflect().Descriptor().Fields()
 	}
 	for name := range r.URL.Query() {
 		if fields == nil || fields.ByJSONName(name) == nil && fields.ByName(protoreflect.Name(name)) == nil {
@@ -168,6 +170,7 @@ func (s *serving) index(w http.ResponseWriter) {
 		"POST /v1/placements/KIND/KEY:place    give it an owner\n" +
 		"GET  /v1/placements                   all placements, page by page\n" +
 		"GET  /v1/members                      who hosts\n" +
+		"GET  /v1/kinds                        the kinds, and how they are placed\n" +
 		"GET  /v1/cluster                      the servers\n" +
 		"GET  /v1/snapshot                     the whole state, as a file\n" +
 		"GET  /livez /readyz?verbose /metrics\n"))

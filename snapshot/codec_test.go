@@ -6,10 +6,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"testing/iotest"
 
 	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/snapshot/snapshotpb"
 )
 
 var update = flag.Bool("update", false, "write golden files that are missing")
@@ -47,11 +49,30 @@ func goldenView() *View {
 	return e.Publish()
 }
 
+// goldenKindsView is the view in testdata/format1-kinds.berth: the same, with kinds that have settings.
+func goldenKindsView() *View {
+	e := NewEditor(goldenView())
+	for _, k := range []struct {
+		name string
+		s    placement.KindSettings
+	}{
+		{"room", placement.KindSettings{Strategy: "protoactor-go/1"}}, {"cart", placement.KindSettings{Attempts: 16}},
+		{"lobby", placement.KindSettings{Strategy: "least-loaded", Attempts: 1}}, {"plain", placement.KindSettings{}},
+	} {
+		_ = e.SetKind(k.name, k.s)
+	}
+	return e.Publish()
+}
+
 func TestDecode_Golden(t *testing.T) {
-	const file = "testdata/format1.berth"
+	testGolden(t, "testdata/format1.berth", goldenView())
+	testGolden(t, "testdata/format1-kinds.berth", goldenKindsView())
+}
+
+func testGolden(t *testing.T, file string, want *View) {
 	if _, err := os.Stat(file); *update && os.IsNotExist(err) {
 		var b bytes.Buffer
-		if err := goldenView().Encode(&b); err != nil {
+		if err := want.Encode(&b); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
@@ -67,9 +88,13 @@ func TestDecode_Golden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := goldenView()
 	if v.Digest() != want.Digest() {
-		t.Errorf("the file's digest is %v, want %v", v.Digest(), want.Digest())
+		t.Errorf("%s: its digest is %v, want %v", file, v.Digest(), want.Digest())
+	}
+	for name := range want.Kinds() {
+		if got := v.KindSettings(name); got != want.KindSettings(name) || !v.HasKind(name) {
+			t.Errorf("%s: the settings of %s are %+v, want %+v", file, name, got, want.KindSettings(name))
+		}
 	}
 	for p := range want.Placements() {
 		if got, _ := v.Lookup(p.Identity); got != p.Entry {
@@ -80,7 +105,7 @@ func TestDecode_Golden(t *testing.T) {
 
 func goldenBytes(t testing.TB) []byte {
 	var b bytes.Buffer
-	if err := goldenView().Encode(&b); err != nil {
+	if err := goldenKindsView().Encode(&b); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -128,6 +153,32 @@ func TestDecode_NewerFormat_IsNamed(t *testing.T) {
 	}
 }
 
+// A file with settings that this version does not have is refused: a server that went on with others would decide otherwise
+// than the rest.
+func TestDecode_SettingsOfNoKind_AreRefused(t *testing.T) {
+	for _, k := range []*snapshotpb.Kind{
+		{Name: "cart", Strategy: "of-a-later-version"}, {Name: "cart", Strategy: "a b"}, {Name: "cart", Attempts: 17}, {Name: "cart", Attempts: 1 << 31},
+		{Name: "cart", Strategy: strings.Repeat("s", 65)},
+	} {
+		var b bytes.Buffer
+		w, err := newFrameWriter(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range []error{
+			w.message(frameHeader, &snapshotpb.Header{Cluster: &snapshotpb.Cluster{}}), w.message(frameKinds, &snapshotpb.Kinds{Kinds: []*snapshotpb.Kind{k}}), w.end(),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		var c *CorruptError
+		if _, err := Decode(&b); !errors.As(err, &c) || !strings.Contains(err.Error(), "kind") || len(err.Error()) > 300 {
+			t.Errorf("%v: %v, want a CorruptError about the kind", k, err)
+		}
+	}
+}
+
 func TestDecode_ReaderFails_ErrorIsTheReaders(t *testing.T) {
 	boom := errors.New("boom")
 	_, err := Decode(iotest.TimeoutReader(bytes.NewReader(goldenBytes(t))))
@@ -153,7 +204,7 @@ func (w *failingWriter) Write(b []byte) (int, error) {
 }
 
 func TestEncode_WriterFails_ErrorIsReturned(t *testing.T) {
-	v := goldenView()
+	v := goldenKindsView()
 	for n := 0; n < len(goldenBytes(t)); n += 97 {
 		if err := v.Encode(&failingWriter{n}); err == nil || err.Error() != "disk full" {
 			t.Fatalf("disk full after %d bytes: %v", n, err)
@@ -203,6 +254,7 @@ func FuzzDecodeFrames(f *testing.F) {
 		f.Add(payloads[1], payloads[2], payloads[3], payloads[4], payloads[5], payloads[6])
 	}
 	seed(goldenView())
+	seed(goldenKindsView())
 	seed(Empty())
 	f.Fuzz(func(t *testing.T, header, kinds, servers, slots, results, placements []byte) {
 		var b bytes.Buffer

@@ -111,7 +111,15 @@ func (d *decoder) decodeKinds(payload []byte) error {
 		if err := placement.ValidateKind(k.Name); err != nil {
 			return d.f.corrupt("a kind is not valid", err)
 		}
-		if err := d.e.AddKind(k.Name); err != nil {
+		s := placement.KindSettings{Strategy: k.Strategy, Attempts: uint8(min(k.Attempts, 255))}
+		s.Normalize()
+		if err := s.Validate(); err != nil {
+			return d.f.corrupt("the settings of a kind are not valid", err)
+		}
+		if placement.StrategyNamed(s.Strategy) == nil {
+			return d.f.corrupt(fmt.Sprintf("the kind %s has the strategy %q, which this version does not have", k.Name, s.Strategy), nil)
+		}
+		if err := d.e.SetKind(k.Name, s); err != nil {
 			return d.f.corrupt("too many kinds", err)
 		}
 	}

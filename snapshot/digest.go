@@ -73,6 +73,9 @@ func (v *View) digest(records uint64) Digest {
 	for _, name := range v.kindNames {
 		x = foldText(x, name)
 	}
+	for name, s := range v.settings.all() {
+		x = fold(foldText(foldText(x, name), s.Strategy), uint64(s.Attempts))
+	}
 	for s := range v.Servers() {
 		x = s.fold(x)
 	}

@@ -212,6 +212,32 @@ func (e *Editor) AddKind(name string) error {
 	return nil
 }
 
+// SetKind gives a kind other settings, and makes it known. It fails with ErrLimit when that makes too many kinds. It
+// panics when the settings are not valid or there is no such strategy: what is decided by the state must be the same
+// everywhere.
+func (e *Editor) SetKind(name string, s placement.KindSettings) error {
+	s.Normalize()
+	if err := s.Validate(); err != nil || placement.StrategyNamed(s.Strategy) == nil {
+		panic(fmt.Sprintf("snapshot: kind %s is given the settings %+v, which are none", name, s))
+	}
+	if err := e.AddKind(name); err != nil {
+		return err
+	}
+	if s == defaultSettings() {
+		e.v.settings = e.v.settings.without(name)
+	} else {
+		e.v.settings = e.v.settings.with(name, s)
+	}
+	return nil
+}
+
+// defaultSettings are those of kinds that were never given any. Views do not keep them: that a kind has them again leaves
+// no trace.
+func defaultSettings() (s placement.KindSettings) {
+	s.Normalize()
+	return s
+}
+
 // PutServer registers a server under its name, or changes its registration. It fails with ErrLimit when there are
 // ServersMax names already.
 func (e *Editor) PutServer(s Server) error {

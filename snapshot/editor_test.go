@@ -36,6 +36,7 @@ type model struct {
 	barrier, index uint64
 	entries        map[placement.Identity]placement.Entry
 	ended          map[placement.Incarnation]uint64 // zero while alive
+	kinds          map[string]placement.KindSettings
 }
 
 func (m *model) seen(id placement.Identity) placement.Entry {
@@ -65,6 +66,11 @@ func (m *model) check(t *testing.T, v *View, keys []placement.Identity) {
 	if s, p := v.Count(); s != settled || p != pending {
 		t.Fatalf("at index %d: Count() = %d, %d, want %d, %d", v.Index, s, p, settled, pending)
 	}
+	for name, want := range m.kinds {
+		if got := v.KindSettings(name); got != want {
+			t.Fatalf("at index %d: the settings of %s are %+v, want %+v", v.Index, name, got, want)
+		}
+	}
 	if got, want := v.Digest(), v.RecomputeDigest(); got != want {
 		t.Fatalf("at index %d: the digest is %v, computed anew it is %v", v.Index, got, want)
 	}
@@ -88,7 +94,7 @@ func (m *model) check(t *testing.T, v *View, keys []placement.Identity) {
 func run(t *testing.T, seed uint64, reopen *rand.Rand, each func(*View)) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	e := newTestEditor()
-	m := &model{entries: map[placement.Identity]placement.Entry{}, ended: map[placement.Incarnation]uint64{0: 0}}
+	m := &model{entries: map[placement.Identity]placement.Entry{}, ended: map[placement.Incarnation]uint64{0: 0}, kinds: map[string]placement.KindSettings{}}
 	var keys []placement.Identity
 	for i := range 300 {
 		keys = append(keys, placement.Identity{Kind: []string{"cart", "room"}[i%2], Key: fmt.Sprintf("key-%d", i)})
@@ -117,6 +123,13 @@ func run(t *testing.T, seed uint64, reopen *rand.Rand, each func(*View)) {
 			e.End(alive[i], placement.MemberExpired)
 			m.ended[alive[i]] = index
 			alive = append(alive[:i], alive[i+1:]...)
+		}
+		if rng.IntN(20) == 0 {
+			name := []string{"cart", "room", "lobby"}[rng.IntN(3)]
+			m.kinds[name] = placement.KindSettings{Strategy: []string{"rendezvous", "least-loaded"}[rng.IntN(2)], Attempts: uint8(2 + rng.IntN(2))}
+			if err := e.SetKind(name, m.kinds[name]); err != nil {
+				t.Fatal(err)
+			}
 		}
 		for range rng.IntN(12) {
 			step(rng, e, m, keys[rng.IntN(len(keys))], alive[rng.IntN(len(alive))])
@@ -304,6 +317,42 @@ func TestEditor_ManyMembersComeAndGo_SlotsAreUsedAgain(t *testing.T) {
 	}
 }
 
+func TestEditor_SetKind(t *testing.T) {
+	e := newTestEditor()
+	before := e.Publish()
+	if got, want := before.KindSettings("cart"), (placement.KindSettings{Strategy: "rendezvous", Attempts: 3}); got != want {
+		t.Errorf("a kind that nobody set has %+v, want %+v", got, want)
+	}
+	set := placement.KindSettings{Strategy: "least-loaded", Attempts: 3}
+	if err := e.SetKind("cart", set); err != nil {
+		t.Fatal(err)
+	}
+	after := e.Publish()
+	if got := after.KindSettings("cart"); got != set || before.KindSettings("cart") == set {
+		t.Errorf("the settings are %+v, and %+v in the view before", got, before.KindSettings("cart"))
+	}
+	if before.Digest() == after.Digest() {
+		t.Error("the settings are no part of the digest")
+	}
+	// Whoever has the defaults again is as if nobody had set it.
+	if err := e.SetKind("cart", placement.KindSettings{}); err != nil {
+		t.Fatal(err)
+	}
+	if e.Publish().Digest() != before.Digest() {
+		t.Error("settings that are the defaults leave a trace")
+	}
+	for _, bad := range []placement.KindSettings{{Strategy: "none"}, {Attempts: 17}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%+v was taken", bad)
+				}
+			}()
+			_ = e.SetKind("cart", bad)
+		}()
+	}
+}
+
 func TestEditor_Limits(t *testing.T) {
 	e := NewEditor(Empty())
 	for i := range KindsMax {
@@ -317,6 +366,12 @@ func TestEditor_Limits(t *testing.T) {
 	if err := e.AddKind("one-more"); !errors.Is(err, ErrLimit) {
 		t.Errorf("kind %d: %v, want ErrLimit", KindsMax, err)
 	}
+	if err := e.SetKind("one-more", placement.KindSettings{Attempts: 1}); !errors.Is(err, ErrLimit) || e.View().KindSettings("one-more").Attempts == 1 {
+		t.Errorf("the settings of kind %d: %v, want ErrLimit", KindsMax, err)
+	}
+	if err := e.SetKind("k64999", placement.KindSettings{Attempts: 1}); err != nil {
+		t.Errorf("the settings of a kind that is known: %v", err)
+	}
 	for i := range ServersMax {
 		if err := e.PutServer(Server{Name: fmt.Sprint("s", i)}); err != nil {
 			t.Fatal(err)
@@ -329,7 +384,7 @@ func TestEditor_Limits(t *testing.T) {
 		t.Errorf("server %d: %v, want ErrLimit", ServersMax, err)
 	}
 	v := recode(t, e.Publish())
-	if len(v.kindNames) != KindsMax || !v.HasKind("k64999") {
+	if len(v.kindNames) != KindsMax || !v.HasKind("k64999") || v.KindSettings("k64999").Attempts != 1 {
 		t.Errorf("%d kinds come back from a file", len(v.kindNames))
 	}
 }

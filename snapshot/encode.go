@@ -52,7 +52,8 @@ const recordsPerFrame = 512
 func (v *View) encodeKinds(f *frameWriter) error {
 	var m snapshotpb.Kinds
 	for i, name := range v.kindNames {
-		m.Kinds = append(m.Kinds, &snapshotpb.Kind{Number: uint32(i), Name: name})
+		s, _ := v.settings.get(name) // nothing for the defaults
+		m.Kinds = append(m.Kinds, &snapshotpb.Kind{Number: uint32(i), Name: name, Strategy: s.Strategy, Attempts: uint32(s.Attempts)})
 		if len(m.Kinds) == recordsPerFrame || i == len(v.kindNames)-1 {
 			if err := f.message(frameKinds, &m); err != nil {
 				return err

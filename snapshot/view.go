@@ -38,7 +38,8 @@ type View struct {
 	slots        slots
 	incarnations *dict[uint32] // slot by incarnationKey
 	kinds        *dict[KindNumber]
-	kindNames    []string // by number; views share one array and differ in length
+	kindNames    []string                      // by number; views share one array and differ in length
+	settings     *dict[placement.KindSettings] // of the kinds that have others than the defaults
 	servers      *dict[Server]
 	results      results
 	records      uint64 // sum of the digests of all records that mean something
@@ -263,6 +264,13 @@ func (v *View) Kinds() iter.Seq[string] {
 func (v *View) HasKind(name string) bool {
 	_, ok := v.kinds.get(name)
 	return ok
+}
+
+// KindSettings are the settings of a kind: the defaults when it was never given any, or is not known.
+func (v *View) KindSettings(name string) placement.KindSettings {
+	s, _ := v.settings.get(name)
+	s.Normalize()
+	return s
 }
 
 func (v *View) kindName(n KindNumber) string { return v.kindNames[n] }

@@ -18,9 +18,10 @@ import (
 func (a *app) placeCommand() *cobra.Command {
 	var ids identities
 	var total int64
+	var near string
 	c := command("place ID…", "Give identities an owner, or show the one that they have", nil, func(ctx context.Context, args []string) error {
 		return a.ask(func(c *lookupclient.Client) error {
-			p := &placing{app: a, api: apiv1.NewPlacementsClient(c.Conn()), total: total}
+			p := &placing{app: a, api: apiv1.NewPlacementsClient(c.Conn()), total: total, near: nearFlag(near)}
 			return p.run(ctx, ids, args)
 		})
 	})
@@ -28,11 +29,16 @@ func (a *app) placeCommand() *cobra.Command {
 is idempotent, and asked for again after an unknown outcome it is carried out once.
 
 With --stdin, identities are read one a line and placed by the thousand; a bad line is reported and passed over. Every
-line of the answer is acknowledged. Placing the same input again shows what is placed already.`
+line of the answer is acknowledged. Placing the same input again shows what is placed already.
+
+With --near, kinds whose strategy is prefer-local (berth kind set) are placed on that member, or on one that carries the
+label, as long as it has room.`
 	c.Example = `  berth place cart/42 room/lobby
+  berth place cart/42 --near zone=a
   find . -name '*.go' | sed 's|^|file/|' | berth place --stdin -o jsonl > placed.jsonl`
 	ids.flags(c)
 	c.Flags().Int64Var(&total, "total", 0, "with --stdin: how many identities will come, for the progress bar")
+	c.Flags().StringVar(&near, "near", "", "where the request comes from: a member's NAME, or LABEL=VALUE of the members near by")
 	c.Flags().BoolVarP(&a.quiet, "quiet", "q", false, "do not print the placements")
 	a.asking(c)
 	return c
@@ -43,6 +49,7 @@ type placing struct {
 	*app
 	api      apiv1.PlacementsClient
 	total    int64
+	near     *apiv1.Near
 	all      apiv1.BatchPlaceResponse // for the one document of the format JSON
 	header   bool
 	created  int
@@ -78,7 +85,7 @@ func (p *placing) run(ctx context.Context, from identities, args []string) error
 func (p *placing) one(ctx context.Context, id placement.Identity) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	resp, err := p.api.Place(ctx, &apiv1.PlaceRequest{Kind: id.Kind, Key: id.Key})
+	resp, err := p.api.Place(ctx, &apiv1.PlaceRequest{Kind: id.Kind, Key: id.Key, Near: p.near})
 	if err != nil || p.quiet {
 		return err
 	}
@@ -91,7 +98,7 @@ func (p *placing) one(ctx context.Context, id placement.Identity) error {
 func (p *placing) call(ctx context.Context, ids []placement.Identity) (*apiv1.BatchPlaceResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	return p.api.BatchPlace(ctx, &apiv1.BatchPlaceRequest{Identities: messages(ids)})
+	return p.api.BatchPlace(ctx, &apiv1.BatchPlaceRequest{Identities: messages(ids), Near: p.near})
 }
 
 func (p *placing) stream(ctx context.Context) error {

@@ -210,6 +210,7 @@ type Command struct {
 	//	*Command_Evict
 	//	*Command_RegisterServer
 	//	*Command_RemoveServer
+	//	*Command_SetKind
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -365,6 +366,15 @@ func (x *Command) GetRemoveServer() *RemoveServer {
 	return nil
 }
 
+func (x *Command) GetSetKind() *SetKind {
+	if x != nil {
+		if x, ok := x.Body.(*Command_SetKind); ok {
+			return x.SetKind
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -413,6 +423,10 @@ type Command_RemoveServer struct {
 	RemoveServer *RemoveServer `protobuf:"bytes,25,opt,name=remove_server,json=removeServer,proto3,oneof"`
 }
 
+type Command_SetKind struct {
+	SetKind *SetKind `protobuf:"bytes,32,opt,name=set_kind,json=setKind,proto3,oneof"`
+}
+
 func (*Command_Join) isCommand_Body() {}
 
 func (*Command_Leave) isCommand_Body() {}
@@ -434,6 +448,8 @@ func (*Command_Evict) isCommand_Body() {}
 func (*Command_RegisterServer) isCommand_Body() {}
 
 func (*Command_RemoveServer) isCommand_Body() {}
+
+func (*Command_SetKind) isCommand_Body() {}
 
 // Join makes a new incarnation of a member.
 type Join struct {
@@ -717,9 +733,13 @@ func (x *Drain) GetOff() bool {
 
 // Place gives an identity an owner, or finds the one that it has.
 type Place struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Where the request comes from: a member, and a label that members near by carry.
+	NearMember    string `protobuf:"bytes,3,opt,name=near_member,json=nearMember,proto3" json:"near_member,omitempty"`
+	NearLabel     string `protobuf:"bytes,4,opt,name=near_label,json=nearLabel,proto3" json:"near_label,omitempty"`
+	NearValue     string `protobuf:"bytes,5,opt,name=near_value,json=nearValue,proto3" json:"near_value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -764,6 +784,27 @@ func (x *Place) GetKind() string {
 func (x *Place) GetKey() string {
 	if x != nil {
 		return x.Key
+	}
+	return ""
+}
+
+func (x *Place) GetNearMember() string {
+	if x != nil {
+		return x.NearMember
+	}
+	return ""
+}
+
+func (x *Place) GetNearLabel() string {
+	if x != nil {
+		return x.NearLabel
+	}
+	return ""
+}
+
+func (x *Place) GetNearValue() string {
+	if x != nil {
+		return x.NearValue
 	}
 	return ""
 }
@@ -1166,6 +1207,67 @@ func (x *RemoveServer) GetName() string {
 	return ""
 }
 
+// SetKind says how the identities of a kind are placed from now on. What is not set stays as it is.
+type SetKind struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Strategy      string                 `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	Attempts      uint32                 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetKind) Reset() {
+	*x = SetKind{}
+	mi := &file_fsm_commandpb_command_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetKind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetKind) ProtoMessage() {}
+
+func (x *SetKind) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_commandpb_command_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetKind.ProtoReflect.Descriptor instead.
+func (*SetKind) Descriptor() ([]byte, []int) {
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SetKind) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *SetKind) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
+}
+
+func (x *SetKind) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
 var File_fsm_commandpb_command_proto protoreflect.FileDescriptor
 
 const file_fsm_commandpb_command_proto_rawDesc = "" +
@@ -1183,7 +1285,7 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\rmember_ttl_ns\x18\x03 \x01(\x04R\vmemberTtlNs\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x04 \x01(\tR\tclusterId\x12\x12\n" +
-	"\x04seed\x18\x05 \x01(\x06R\x04seed\"\xa7\x05\n" +
+	"\x04seed\x18\x05 \x01(\x06R\x04seed\"\xdf\x05\n" +
 	"\aCommand\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12\x1f\n" +
@@ -1200,7 +1302,8 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\arelease\x18\x13 \x01(\v2\x19.berth.command.v1.ReleaseH\x00R\arelease\x12/\n" +
 	"\x05evict\x18\x14 \x01(\v2\x17.berth.command.v1.EvictH\x00R\x05evict\x12K\n" +
 	"\x0fregister_server\x18\x18 \x01(\v2 .berth.command.v1.RegisterServerH\x00R\x0eregisterServer\x12E\n" +
-	"\rremove_server\x18\x19 \x01(\v2\x1e.berth.command.v1.RemoveServerH\x00R\fremoveServerB\x06\n" +
+	"\rremove_server\x18\x19 \x01(\v2\x1e.berth.command.v1.RemoveServerH\x00R\fremoveServer\x126\n" +
+	"\bset_kind\x18  \x01(\v2\x19.berth.command.v1.SetKindH\x00R\asetKindB\x06\n" +
 	"\x04body\"\xb3\x01\n" +
 	"\x04Join\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x18\n" +
@@ -1218,10 +1321,16 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\";\n" +
 	"\x05Drain\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\x12\x10\n" +
-	"\x03off\x18\x02 \x01(\bR\x03off\"-\n" +
+	"\x03off\x18\x02 \x01(\bR\x03off\"\x8c\x01\n" +
 	"\x05Place\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\"g\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1f\n" +
+	"\vnear_member\x18\x03 \x01(\tR\n" +
+	"nearMember\x12\x1d\n" +
+	"\n" +
+	"near_label\x18\x04 \x01(\tR\tnearLabel\x12\x1d\n" +
+	"\n" +
+	"near_value\x18\x05 \x01(\tR\tnearValue\"g\n" +
 	"\aConfirm\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12 \n" +
@@ -1249,7 +1358,11 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\rfeature_level\x18\x06 \x01(\rR\ffeatureLevel\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\"\"\n" +
 	"\fRemoveServer\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04nameB-Z+github.com/seed13d31b7f/berth/fsm/commandpbb\x06proto3"
+	"\x04name\x18\x01 \x01(\tR\x04name\"U\n" +
+	"\aSetKind\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1a\n" +
+	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x12\x1a\n" +
+	"\battempts\x18\x03 \x01(\rR\battemptsB-Z+github.com/seed13d31b7f/berth/fsm/commandpbb\x06proto3"
 
 var (
 	file_fsm_commandpb_command_proto_rawDescOnce sync.Once
@@ -1263,7 +1376,7 @@ func file_fsm_commandpb_command_proto_rawDescGZIP() []byte {
 	return file_fsm_commandpb_command_proto_rawDescData
 }
 
-var file_fsm_commandpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_fsm_commandpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_fsm_commandpb_command_proto_goTypes = []any{
 	(*Entry)(nil),          // 0: berth.command.v1.Entry
 	(*Start)(nil),          // 1: berth.command.v1.Start
@@ -1280,6 +1393,7 @@ var file_fsm_commandpb_command_proto_goTypes = []any{
 	(*Evict)(nil),          // 12: berth.command.v1.Evict
 	(*RegisterServer)(nil), // 13: berth.command.v1.RegisterServer
 	(*RemoveServer)(nil),   // 14: berth.command.v1.RemoveServer
+	(*SetKind)(nil),        // 15: berth.command.v1.SetKind
 }
 var file_fsm_commandpb_command_proto_depIdxs = []int32{
 	2,  // 0: berth.command.v1.Entry.commands:type_name -> berth.command.v1.Command
@@ -1295,12 +1409,13 @@ var file_fsm_commandpb_command_proto_depIdxs = []int32{
 	12, // 10: berth.command.v1.Command.evict:type_name -> berth.command.v1.Evict
 	13, // 11: berth.command.v1.Command.register_server:type_name -> berth.command.v1.RegisterServer
 	14, // 12: berth.command.v1.Command.remove_server:type_name -> berth.command.v1.RemoveServer
-	4,  // 13: berth.command.v1.Join.labels:type_name -> berth.command.v1.Label
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	15, // 13: berth.command.v1.Command.set_kind:type_name -> berth.command.v1.SetKind
+	4,  // 14: berth.command.v1.Join.labels:type_name -> berth.command.v1.Label
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_fsm_commandpb_command_proto_init() }
@@ -1320,6 +1435,7 @@ func file_fsm_commandpb_command_proto_init() {
 		(*Command_Evict)(nil),
 		(*Command_RegisterServer)(nil),
 		(*Command_RemoveServer)(nil),
+		(*Command_SetKind)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1327,7 +1443,7 @@ func file_fsm_commandpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_commandpb_command_proto_rawDesc), len(file_fsm_commandpb_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -255,7 +255,7 @@ func (x Member_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Member_State.Descriptor instead.
 func (Member_State) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22, 0}
 }
 
 type SnapshotChange_Type int32
@@ -313,7 +313,7 @@ func (x SnapshotChange_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SnapshotChange_Type.Descriptor instead.
 func (SnapshotChange_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65, 0}
 }
 
 type Identity struct {
@@ -1047,18 +1047,82 @@ func (x *Retry) GetKnownIndex() uint64 {
 	return 0
 }
 
+// Near says where a request comes from. Kinds that are placed by prefer-local look at it.
+type Near struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the nearest member; empty for none.
+	Member string `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	// A label that all members near by carry; an empty name stands for none.
+	Label         string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	Value         string `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Near) Reset() {
+	*x = Near{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Near) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Near) ProtoMessage() {}
+
+func (x *Near) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Near.ProtoReflect.Descriptor instead.
+func (*Near) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Near) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *Near) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Near) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 type PlaceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Retry         *Retry                 `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
+	Near          *Near                  `protobuf:"bytes,4,opt,name=near,proto3" json:"near,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlaceRequest) Reset() {
 	*x = PlaceRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1134,7 @@ func (x *PlaceRequest) String() string {
 func (*PlaceRequest) ProtoMessage() {}
 
 func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1147,7 @@ func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRequest.ProtoReflect.Descriptor instead.
 func (*PlaceRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{12}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PlaceRequest) GetKind() string {
@@ -1107,6 +1171,13 @@ func (x *PlaceRequest) GetRetry() *Retry {
 	return nil
 }
 
+func (x *PlaceRequest) GetNear() *Near {
+	if x != nil {
+		return x.Near
+	}
+	return nil
+}
+
 type PlaceResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Placement *Placement             `protobuf:"bytes,1,opt,name=placement,proto3" json:"placement,omitempty"`
@@ -1119,7 +1190,7 @@ type PlaceResponse struct {
 
 func (x *PlaceResponse) Reset() {
 	*x = PlaceResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1202,7 @@ func (x *PlaceResponse) String() string {
 func (*PlaceResponse) ProtoMessage() {}
 
 func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1215,7 @@ func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceResponse.ProtoReflect.Descriptor instead.
 func (*PlaceResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{13}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PlaceResponse) GetPlacement() *Placement {
@@ -1172,13 +1243,14 @@ type BatchPlaceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Identities    []*Identity            `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
 	Retry         *Retry                 `protobuf:"bytes,2,opt,name=retry,proto3" json:"retry,omitempty"`
+	Near          *Near                  `protobuf:"bytes,3,opt,name=near,proto3" json:"near,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BatchPlaceRequest) Reset() {
 	*x = BatchPlaceRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1190,7 +1262,7 @@ func (x *BatchPlaceRequest) String() string {
 func (*BatchPlaceRequest) ProtoMessage() {}
 
 func (x *BatchPlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1203,7 +1275,7 @@ func (x *BatchPlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchPlaceRequest.ProtoReflect.Descriptor instead.
 func (*BatchPlaceRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{14}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BatchPlaceRequest) GetIdentities() []*Identity {
@@ -1220,6 +1292,13 @@ func (x *BatchPlaceRequest) GetRetry() *Retry {
 	return nil
 }
 
+func (x *BatchPlaceRequest) GetNear() *Near {
+	if x != nil {
+		return x.Near
+	}
+	return nil
+}
+
 type BatchPlaceResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Results       []*PlaceResult         `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
@@ -1230,7 +1309,7 @@ type BatchPlaceResponse struct {
 
 func (x *BatchPlaceResponse) Reset() {
 	*x = BatchPlaceResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1321,7 @@ func (x *BatchPlaceResponse) String() string {
 func (*BatchPlaceResponse) ProtoMessage() {}
 
 func (x *BatchPlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1334,7 @@ func (x *BatchPlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchPlaceResponse.ProtoReflect.Descriptor instead.
 func (*BatchPlaceResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{15}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BatchPlaceResponse) GetResults() []*PlaceResult {
@@ -1284,7 +1363,7 @@ type PlaceResult struct {
 
 func (x *PlaceResult) Reset() {
 	*x = PlaceResult{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1296,7 +1375,7 @@ func (x *PlaceResult) String() string {
 func (*PlaceResult) ProtoMessage() {}
 
 func (x *PlaceResult) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1309,7 +1388,7 @@ func (x *PlaceResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceResult.ProtoReflect.Descriptor instead.
 func (*PlaceResult) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{16}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PlaceResult) GetPlacement() *Placement {
@@ -1348,7 +1427,7 @@ type RemoveRequest struct {
 
 func (x *RemoveRequest) Reset() {
 	*x = RemoveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1439,7 @@ func (x *RemoveRequest) String() string {
 func (*RemoveRequest) ProtoMessage() {}
 
 func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1452,7 @@ func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{17}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *RemoveRequest) GetKind() string {
@@ -1426,7 +1505,7 @@ type RemoveResponse struct {
 
 func (x *RemoveResponse) Reset() {
 	*x = RemoveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1438,7 +1517,7 @@ func (x *RemoveResponse) String() string {
 func (*RemoveResponse) ProtoMessage() {}
 
 func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,7 +1530,7 @@ func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveResponse.ProtoReflect.Descriptor instead.
 func (*RemoveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{18}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RemoveResponse) GetDone() bool {
@@ -1498,7 +1577,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +1589,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +1602,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{19}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListRequest) GetKind() string {
@@ -1573,7 +1652,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +1664,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1677,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{20}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListResponse) GetPlacements() []*Placement {
@@ -1645,7 +1724,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +1736,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +1749,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Member) GetName() string {
@@ -1758,7 +1837,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +1849,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +1862,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
 }
 
 type ListMembersResponse struct {
@@ -1796,7 +1875,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1808,7 +1887,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1821,7 +1900,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -1832,6 +1911,324 @@ func (x *ListMembersResponse) GetMembers() []*Member {
 }
 
 func (x *ListMembersResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+// Kind is a type of activations.
+type Kind struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How the owner is chosen: rendezvous, least-loaded, prefer-local, random-by-index or protoactor-go/1.
+	Strategy string `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	// How many candidates are asked, one after the other, before a placement fails.
+	Attempts uint32 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// The live members that host it.
+	Members       uint32 `protobuf:"varint,4,opt,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Kind) Reset() {
+	*x = Kind{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Kind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Kind) ProtoMessage() {}
+
+func (x *Kind) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Kind.ProtoReflect.Descriptor instead.
+func (*Kind) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Kind) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Kind) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
+}
+
+func (x *Kind) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Kind) GetMembers() uint32 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
+}
+
+type ListKindsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,000, which is also what stands for zero.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the answer before. Each page is as of its own moment.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKindsRequest) Reset() {
+	*x = ListKindsRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKindsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKindsRequest) ProtoMessage() {}
+
+func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKindsRequest.ProtoReflect.Descriptor instead.
+func (*ListKindsRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListKindsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListKindsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListKindsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kinds []*Kind                `protobuf:"bytes,1,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	Read          *Read  `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKindsResponse) Reset() {
+	*x = ListKindsResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKindsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKindsResponse) ProtoMessage() {}
+
+func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKindsResponse.ProtoReflect.Descriptor instead.
+func (*ListKindsResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListKindsResponse) GetKinds() []*Kind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *ListKindsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListKindsResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type SetKindRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Empty to leave it as it is.
+	Strategy string `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	// 1 to 16; zero to leave it as it is.
+	Attempts      uint32 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Retry         *Retry `protobuf:"bytes,4,opt,name=retry,proto3" json:"retry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetKindRequest) Reset() {
+	*x = SetKindRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetKindRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetKindRequest) ProtoMessage() {}
+
+func (x *SetKindRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetKindRequest.ProtoReflect.Descriptor instead.
+func (*SetKindRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SetKindRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetKindRequest) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
+}
+
+func (x *SetKindRequest) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *SetKindRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type SetKindResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  *Kind                  `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// This call changed it.
+	Changed       bool  `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	Read          *Read `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetKindResponse) Reset() {
+	*x = SetKindResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetKindResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetKindResponse) ProtoMessage() {}
+
+func (x *SetKindResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetKindResponse.ProtoReflect.Descriptor instead.
+func (*SetKindResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SetKindResponse) GetKind() *Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *SetKindResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *SetKindResponse) GetRead() *Read {
 	if x != nil {
 		return x.Read
 	}
@@ -1850,7 +2247,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1862,7 +2259,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1875,7 +2272,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Held) GetKind() string {
@@ -1919,7 +2316,7 @@ type FromMember struct {
 
 func (x *FromMember) Reset() {
 	*x = FromMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2328,7 @@ func (x *FromMember) String() string {
 func (*FromMember) ProtoMessage() {}
 
 func (x *FromMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2341,7 @@ func (x *FromMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromMember.ProtoReflect.Descriptor instead.
 func (*FromMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FromMember) GetMessage() isFromMember_Message {
@@ -2090,7 +2487,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2102,7 +2499,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2115,7 +2512,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Join) GetMember() *Member {
@@ -2146,7 +2543,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2158,7 +2555,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2171,7 +2568,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Resume) GetIncarnation() uint64 {
@@ -2205,7 +2602,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2614,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2627,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Keepalive) GetNonce() uint64 {
@@ -2250,7 +2647,7 @@ type Confirm struct {
 
 func (x *Confirm) Reset() {
 	*x = Confirm{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2262,7 +2659,7 @@ func (x *Confirm) String() string {
 func (*Confirm) ProtoMessage() {}
 
 func (x *Confirm) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2275,7 +2672,7 @@ func (x *Confirm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
 func (*Confirm) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Confirm) GetHeld() []*Held {
@@ -2295,7 +2692,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2307,7 +2704,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2320,7 +2717,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Failed) GetFailures() []*Failure {
@@ -2340,7 +2737,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2749,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2762,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Failure) GetHeld() *Held {
@@ -2392,7 +2789,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2404,7 +2801,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2417,7 +2814,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Released) GetHeld() []*Held {
@@ -2436,7 +2833,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2448,7 +2845,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2461,7 +2858,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
 }
 
 // Leave says that everything has stopped.
@@ -2473,7 +2870,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2485,7 +2882,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2498,7 +2895,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
 }
 
 // ToMember is what a member is told.
@@ -2521,7 +2918,7 @@ type ToMember struct {
 
 func (x *ToMember) Reset() {
 	*x = ToMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2533,7 +2930,7 @@ func (x *ToMember) String() string {
 func (*ToMember) ProtoMessage() {}
 
 func (x *ToMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2546,7 +2943,7 @@ func (x *ToMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToMember.ProtoReflect.Descriptor instead.
 func (*ToMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ToMember) GetMessage() isToMember_Message {
@@ -2694,7 +3091,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2706,7 +3103,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2719,7 +3116,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Welcome) GetIncarnation() uint64 {
@@ -2768,7 +3165,7 @@ type Alive struct {
 
 func (x *Alive) Reset() {
 	*x = Alive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2780,7 +3177,7 @@ func (x *Alive) String() string {
 func (*Alive) ProtoMessage() {}
 
 func (x *Alive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2793,7 +3190,7 @@ func (x *Alive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alive.ProtoReflect.Descriptor instead.
 func (*Alive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Alive) GetNonce() uint64 {
@@ -2820,7 +3217,7 @@ type Gone struct {
 
 func (x *Gone) Reset() {
 	*x = Gone{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2832,7 +3229,7 @@ func (x *Gone) String() string {
 func (*Gone) ProtoMessage() {}
 
 func (x *Gone) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2845,7 +3242,7 @@ func (x *Gone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gone.ProtoReflect.Descriptor instead.
 func (*Gone) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Gone) GetReason() string {
@@ -2865,7 +3262,7 @@ type Activate struct {
 
 func (x *Activate) Reset() {
 	*x = Activate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2877,7 +3274,7 @@ func (x *Activate) String() string {
 func (*Activate) ProtoMessage() {}
 
 func (x *Activate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2890,7 +3287,7 @@ func (x *Activate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activate.ProtoReflect.Descriptor instead.
 func (*Activate) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Activate) GetHeld() []*Held {
@@ -2910,7 +3307,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2922,7 +3319,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2935,7 +3332,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Stop) GetHeld() []*Held {
@@ -2955,7 +3352,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2967,7 +3364,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2980,7 +3377,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Outcome) GetOutcomes() []*HeldOutcome {
@@ -3002,7 +3399,7 @@ type HeldOutcome struct {
 
 func (x *HeldOutcome) Reset() {
 	*x = HeldOutcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3014,7 +3411,7 @@ func (x *HeldOutcome) String() string {
 func (*HeldOutcome) ProtoMessage() {}
 
 func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3027,7 +3424,7 @@ func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldOutcome.ProtoReflect.Descriptor instead.
 func (*HeldOutcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *HeldOutcome) GetHeld() *Held {
@@ -3062,7 +3459,7 @@ type Redirect struct {
 
 func (x *Redirect) Reset() {
 	*x = Redirect{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3074,7 +3471,7 @@ func (x *Redirect) String() string {
 func (*Redirect) ProtoMessage() {}
 
 func (x *Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3087,7 +3484,7 @@ func (x *Redirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redirect.ProtoReflect.Descriptor instead.
 func (*Redirect) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Redirect) GetServer() string {
@@ -3114,7 +3511,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3126,7 +3523,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3139,7 +3536,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Left) GetDraining() bool {
@@ -3157,7 +3554,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3169,7 +3566,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3182,7 +3579,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
 }
 
 type StatusResponse struct {
@@ -3206,7 +3603,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3218,7 +3615,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3231,7 +3628,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *StatusResponse) GetCluster() string {
@@ -3333,7 +3730,7 @@ type ServerInfo struct {
 
 func (x *ServerInfo) Reset() {
 	*x = ServerInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3345,7 +3742,7 @@ func (x *ServerInfo) String() string {
 func (*ServerInfo) ProtoMessage() {}
 
 func (x *ServerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3358,7 +3755,7 @@ func (x *ServerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerInfo.ProtoReflect.Descriptor instead.
 func (*ServerInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ServerInfo) GetName() string {
@@ -3439,7 +3836,7 @@ type ServerStatusRequest struct {
 
 func (x *ServerStatusRequest) Reset() {
 	*x = ServerStatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3451,7 +3848,7 @@ func (x *ServerStatusRequest) String() string {
 func (*ServerStatusRequest) ProtoMessage() {}
 
 func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3464,7 +3861,7 @@ func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ServerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
 }
 
 type ServerStatusResponse struct {
@@ -3491,7 +3888,7 @@ type ServerStatusResponse struct {
 
 func (x *ServerStatusResponse) Reset() {
 	*x = ServerStatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3503,7 +3900,7 @@ func (x *ServerStatusResponse) String() string {
 func (*ServerStatusResponse) ProtoMessage() {}
 
 func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3516,7 +3913,7 @@ func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ServerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ServerStatusResponse) GetName() string {
@@ -3626,7 +4023,7 @@ type RemoveServerRequest struct {
 
 func (x *RemoveServerRequest) Reset() {
 	*x = RemoveServerRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3638,7 +4035,7 @@ func (x *RemoveServerRequest) String() string {
 func (*RemoveServerRequest) ProtoMessage() {}
 
 func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3651,7 +4048,7 @@ func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveServerRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RemoveServerRequest) GetName() string {
@@ -3670,7 +4067,7 @@ type RemoveServerResponse struct {
 
 func (x *RemoveServerResponse) Reset() {
 	*x = RemoveServerResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3682,7 +4079,7 @@ func (x *RemoveServerResponse) String() string {
 func (*RemoveServerResponse) ProtoMessage() {}
 
 func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3695,7 +4092,7 @@ func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveServerResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RemoveServerResponse) GetRead() *Read {
@@ -3715,7 +4112,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3727,7 +4124,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3740,7 +4137,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *TransferLeadershipRequest) GetTo() string {
@@ -3759,7 +4156,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3771,7 +4168,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3784,7 +4181,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TransferLeadershipResponse) GetLeader() string {
@@ -3802,7 +4199,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3814,7 +4211,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3827,7 +4224,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
 }
 
 type SaveResponse struct {
@@ -3839,7 +4236,7 @@ type SaveResponse struct {
 
 func (x *SaveResponse) Reset() {
 	*x = SaveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3851,7 +4248,7 @@ func (x *SaveResponse) String() string {
 func (*SaveResponse) ProtoMessage() {}
 
 func (x *SaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3864,7 +4261,7 @@ func (x *SaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveResponse.ProtoReflect.Descriptor instead.
 func (*SaveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *SaveResponse) GetData() []byte {
@@ -3905,7 +4302,7 @@ type SnapshotInfo struct {
 
 func (x *SnapshotInfo) Reset() {
 	*x = SnapshotInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3917,7 +4314,7 @@ func (x *SnapshotInfo) String() string {
 func (*SnapshotInfo) ProtoMessage() {}
 
 func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3930,7 +4327,7 @@ func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *SnapshotInfo) GetFile() string {
@@ -4073,7 +4470,7 @@ type SnapshotRestore struct {
 
 func (x *SnapshotRestore) Reset() {
 	*x = SnapshotRestore{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4085,7 +4482,7 @@ func (x *SnapshotRestore) String() string {
 func (*SnapshotRestore) ProtoMessage() {}
 
 func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4098,7 +4495,7 @@ func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRestore.ProtoReflect.Descriptor instead.
 func (*SnapshotRestore) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *SnapshotRestore) GetFrom() *SnapshotInfo {
@@ -4168,7 +4565,7 @@ type SnapshotDiff struct {
 
 func (x *SnapshotDiff) Reset() {
 	*x = SnapshotDiff{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4180,7 +4577,7 @@ func (x *SnapshotDiff) String() string {
 func (*SnapshotDiff) ProtoMessage() {}
 
 func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4193,7 +4590,7 @@ func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *SnapshotDiff) GetFrom() *SnapshotInfo {
@@ -4260,7 +4657,7 @@ type SnapshotChange struct {
 
 func (x *SnapshotChange) Reset() {
 	*x = SnapshotChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4272,7 +4669,7 @@ func (x *SnapshotChange) String() string {
 func (*SnapshotChange) ProtoMessage() {}
 
 func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4285,7 +4682,7 @@ func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotChange.ProtoReflect.Descriptor instead.
 func (*SnapshotChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *SnapshotChange) GetType() SnapshotChange_Type {
@@ -4334,7 +4731,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4346,7 +4743,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4359,7 +4756,7 @@ func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo_KindCount.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo_KindCount) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62, 0}
 }
 
 func (x *SnapshotInfo_KindCount) GetKind() string {
@@ -4403,7 +4800,7 @@ type SnapshotDiff_Counts struct {
 
 func (x *SnapshotDiff_Counts) Reset() {
 	*x = SnapshotDiff_Counts{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4415,7 +4812,7 @@ func (x *SnapshotDiff_Counts) String() string {
 func (*SnapshotDiff_Counts) ProtoMessage() {}
 
 func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4428,7 +4825,7 @@ func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff_Counts.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff_Counts) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64, 0}
 }
 
 func (x *SnapshotDiff_Counts) GetName() string {
@@ -4559,20 +4956,26 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
 	"\x05again\x18\x02 \x01(\bR\x05again\x12\x1f\n" +
 	"\vknown_index\x18\x03 \x01(\x04R\n" +
-	"knownIndex\"[\n" +
+	"knownIndex\"J\n" +
+	"\x04Near\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\"\x7f\n" +
 	"\fPlaceRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12%\n" +
-	"\x05retry\x18\x03 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"\x80\x01\n" +
+	"\x05retry\x18\x03 \x01(\v2\x0f.berth.v1.RetryR\x05retry\x12\"\n" +
+	"\x04near\x18\x04 \x01(\v2\x0e.berth.v1.NearR\x04near\"\x80\x01\n" +
 	"\rPlaceResponse\x121\n" +
 	"\tplacement\x18\x01 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\x18\n" +
 	"\acreated\x18\x02 \x01(\bR\acreated\x12\"\n" +
-	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"n\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\x92\x01\n" +
 	"\x11BatchPlaceRequest\x122\n" +
 	"\n" +
 	"identities\x18\x01 \x03(\v2\x12.berth.v1.IdentityR\n" +
 	"identities\x12%\n" +
-	"\x05retry\x18\x02 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"i\n" +
+	"\x05retry\x18\x02 \x01(\v2\x0f.berth.v1.RetryR\x05retry\x12\"\n" +
+	"\x04near\x18\x03 \x01(\v2\x0e.berth.v1.NearR\x04near\"i\n" +
 	"\x12BatchPlaceResponse\x12/\n" +
 	"\aresults\x18\x01 \x03(\v2\x15.berth.v1.PlaceResultR\aresults\x12\"\n" +
 	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\x81\x01\n" +
@@ -4633,7 +5036,29 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x12ListMembersRequest\"e\n" +
 	"\x13ListMembersResponse\x12*\n" +
 	"\amembers\x18\x01 \x03(\v2\x10.berth.v1.MemberR\amembers\x12\"\n" +
-	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"B\n" +
+	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"l\n" +
+	"\x04Kind\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x12\x1a\n" +
+	"\battempts\x18\x03 \x01(\rR\battempts\x12\x18\n" +
+	"\amembers\x18\x04 \x01(\rR\amembers\"N\n" +
+	"\x10ListKindsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x85\x01\n" +
+	"\x11ListKindsResponse\x12$\n" +
+	"\x05kinds\x18\x01 \x03(\v2\x0e.berth.v1.KindR\x05kinds\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\x83\x01\n" +
+	"\x0eSetKindRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x12\x1a\n" +
+	"\battempts\x18\x03 \x01(\rR\battempts\x12%\n" +
+	"\x05retry\x18\x04 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"s\n" +
+	"\x0fSetKindResponse\x12\"\n" +
+	"\x04kind\x18\x01 \x01(\v2\x0e.berth.v1.KindR\x04kind\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\x12\"\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"B\n" +
 	"\x04Held\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
@@ -4839,7 +5264,10 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x04List\x12\x15.berth.v1.ListRequest\x1a\x16.berth.v1.ListResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/placements2\xa3\x01\n" +
 	"\aMembers\x12_\n" +
 	"\vListMembers\x12\x1c.berth.v1.ListMembersRequest\x1a\x1d.berth.v1.ListMembersResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/members\x127\n" +
-	"\aSession\x12\x14.berth.v1.FromMember\x1a\x12.berth.v1.ToMember(\x010\x012\xbe\x03\n" +
+	"\aSession\x12\x14.berth.v1.FromMember\x1a\x12.berth.v1.ToMember(\x010\x012\xbd\x01\n" +
+	"\x05Kinds\x12W\n" +
+	"\tListKinds\x12\x1a.berth.v1.ListKindsRequest\x1a\x1b.berth.v1.ListKindsResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/kinds\x12[\n" +
+	"\aSetKind\x12\x18.berth.v1.SetKindRequest\x1a\x19.berth.v1.SetKindResponse\"\x1b\x82\xd3\xe4\x93\x02\x15:\x01*2\x10/v1/kinds/{name}2\xbe\x03\n" +
 	"\aCluster\x12P\n" +
 	"\x06Status\x12\x17.berth.v1.StatusRequest\x1a\x18.berth.v1.StatusResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/cluster\x12a\n" +
 	"\fServerStatus\x12\x1d.berth.v1.ServerStatusRequest\x1a\x1e.berth.v1.ServerStatusResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
@@ -4862,7 +5290,7 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 }
 
 var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
@@ -4881,171 +5309,188 @@ var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(*BatchLookupResponse)(nil),        // 14: berth.v1.BatchLookupResponse
 	(*LookupResult)(nil),               // 15: berth.v1.LookupResult
 	(*Retry)(nil),                      // 16: berth.v1.Retry
-	(*PlaceRequest)(nil),               // 17: berth.v1.PlaceRequest
-	(*PlaceResponse)(nil),              // 18: berth.v1.PlaceResponse
-	(*BatchPlaceRequest)(nil),          // 19: berth.v1.BatchPlaceRequest
-	(*BatchPlaceResponse)(nil),         // 20: berth.v1.BatchPlaceResponse
-	(*PlaceResult)(nil),                // 21: berth.v1.PlaceResult
-	(*RemoveRequest)(nil),              // 22: berth.v1.RemoveRequest
-	(*RemoveResponse)(nil),             // 23: berth.v1.RemoveResponse
-	(*ListRequest)(nil),                // 24: berth.v1.ListRequest
-	(*ListResponse)(nil),               // 25: berth.v1.ListResponse
-	(*Member)(nil),                     // 26: berth.v1.Member
-	(*ListMembersRequest)(nil),         // 27: berth.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 28: berth.v1.ListMembersResponse
-	(*Held)(nil),                       // 29: berth.v1.Held
-	(*FromMember)(nil),                 // 30: berth.v1.FromMember
-	(*Join)(nil),                       // 31: berth.v1.Join
-	(*Resume)(nil),                     // 32: berth.v1.Resume
-	(*Keepalive)(nil),                  // 33: berth.v1.Keepalive
-	(*Confirm)(nil),                    // 34: berth.v1.Confirm
-	(*Failed)(nil),                     // 35: berth.v1.Failed
-	(*Failure)(nil),                    // 36: berth.v1.Failure
-	(*Released)(nil),                   // 37: berth.v1.Released
-	(*Drain)(nil),                      // 38: berth.v1.Drain
-	(*Leave)(nil),                      // 39: berth.v1.Leave
-	(*ToMember)(nil),                   // 40: berth.v1.ToMember
-	(*Welcome)(nil),                    // 41: berth.v1.Welcome
-	(*Alive)(nil),                      // 42: berth.v1.Alive
-	(*Gone)(nil),                       // 43: berth.v1.Gone
-	(*Activate)(nil),                   // 44: berth.v1.Activate
-	(*Stop)(nil),                       // 45: berth.v1.Stop
-	(*Outcome)(nil),                    // 46: berth.v1.Outcome
-	(*HeldOutcome)(nil),                // 47: berth.v1.HeldOutcome
-	(*Redirect)(nil),                   // 48: berth.v1.Redirect
-	(*Left)(nil),                       // 49: berth.v1.Left
-	(*StatusRequest)(nil),              // 50: berth.v1.StatusRequest
-	(*StatusResponse)(nil),             // 51: berth.v1.StatusResponse
-	(*ServerInfo)(nil),                 // 52: berth.v1.ServerInfo
-	(*ServerStatusRequest)(nil),        // 53: berth.v1.ServerStatusRequest
-	(*ServerStatusResponse)(nil),       // 54: berth.v1.ServerStatusResponse
-	(*RemoveServerRequest)(nil),        // 55: berth.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),       // 56: berth.v1.RemoveServerResponse
-	(*TransferLeadershipRequest)(nil),  // 57: berth.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 58: berth.v1.TransferLeadershipResponse
-	(*SaveRequest)(nil),                // 59: berth.v1.SaveRequest
-	(*SaveResponse)(nil),               // 60: berth.v1.SaveResponse
-	(*SnapshotInfo)(nil),               // 61: berth.v1.SnapshotInfo
-	(*SnapshotRestore)(nil),            // 62: berth.v1.SnapshotRestore
-	(*SnapshotDiff)(nil),               // 63: berth.v1.SnapshotDiff
-	(*SnapshotChange)(nil),             // 64: berth.v1.SnapshotChange
-	nil,                                // 65: berth.v1.Error.MetadataEntry
-	nil,                                // 66: berth.v1.Member.LabelsEntry
-	(*SnapshotInfo_KindCount)(nil),     // 67: berth.v1.SnapshotInfo.KindCount
-	(*SnapshotDiff_Counts)(nil),        // 68: berth.v1.SnapshotDiff.Counts
-	(*durationpb.Duration)(nil),        // 69: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 70: google.protobuf.Timestamp
+	(*Near)(nil),                       // 17: berth.v1.Near
+	(*PlaceRequest)(nil),               // 18: berth.v1.PlaceRequest
+	(*PlaceResponse)(nil),              // 19: berth.v1.PlaceResponse
+	(*BatchPlaceRequest)(nil),          // 20: berth.v1.BatchPlaceRequest
+	(*BatchPlaceResponse)(nil),         // 21: berth.v1.BatchPlaceResponse
+	(*PlaceResult)(nil),                // 22: berth.v1.PlaceResult
+	(*RemoveRequest)(nil),              // 23: berth.v1.RemoveRequest
+	(*RemoveResponse)(nil),             // 24: berth.v1.RemoveResponse
+	(*ListRequest)(nil),                // 25: berth.v1.ListRequest
+	(*ListResponse)(nil),               // 26: berth.v1.ListResponse
+	(*Member)(nil),                     // 27: berth.v1.Member
+	(*ListMembersRequest)(nil),         // 28: berth.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 29: berth.v1.ListMembersResponse
+	(*Kind)(nil),                       // 30: berth.v1.Kind
+	(*ListKindsRequest)(nil),           // 31: berth.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),          // 32: berth.v1.ListKindsResponse
+	(*SetKindRequest)(nil),             // 33: berth.v1.SetKindRequest
+	(*SetKindResponse)(nil),            // 34: berth.v1.SetKindResponse
+	(*Held)(nil),                       // 35: berth.v1.Held
+	(*FromMember)(nil),                 // 36: berth.v1.FromMember
+	(*Join)(nil),                       // 37: berth.v1.Join
+	(*Resume)(nil),                     // 38: berth.v1.Resume
+	(*Keepalive)(nil),                  // 39: berth.v1.Keepalive
+	(*Confirm)(nil),                    // 40: berth.v1.Confirm
+	(*Failed)(nil),                     // 41: berth.v1.Failed
+	(*Failure)(nil),                    // 42: berth.v1.Failure
+	(*Released)(nil),                   // 43: berth.v1.Released
+	(*Drain)(nil),                      // 44: berth.v1.Drain
+	(*Leave)(nil),                      // 45: berth.v1.Leave
+	(*ToMember)(nil),                   // 46: berth.v1.ToMember
+	(*Welcome)(nil),                    // 47: berth.v1.Welcome
+	(*Alive)(nil),                      // 48: berth.v1.Alive
+	(*Gone)(nil),                       // 49: berth.v1.Gone
+	(*Activate)(nil),                   // 50: berth.v1.Activate
+	(*Stop)(nil),                       // 51: berth.v1.Stop
+	(*Outcome)(nil),                    // 52: berth.v1.Outcome
+	(*HeldOutcome)(nil),                // 53: berth.v1.HeldOutcome
+	(*Redirect)(nil),                   // 54: berth.v1.Redirect
+	(*Left)(nil),                       // 55: berth.v1.Left
+	(*StatusRequest)(nil),              // 56: berth.v1.StatusRequest
+	(*StatusResponse)(nil),             // 57: berth.v1.StatusResponse
+	(*ServerInfo)(nil),                 // 58: berth.v1.ServerInfo
+	(*ServerStatusRequest)(nil),        // 59: berth.v1.ServerStatusRequest
+	(*ServerStatusResponse)(nil),       // 60: berth.v1.ServerStatusResponse
+	(*RemoveServerRequest)(nil),        // 61: berth.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),       // 62: berth.v1.RemoveServerResponse
+	(*TransferLeadershipRequest)(nil),  // 63: berth.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 64: berth.v1.TransferLeadershipResponse
+	(*SaveRequest)(nil),                // 65: berth.v1.SaveRequest
+	(*SaveResponse)(nil),               // 66: berth.v1.SaveResponse
+	(*SnapshotInfo)(nil),               // 67: berth.v1.SnapshotInfo
+	(*SnapshotRestore)(nil),            // 68: berth.v1.SnapshotRestore
+	(*SnapshotDiff)(nil),               // 69: berth.v1.SnapshotDiff
+	(*SnapshotChange)(nil),             // 70: berth.v1.SnapshotChange
+	nil,                                // 71: berth.v1.Error.MetadataEntry
+	nil,                                // 72: berth.v1.Member.LabelsEntry
+	(*SnapshotInfo_KindCount)(nil),     // 73: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 74: berth.v1.SnapshotDiff.Counts
+	(*durationpb.Duration)(nil),        // 75: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 76: google.protobuf.Timestamp
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
-	0,  // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
-	1,  // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
-	2,  // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	65, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
-	2,  // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
-	6,  // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
-	9,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
-	5,  // 7: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
-	2,  // 8: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
-	15, // 9: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
-	9,  // 10: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
-	6,  // 11: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
-	10, // 12: berth.v1.LookupResult.error:type_name -> berth.v1.Error
-	16, // 13: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
-	6,  // 14: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
-	9,  // 15: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
-	5,  // 16: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
-	16, // 17: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
-	21, // 18: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
-	9,  // 19: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
-	6,  // 20: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
-	10, // 21: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
-	16, // 22: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	69, // 23: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
-	6,  // 24: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
-	9,  // 25: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
-	0,  // 26: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	6,  // 27: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	9,  // 28: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	66, // 29: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
-	3,  // 30: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	69, // 31: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	26, // 32: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	9,  // 33: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	31, // 34: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	32, // 35: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	33, // 36: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	34, // 37: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	35, // 38: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	37, // 39: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	38, // 40: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	39, // 41: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	26, // 42: berth.v1.Join.member:type_name -> berth.v1.Member
-	16, // 43: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	29, // 44: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	36, // 45: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	29, // 46: berth.v1.Failure.held:type_name -> berth.v1.Held
-	29, // 47: berth.v1.Released.held:type_name -> berth.v1.Held
-	41, // 48: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	42, // 49: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	43, // 50: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	44, // 51: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	45, // 52: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	46, // 53: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	48, // 54: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	49, // 55: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	69, // 56: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	69, // 57: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	29, // 58: berth.v1.Activate.held:type_name -> berth.v1.Held
-	29, // 59: berth.v1.Stop.held:type_name -> berth.v1.Held
-	47, // 60: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	29, // 61: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	52, // 62: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	9,  // 63: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
-	1,  // 64: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
-	1,  // 65: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	70, // 66: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	9,  // 67: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	67, // 68: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	26, // 69: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	61, // 70: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	61, // 71: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	61, // 72: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	68, // 73: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	68, // 74: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	4,  // 75: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	6,  // 76: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	6,  // 77: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	11, // 78: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	13, // 79: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	17, // 80: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	19, // 81: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	22, // 82: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	24, // 83: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	27, // 84: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	30, // 85: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	50, // 86: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	53, // 87: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	55, // 88: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	57, // 89: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	59, // 90: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	12, // 91: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	14, // 92: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	18, // 93: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	20, // 94: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	23, // 95: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	25, // 96: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	28, // 97: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	40, // 98: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	51, // 99: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	54, // 100: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	56, // 101: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	58, // 102: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	60, // 103: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	91, // [91:104] is the sub-list for method output_type
-	78, // [78:91] is the sub-list for method input_type
-	78, // [78:78] is the sub-list for extension type_name
-	78, // [78:78] is the sub-list for extension extendee
-	0,  // [0:78] is the sub-list for field type_name
+	0,   // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
+	1,   // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
+	2,   // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
+	71,  // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	2,   // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
+	6,   // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
+	9,   // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
+	5,   // 7: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
+	2,   // 8: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
+	15,  // 9: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
+	9,   // 10: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
+	6,   // 11: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
+	10,  // 12: berth.v1.LookupResult.error:type_name -> berth.v1.Error
+	16,  // 13: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
+	17,  // 14: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
+	6,   // 15: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
+	9,   // 16: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
+	5,   // 17: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
+	16,  // 18: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
+	17,  // 19: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
+	22,  // 20: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
+	9,   // 21: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
+	6,   // 22: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
+	10,  // 23: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
+	16,  // 24: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
+	75,  // 25: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	6,   // 26: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
+	9,   // 27: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
+	0,   // 28: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
+	6,   // 29: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	9,   // 30: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	72,  // 31: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	3,   // 32: berth.v1.Member.state:type_name -> berth.v1.Member.State
+	75,  // 33: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	27,  // 34: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	9,   // 35: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	30,  // 36: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	9,   // 37: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	16,  // 38: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	30,  // 39: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	9,   // 40: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	37,  // 41: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	38,  // 42: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	39,  // 43: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	40,  // 44: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	41,  // 45: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	43,  // 46: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	44,  // 47: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	45,  // 48: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	27,  // 49: berth.v1.Join.member:type_name -> berth.v1.Member
+	16,  // 50: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	35,  // 51: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	42,  // 52: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	35,  // 53: berth.v1.Failure.held:type_name -> berth.v1.Held
+	35,  // 54: berth.v1.Released.held:type_name -> berth.v1.Held
+	47,  // 55: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	48,  // 56: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	49,  // 57: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	50,  // 58: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	51,  // 59: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	52,  // 60: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	54,  // 61: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	55,  // 62: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	75,  // 63: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	75,  // 64: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	35,  // 65: berth.v1.Activate.held:type_name -> berth.v1.Held
+	35,  // 66: berth.v1.Stop.held:type_name -> berth.v1.Held
+	53,  // 67: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	35,  // 68: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	58,  // 69: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	9,   // 70: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	1,   // 71: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
+	1,   // 72: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
+	76,  // 73: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	9,   // 74: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	73,  // 75: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	27,  // 76: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	67,  // 77: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	67,  // 78: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	67,  // 79: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	74,  // 80: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	74,  // 81: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	4,   // 82: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	6,   // 83: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	6,   // 84: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	11,  // 85: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	13,  // 86: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	18,  // 87: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	20,  // 88: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	23,  // 89: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	25,  // 90: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	28,  // 91: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	36,  // 92: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	31,  // 93: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	33,  // 94: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	56,  // 95: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	59,  // 96: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	61,  // 97: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	63,  // 98: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	65,  // 99: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	12,  // 100: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	14,  // 101: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	19,  // 102: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	21,  // 103: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	24,  // 104: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	26,  // 105: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	29,  // 106: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	46,  // 107: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	32,  // 108: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	34,  // 109: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	57,  // 110: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	60,  // 111: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	62,  // 112: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	64,  // 113: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	66,  // 114: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	100, // [100:115] is the sub-list for method output_type
+	85,  // [85:100] is the sub-list for method input_type
+	85,  // [85:85] is the sub-list for extension type_name
+	85,  // [85:85] is the sub-list for extension extendee
+	0,   // [0:85] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -5053,7 +5498,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 	if File_lookupclient_apiv1_berth_proto != nil {
 		return
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[25].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[31].OneofWrappers = []any{
 		(*FromMember_Join)(nil),
 		(*FromMember_Resume)(nil),
 		(*FromMember_Keepalive)(nil),
@@ -5063,7 +5508,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		(*FromMember_Drain)(nil),
 		(*FromMember_Leave)(nil),
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[35].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[41].OneofWrappers = []any{
 		(*ToMember_Welcome)(nil),
 		(*ToMember_Alive)(nil),
 		(*ToMember_Gone)(nil),
@@ -5079,9 +5524,9 @@ func file_lookupclient_apiv1_berth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   64,
+			NumMessages:   70,
 			NumExtensions: 0,
-			NumServices:   4,
+			NumServices:   5,
 		},
 		GoTypes:           file_lookupclient_apiv1_berth_proto_goTypes,
 		DependencyIndexes: file_lookupclient_apiv1_berth_proto_depIdxs,

@@ -484,6 +484,158 @@ var Members_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
+	Kinds_ListKinds_FullMethodName = "/berth.v1.Kinds/ListKinds"
+	Kinds_SetKind_FullMethodName   = "/berth.v1.Kinds/SetKind"
+)
+
+// KindsClient is the client API for Kinds service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Kinds are the types of activations, and how the identities of each are placed.
+type KindsClient interface {
+	// ListKinds returns the kinds that members host or hosted, or that were set, ascending by name, page by page.
+	ListKinds(ctx context.Context, in *ListKindsRequest, opts ...grpc.CallOption) (*ListKindsResponse, error)
+	// SetKind says how the identities of a kind are placed from now on, and makes the kind known. What is placed stays where
+	// it is. What is not set in the request stays as it is. Errors: INVALID_ARGUMENT for a strategy that not every server
+	// has, OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
+	SetKind(ctx context.Context, in *SetKindRequest, opts ...grpc.CallOption) (*SetKindResponse, error)
+}
+
+type kindsClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewKindsClient(cc grpc.ClientConnInterface) KindsClient {
+	return &kindsClient{cc}
+}
+
+func (c *kindsClient) ListKinds(ctx context.Context, in *ListKindsRequest, opts ...grpc.CallOption) (*ListKindsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListKindsResponse)
+	err := c.cc.Invoke(ctx, Kinds_ListKinds_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *kindsClient) SetKind(ctx context.Context, in *SetKindRequest, opts ...grpc.CallOption) (*SetKindResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetKindResponse)
+	err := c.cc.Invoke(ctx, Kinds_SetKind_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// KindsServer is the server API for Kinds service.
+// All implementations must embed UnimplementedKindsServer
+// for forward compatibility.
+//
+// Kinds are the types of activations, and how the identities of each are placed.
+type KindsServer interface {
+	// ListKinds returns the kinds that members host or hosted, or that were set, ascending by name, page by page.
+	ListKinds(context.Context, *ListKindsRequest) (*ListKindsResponse, error)
+	// SetKind says how the identities of a kind are placed from now on, and makes the kind known. What is placed stays where
+	// it is. What is not set in the request stays as it is. Errors: INVALID_ARGUMENT for a strategy that not every server
+	// has, OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
+	SetKind(context.Context, *SetKindRequest) (*SetKindResponse, error)
+	mustEmbedUnimplementedKindsServer()
+}
+
+// UnimplementedKindsServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedKindsServer struct{}
+
+func (UnimplementedKindsServer) ListKinds(context.Context, *ListKindsRequest) (*ListKindsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListKinds not implemented")
+}
+func (UnimplementedKindsServer) SetKind(context.Context, *SetKindRequest) (*SetKindResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetKind not implemented")
+}
+func (UnimplementedKindsServer) mustEmbedUnimplementedKindsServer() {}
+func (UnimplementedKindsServer) testEmbeddedByValue()               {}
+
+// UnsafeKindsServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to KindsServer will
+// result in compilation errors.
+type UnsafeKindsServer interface {
+	mustEmbedUnimplementedKindsServer()
+}
+
+func RegisterKindsServer(s grpc.ServiceRegistrar, srv KindsServer) {
+	// If the following call panics, it indicates UnimplementedKindsServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Kinds_ServiceDesc, srv)
+}
+
+func _Kinds_ListKinds_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListKindsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KindsServer).ListKinds(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Kinds_ListKinds_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KindsServer).ListKinds(ctx, req.(*ListKindsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Kinds_SetKind_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetKindRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(KindsServer).SetKind(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Kinds_SetKind_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(KindsServer).SetKind(ctx, req.(*SetKindRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Kinds_ServiceDesc is the grpc.ServiceDesc for Kinds service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Kinds_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "berth.v1.Kinds",
+	HandlerType: (*KindsServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ListKinds",
+			Handler:    _Kinds_ListKinds_Handler,
+		},
+		{
+			MethodName: "SetKind",
+			Handler:    _Kinds_SetKind_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "lookupclient/apiv1/berth.proto",
+}
+
+const (
 	Cluster_Status_FullMethodName             = "/berth.v1.Cluster/Status"
 	Cluster_ServerStatus_FullMethodName       = "/berth.v1.Cluster/ServerStatus"
 	Cluster_RemoveServer_FullMethodName       = "/berth.v1.Cluster/RemoveServer"

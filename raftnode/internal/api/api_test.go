@@ -63,7 +63,7 @@ func TestVerdictError_EveryVerdict(t *testing.T) {
 		placement.Done: "", placement.Already: "", placement.Unsettled: apiv1.ReasonUnsettled, placement.NotPlaced: apiv1.ReasonNotPlaced,
 		placement.EpochMismatch: apiv1.ReasonEpochMismatch, placement.NotOwner: apiv1.ReasonEpochMismatch, placement.MemberGone: apiv1.ReasonMemberExpired,
 		placement.Forgotten: apiv1.ReasonOutcomeUnknown, placement.RequestReused: apiv1.ReasonInvalidArgument, placement.LimitReached: apiv1.ReasonInvalidArgument,
-		placement.WrongTerm: apiv1.ReasonNoLeader,
+		placement.WrongTerm: apiv1.ReasonNoLeader, placement.UnknownStrategy: apiv1.ReasonInvalidArgument,
 	}
 	id := placement.Identity{Kind: "file", Key: "a"}
 	for v := placement.Verdict(0); v < 50; v++ {
@@ -204,6 +204,7 @@ func TestLeaderCall_Attempts(t *testing.T) {
 	}{
 		{"unknown, then done", &apiv1.PlaceRequest{}, []error{unknown, nil}, "", 2},
 		{"a removal with a name", &apiv1.RemoveRequest{Retry: &apiv1.Retry{RequestId: "01JD3VXK5N8Y2T3B4C5D6E7F8G"}}, []error{unknown, nil}, "", 2},
+		{"a kind's settings", &apiv1.SetKindRequest{}, []error{unknown, noLeader, nil}, "", 3},
 		{"no leader, then done", &apiv1.PlaceRequest{}, []error{noLeader, noLeader, nil}, "", 3},
 		{"no leader for long", &apiv1.PlaceRequest{}, []error{noLeader}, apiv1.ReasonNoLeader, 0},
 		{"unknown, then no leader for long", &apiv1.PlaceRequest{}, []error{unknown, noLeader}, apiv1.ReasonOutcomeUnknown, 0},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -74,10 +75,16 @@ func verdictError(id placement.Identity, r *fsm.Result) error {
 		return fail(apiv1.ReasonInvalidArgument, nil, "the request id was used before, for another request")
 	case placement.LimitReached:
 		return fail(apiv1.ReasonInvalidArgument, nil, "a table of the cluster is full: it takes %d members and 65,000 kinds", fsm.MembersMax)
+	case placement.UnknownStrategy:
+		return unknownStrategy("named in the request")
 	case placement.WrongTerm:
 		return outcomeError(group.ErrNotLeader)
 	}
 	return fail(apiv1.ReasonInternal, nil, "the state machine answered: %v", r.Verdict)
+}
+
+func unknownStrategy(name string) error {
+	return invalid("not every server has the strategy %.80s; there are %s", name, strings.Join(placement.StrategyNames(), ", "))
 }
 
 func notPlaced(id placement.Identity) error {

@@ -28,6 +28,7 @@ var leaderOnly = map[string]bool{
 	apiv1.Placements_BatchPlace_FullMethodName:      true,
 	apiv1.Placements_Remove_FullMethodName:          true,
 	apiv1.Members_ListMembers_FullMethodName:        false,
+	apiv1.Kinds_SetKind_FullMethodName:              true,
 	apiv1.Cluster_Status_FullMethodName:             false,
 	apiv1.Cluster_RemoveServer_FullMethodName:       true,
 	apiv1.Cluster_TransferLeadership_FullMethodName: true,

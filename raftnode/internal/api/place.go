@@ -56,9 +56,22 @@ func requestOf(r *apiv1.Retry) (c fsm.Command, err error) {
 	return c, nil
 }
 
+// nearOf checks where a request comes from.
+func nearOf(n *apiv1.Near) (placement.Near, error) {
+	near := placement.Near{Member: placement.MemberID(n.GetMember()), Label: placement.Label{Name: n.GetLabel(), Value: n.GetValue()}}
+	if err := near.Validate(); err != nil {
+		return near, invalid("near: %v", err)
+	}
+	return near, nil
+}
+
 // Place gives an identity an owner and waits until it is settled.
 func (s *Server) Place(ctx context.Context, req *apiv1.PlaceRequest) (*apiv1.PlaceResponse, error) {
 	id, err := identityOf(req.Kind, req.Key)
+	if err != nil {
+		return nil, err
+	}
+	near, err := nearOf(req.Near)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +83,7 @@ func (s *Server) Place(ctx context.Context, req *apiv1.PlaceRequest) (*apiv1.Pla
 	if err != nil {
 		return nil, err
 	}
-	command.Body = &fsm.Place{Identity: id}
+	command.Body = &fsm.Place{Identity: id, Near: near}
 	p := placing{tenured: t, id: id, command: command}
 	if err := p.propose(ctx); err != nil {
 		return nil, err
@@ -87,6 +100,10 @@ func (s *Server) Place(ctx context.Context, req *apiv1.PlaceRequest) (*apiv1.Pla
 func (s *Server) BatchPlace(ctx context.Context, req *apiv1.BatchPlaceRequest) (*apiv1.BatchPlaceResponse, error) {
 	if len(req.Identities) > BatchMax {
 		return nil, invalid("%d identities, at most %d are allowed in one batch", len(req.Identities), BatchMax)
+	}
+	near, err := nearOf(req.Near)
+	if err != nil {
+		return nil, err
 	}
 	base, err := requestOf(req.Retry)
 	if err != nil {
@@ -108,7 +125,7 @@ func (s *Server) BatchPlace(ctx context.Context, req *apiv1.BatchPlaceRequest) (
 		}
 		command := base
 		command.Request = itemRequest(base.Request, i)
-		command.Body = &fsm.Place{Identity: id}
+		command.Body = &fsm.Place{Identity: id, Near: near}
 		encoded, err := fsm.Encode(command)
 		if err != nil {
 			results[i] = &apiv1.PlaceResult{Error: itemError(invalid("%v", err))}

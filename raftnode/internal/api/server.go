@@ -28,6 +28,7 @@ const (
 type Server struct {
 	apiv1.UnimplementedPlacementsServer
 	apiv1.UnimplementedMembersServer
+	apiv1.UnimplementedKindsServer
 	apiv1.UnimplementedClusterServer
 	apiv1.UnimplementedSnapshotsServer
 
@@ -49,6 +50,7 @@ func (s *Server) Stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
 func (s *Server) Register(g grpc.ServiceRegistrar) {
 	apiv1.RegisterPlacementsServer(g, s)
 	apiv1.RegisterMembersServer(g, s)
+	apiv1.RegisterKindsServer(g, s)
 	apiv1.RegisterClusterServer(g, s)
 	apiv1.RegisterSnapshotsServer(g, s)
 }
