@@ -185,6 +185,9 @@ func TestClock_LeaderJumpsAhead_MembersExpireInOrder(t *testing.T) {
 func TestClock_LeaderJumpsAhead_CutOffMemberHasEnded(t *testing.T) {
 	clockSite(t, func(t *testing.T, c *raftnodetest.Cluster, clocks *clocks, client *lookupclient.Client, members map[string]*lookupclient.Member) {
 		placed := placeAll(t, client, 20)
+		for members["a"].State().Held+members["b"].State().Held != 20 { // they hear that they own them
+			time.Sleep(10 * time.Millisecond)
+		}
 		for _, s := range c.Servers {
 			c.Network.Isolate("a", true, s.Host)
 		}
