@@ -11,6 +11,12 @@ type Roster struct {
 	members []*Member
 }
 
+// NewRoster returns the roster of members, of which no two may have one name. It takes the slice and sorts it.
+func NewRoster(members []*Member) Roster {
+	slices.SortFunc(members, func(a, b *Member) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return Roster{members}
+}
+
 // Len is the number of members.
 func (r Roster) Len() int { return len(r.members) }
 

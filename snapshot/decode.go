@@ -21,7 +21,8 @@ func Decode(r io.Reader) (*View, error) {
 		return nil, err
 	}
 	defer f.close()
-	d := decoder{f: f, e: NewEditor(Empty())}
+	d := decoder{f: f, e: NewEditor(Empty()), names: map[placement.MemberID]bool{}}
+	d.e.v.incarnations = d.e.v.incarnations.copy()
 	return d.decode()
 }
 
@@ -30,6 +31,8 @@ type decoder struct {
 	e      *Editor
 	header snapshotpb.Header
 	page   pageBuilder
+	roster []*placement.Member // those that stand for their names
+	names  map[placement.MemberID]bool
 }
 
 func (d *decoder) decode() (*View, error) {
@@ -172,12 +175,13 @@ func (d *decoder) slot(s *snapshotpb.Slot) error {
 		return d.f.corrupt("an incarnation stands twice", nil)
 	}
 	v.slots.edit(d.e.gen, v.slots.add(d.e.gen)).member = m
-	v.incarnations = v.incarnations.with(incarnationKey(m.Incarnation), s.Slot)
+	v.incarnations.put(incarnationKey(m.Incarnation), s.Slot)
 	if alive && m.State != placement.MemberSuperseded {
-		if v.Roster.Find(m.ID) != nil {
+		if d.names[m.ID] {
 			return d.f.corrupt("two incarnations stand for one name", nil)
 		}
-		v.Roster = v.Roster.With(m)
+		d.names[m.ID] = true
+		d.roster = append(d.roster, m)
 	}
 	return nil
 }
@@ -306,6 +310,7 @@ func readRecord(b []byte) (k key, s stored, rest []byte, ok bool) {
 func (d *decoder) finish() (*View, error) {
 	d.page.finish()
 	e := d.e
+	e.v.Roster = placement.NewRoster(d.roster)
 	v := e.Publish()
 	if got, want := v.Digest(), Digest(d.header.Digest); got != want {
 		return nil, d.f.corrupt(fmt.Sprintf("the state has digest %v, the header says %v", got, want), nil)

@@ -51,6 +51,18 @@ func (d *dict[V]) with(name string, v V) *dict[V] {
 	return next
 }
 
+// put sets the value of a name in a dict that nobody else has seen: with is dear when there are many.
+func (d *dict[V]) put(name string, v V) {
+	i := dictShard(name)
+	if d.shards[i] == nil {
+		d.shards[i] = map[string]V{}
+	}
+	if _, ok := d.shards[i][name]; !ok {
+		d.count++
+	}
+	d.shards[i][name] = v
+}
+
 // without returns a dict in which name has no value.
 func (d *dict[V]) without(name string) *dict[V] {
 	if _, ok := d.get(name); !ok {
