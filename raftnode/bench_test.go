@@ -74,27 +74,33 @@ func dial(b *testing.B, address string) *grpc.ClientConn {
 
 const processEnv = "BERTH_TEST_SERVER"
 
-// TestServerProcess is a server in a process of its own, for benchmarks that kill it. It ends with its standard input.
-func TestServerProcess(t *testing.T) {
-	given := os.Getenv(processEnv)
-	if given == "" {
-		t.Skip("a benchmark runs it as a process")
+// TestMain makes this binary a server in a process of its own when a benchmark, which kills it, has started it as one.
+func TestMain(m *testing.M) {
+	if given := os.Getenv(processEnv); given != "" {
+		if err := serveProcess(given); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
+	os.Exit(m.Run())
+}
+
+// serveProcess serves until the end of standard input.
+func serveProcess(given string) error {
 	var s benchServer
 	if err := json.Unmarshal([]byte(given), &s); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	n, err := raftnode.Open(s.config())
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(0)
 	}()
-	if err := n.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	return n.Wait()
 }
 
 // process is a server that runs in a process of its own.
@@ -110,7 +116,7 @@ func (p *process) start(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	p.cmd = exec.Command(os.Args[0], "-test.run=^TestServerProcess$")
+	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append(os.Environ(), processEnv+"="+string(given))
 	if _, err := p.cmd.StdinPipe(); err != nil {
 		b.Fatal(err)
