@@ -84,12 +84,6 @@ func (n *Network) Isolate(host string, cut bool, others ...string) {
 // Reset closes every connection of a host at once and stops its listeners, as when its process is killed.
 func (n *Network) Reset(host string) {
 	n.mu.Lock()
-	var conns []*pair
-	for p := range n.conns {
-		if p.a == host || p.b == host {
-			conns = append(conns, p)
-		}
-	}
 	var ls []*listener
 	for addr, l := range n.listeners {
 		if hostOf(addr) == host {
@@ -97,11 +91,19 @@ func (n *Network) Reset(host string) {
 		}
 	}
 	n.mu.Unlock()
+	for _, l := range ls { // first, so that nobody opens another connection meanwhile
+		_ = l.Close()
+	}
+	n.mu.Lock()
+	var conns []*pair
+	for p := range n.conns {
+		if p.a == host || p.b == host {
+			conns = append(conns, p)
+		}
+	}
+	n.mu.Unlock()
 	for _, p := range conns {
 		p.close()
-	}
-	for _, l := range ls {
-		_ = l.Close()
 	}
 }
 
@@ -148,7 +150,11 @@ func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 	local, remote := h.network.connect(h.name, to)
 	select {
 	case l.ch <- remote:
-		return local, nil
+		select {
+		case <-l.done: // it was closed meanwhile
+		default:
+			return local, nil
+		}
 	case <-l.done:
 	case <-ctx.Done():
 	}
