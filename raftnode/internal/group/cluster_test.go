@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -193,6 +194,8 @@ type rules struct {
 	mu      sync.Mutex
 	list    []*rule
 	changed chan struct{}
+
+	snapshots atomic.Int64 // that were begun to be sent
 }
 
 type rule struct {
@@ -263,6 +266,9 @@ func (n *node) intercept(to string, m group.Message, answered bool) error {
 }
 
 func (r *rules) pass(from, to string, m group.Message, answered bool) error {
+	if m == group.Snapshot && !answered {
+		r.snapshots.Add(1)
+	}
 	for {
 		x, changed := r.match(from, to, m, answered)
 		if x == nil {

@@ -572,3 +572,115 @@ func TestGroup_LostAndWonAtOnce_IsAnotherTenure(t *testing.T) {
 }
 
 func (n *node) progress(context.Context) (uint64, error) { return n.group.View().Index, nil }
+
+// fill makes the state large.
+func (n *node) fill(identities int) {
+	n.c.t.Helper()
+	n.mustPropose(join("m1"))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var commands [][]byte
+	for i := range identities {
+		commands = append(commands, encode(n.c.t, place(fmt.Sprintf("a-long-name-of-a-cart-%016x", uint64(i)*0x9E3779B97F4A7C15))))
+		if len(commands) < 1000 {
+			continue
+		}
+		if _, err := n.group.ProposeAll(ctx, commands); err != nil {
+			n.c.t.Fatal(err)
+		}
+		commands = nil
+	}
+}
+
+// snapshotOnItsWay brings about that the leader sends a follower a snapshot, which has begun and has a while to go, and
+// returns the two.
+func (c *cluster) snapshotOnItsWay() (l, victim *node) {
+	c.t.Helper()
+	l = c.leader(nil)
+	victim = c.others(l)[0]
+	c.isolate(victim, true)
+	for range 300 {
+		c.leader(victim).mustPropose(join("m"))
+	}
+	time.Sleep(2500 * time.Millisecond) // snapshots are written, logs shortened
+	c.net.Delay(hostOf(c.address[l.name]), hostOf(c.address[victim.name]), 100*time.Millisecond)
+	before := c.rules.snapshots.Load()
+	c.isolate(victim, false)
+	for range 5000 {
+		if c.rules.snapshots.Load() > before {
+			time.Sleep(350 * time.Millisecond) // connected, greeted, and something has come
+			return l, victim
+		}
+		time.Sleep(time.Millisecond)
+	}
+	c.t.Fatal("no snapshot is sent")
+	return nil, nil
+}
+
+// slowSnapshots are small logs, so that a follower that was away is sent a snapshot.
+var slowSnapshots = withConfig(func(c *group.Config) { c.SnapshotEntries, c.TrailingLogs = 100, 10 })
+
+// Raft's goroutine reads a snapshot from its connection, and the leader's writes it: neither must wait for what TCP sends
+// again when the network is long back.
+func TestGroup_Heal_SnapshotOnItsWay_CaughtUpWithinASecond(t *testing.T) {
+	for _, outage := range []time.Duration{200 * time.Millisecond, 450 * time.Millisecond, 700 * time.Millisecond, 1300 * time.Millisecond, 4 * time.Second, 30 * time.Second} {
+		var took []time.Duration
+		bubble(t, 3, func(t *testing.T, c *cluster) {
+			c.leader(nil).fill(20_000)
+			for range 6 {
+				l, victim := c.snapshotOnItsWay()
+				c.isolate(victim, true)
+				c.net.Delay(hostOf(c.address[l.name]), hostOf(c.address[victim.name]), 0)
+				time.Sleep(outage)
+				c.isolate(victim, false)
+				begin := time.Now()
+				c.agree()
+				took = append(took, time.Since(begin))
+			}
+		}, slowSnapshots)
+		t.Logf("outage %v: caught up after %v", outage, took)
+		if most := percentile(took, 100); most > time.Second {
+			t.Errorf("outage %v: caught up after %v, want under 1s", outage, most)
+		}
+	}
+}
+
+// A follower that is sent a snapshot by a leader whose machine is gone is needed for the next election.
+func TestGroup_Failover_SnapshotOnItsWay_FollowerVotes(t *testing.T) {
+	var took []time.Duration
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		c.leader(nil).fill(20_000)
+		for range 8 {
+			l, victim := c.snapshotOnItsWay()
+			c.isolate(l, true)
+			begin := time.Now()
+			c.leader(l).mustPropose(join("m"))
+			took = append(took, time.Since(begin))
+			c.net.Delay(hostOf(c.address[l.name]), hostOf(c.address[victim.name]), 0)
+			c.isolate(l, false)
+			c.agree()
+		}
+	}, slowSnapshots)
+	t.Logf("failover: %v", took)
+	if most := percentile(took, 100); most > 3*time.Second {
+		t.Errorf("another leader after %v, want under 3s", most)
+	}
+}
+
+// A transfer that goes on, however slowly, is left alone: heartbeats fail all the while.
+func TestGroup_SlowSnapshot_ArrivesOnce(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		c.leader(nil).fill(20_000)
+		l, victim := c.snapshotOnItsWay()
+		before := c.rules.snapshots.Load()
+		c.net.Delay(hostOf(c.address[l.name]), hostOf(c.address[victim.name]), 300*time.Millisecond)
+		begin := time.Now()
+		c.agree()
+		if took := time.Since(begin); took < 2*time.Second {
+			t.Errorf("it took %v: not slow", took)
+		}
+		if n := c.rules.snapshots.Load() - before; n != 0 {
+			t.Errorf("the snapshot was sent %d times more", n)
+		}
+	}, slowSnapshots)
+}

@@ -37,11 +37,15 @@ type Intercept func(to string, m Message, answered bool) error
 //   - While a peer's heartbeats fail, entries for it wait here. The library would back off up to 10 s and leave a healed
 //     peer behind for as long; this way its first heartbeat opens the gate.
 //   - Nothing waits long for what the network lost. TCP sends it again at times that double, up to the message's own
-//     timeout; so heartbeats have a shorter one, and when one fails, entries on their way to the peer are given up.
+//     timeout; so heartbeats have a shorter one, and when one fails, entries on their way to the peer are given up. For
+//     snapshots see install.go.
 type transport struct {
 	*raft.NetworkTransport
+	inbound   *inbound
+	consumer  chan raft.RPC
 	heart     *raft.NetworkTransport // sends heartbeats, and nothing else
 	raft      atomic.Pointer[raft.Raft]
+	timing    Timing
 	intercept Intercept
 	tasks     sync.WaitGroup // messages that are on their way, also those that were given up
 
@@ -53,18 +57,25 @@ type transport struct {
 }
 
 func newTransport(stream raft.StreamLayer, timing Timing, intercept Intercept, logger hclog.Logger) *transport {
+	in := &inbound{StreamLayer: stream}
 	config := raft.NetworkTransportConfig{
-		Stream: stream, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: timing.Transport, MsgpackUseNewTimeFormat: true, Logger: logger,
+		Stream: in, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: timing.Transport, MsgpackUseNewTimeFormat: true, Logger: logger,
 	}
 	// A heartbeat that takes longer comes too late for the leader's lease. A peer that heals is behind for as long, and
 	// for the library's pause of half an election timeout, at most.
 	heart := config
 	heart.Stream, heart.MaxPool, heart.Timeout = &dialer{StreamLayer: stream, done: make(chan struct{})}, 1, min(timing.Transport, timing.Election)
-	return &transport{
-		NetworkTransport: raft.NewNetworkTransportWithConfig(&config), heart: raft.NewNetworkTransportWithConfig(&heart), intercept: intercept,
+	t := &transport{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(&config), heart: raft.NewNetworkTransportWithConfig(&heart),
+		inbound: in, consumer: make(chan raft.RPC), timing: timing, intercept: intercept,
 		gates: map[raft.ServerID]chan struct{}{}, lost: map[raft.ServerID]chan struct{}{}, quit: make(chan struct{}),
 	}
+	t.tasks.Go(t.consume)
+	return t
 }
+
+// Consumer is where Raft gets its messages from.
+func (t *transport) Consumer() <-chan raft.RPC { return t.consumer }
 
 // dialer is a stream layer that accepts nothing, and leaves the one below open.
 type dialer struct {
@@ -143,6 +154,27 @@ func (t *transport) untilLost(id raft.ServerID) (<-chan struct{}, error) {
 	}
 	return t.lost[id], nil
 }
+
+// untilFailing returns a channel that is closed when heartbeats to the peer fail.
+func (t *transport) untilFailing(id raft.ServerID) <-chan struct{} {
+	lost, err := t.untilLost(id)
+	if err != nil {
+		return closed
+	}
+	return lost
+}
+
+// untilBack returns a channel that is closed when heartbeats to the peer do not fail.
+func (t *transport) untilBack(id raft.ServerID) <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if gate := t.gates[id]; gate != nil {
+		return gate
+	}
+	return closed
+}
+
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // mark notes whether a peer's heartbeat came back.
 func (t *transport) mark(id raft.ServerID, ok bool) {
@@ -224,7 +256,7 @@ func (t *transport) RequestPreVote(id raft.ServerID, to raft.ServerAddress, req 
 
 // InstallSnapshot sends a snapshot.
 func (t *transport) InstallSnapshot(id raft.ServerID, to raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
-	return t.call(id, Snapshot, func() error { return t.NetworkTransport.InstallSnapshot(id, to, req, resp, data) })
+	return t.call(id, Snapshot, func() error { return t.install(id, to, req, resp, data) })
 }
 
 // TimeoutNow asks a server to stand for election.
