@@ -116,10 +116,9 @@ func errorOf(err error, changes bool) error {
 		return &Error{Reason: apiv1.ReasonPermissionDenied, Message: message, err: err}
 	case codes.Unimplemented:
 		return &Error{Reason: apiv1.ReasonUnsupportedVersion, Message: message, err: err}
-	case codes.InvalidArgument, codes.OutOfRange:
+	case codes.InvalidArgument, codes.OutOfRange,
+		codes.ResourceExhausted: // gRPC's own, on either side: the message is too large
 		return &Error{Reason: apiv1.ReasonInvalidArgument, Message: message, err: err}
-	case codes.ResourceExhausted:
-		return &Error{Reason: apiv1.ReasonOverloaded, Message: message, err: err}
 	}
 	return &Error{Reason: apiv1.ReasonInternal, Message: message, err: err}
 }

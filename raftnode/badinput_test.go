@@ -17,8 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/seed13d31b7f/berth/lookupclient"
@@ -438,10 +439,38 @@ func TestBadInput_Requests_NameTheRule(t *testing.T) {
 		if r, _, err := client.Place(ctx, file("b")); err != nil || r.Member != "m1" {
 			t.Errorf("place: %+v, %v", r, err)
 		}
-		if _, err := api.Lookup(ctx, &apiv1.LookupRequest{Kind: "file", Key: strings.Repeat("x", 5<<20)}); status.Code(err) != codes.ResourceExhausted {
-			t.Errorf("a request of 5 MiB: %v", err)
+		for what, method := range map[string]string{"a unary call": "Placements/Lookup", "a stream": "Members/Session"} {
+			for size, want := range map[int]string{-1: "decode", 5 << 20: "at most 4194304 are allowed"} {
+				r, _, _ := apiv1.ReasonOf(sendRaw(ctx, t, client, method, size))
+				if err := sendRaw(ctx, t, client, method, size); r != apiv1.ReasonInvalidArgument || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s, a request of %d bytes (-1: nonsense): %v, want INVALID_ARGUMENT, %s", what, size, err, want)
+				}
+			}
+		}
+		// What is twice too large gRPC cuts off by itself.
+		if _, err := apiv1.NewPlacementsClient(client.Conn()).Lookup(ctx, &apiv1.LookupRequest{Kind: "file", Key: strings.Repeat("x", 9<<20)}); !errors.Is(err, lookupclient.ErrInvalid) {
+			t.Errorf("a request of 9 MiB: %v", err)
 		}
 	})
+}
+
+// sendRaw sends one message of that many bytes in an unknown field, or, for -1, one that is no message, and returns what
+// the call ends with.
+func sendRaw(ctx context.Context, t *testing.T, client *lookupclient.Client, method string, size int) error {
+	t.Helper()
+	s, err := client.Conn().NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/berth.v1."+method, grpc.ForceCodecV2(rawCodec{}))
+	if err != nil {
+		return err
+	}
+	b := []byte{0xff}
+	if size >= 0 {
+		b = protowire.AppendBytes(protowire.AppendTag(nil, 1000, protowire.BytesType), make([]byte, size))
+	}
+	if err := errors.Join(s.SendMsg(b), s.CloseSend()); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	var answer []byte
+	return s.RecvMsg(&answer)
 }
 
 // pageToken is a page token with another cursor.

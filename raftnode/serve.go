@@ -15,12 +15,12 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/seed13d31b7f/berth/raftnode/internal/api"
 	"github.com/seed13d31b7f/berth/raftnode/internal/peerv1"
 )
 
 // Limits of the public ports.
 const (
-	messageBytesMax  = 4 << 20
 	headerBytesMax   = 64 << 10
 	streamsMax       = 10_000          // per connection
 	handshakeWait    = 5 * time.Second // also how long a connection that says nothing can hold up the end of the server
@@ -57,7 +57,7 @@ func (n *Node) listen() error {
 	n.httpAddress = n.config.advertisedFor(n.config.HTTPAddress, webListener.Addr())
 	s := &serving{node: n, inner: bufconn.Listen(1 << 20), health: health.NewServer()}
 	s.public = grpc.NewServer(
-		grpc.ChainUnaryInterceptor(n.metrics.unary, n.api.Unary), grpc.StreamInterceptor(n.api.Stream), grpc.MaxRecvMsgSize(messageBytesMax), grpc.MaxHeaderListSize(headerBytesMax),
+		grpc.ChainUnaryInterceptor(n.metrics.unary, n.api.Unary), grpc.StreamInterceptor(n.api.Stream), grpc.ForceServerCodecV2(api.Codec()), grpc.MaxRecvMsgSize(api.ReceiveBytesMax), grpc.MaxHeaderListSize(headerBytesMax),
 		grpc.MaxConcurrentStreams(streamsMax), grpc.ConnectionTimeout(handshakeWait),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
@@ -66,7 +66,7 @@ func (n *Node) listen() error {
 	healthpb.RegisterHealthServer(s.public, s.health)
 	reflection.Register(s.public)
 	s.peer = grpc.NewServer(
-		grpc.UnaryInterceptor(n.api.UnaryPeer), grpc.MaxRecvMsgSize(messageBytesMax), grpc.ConnectionTimeout(handshakeWait),
+		grpc.UnaryInterceptor(n.api.UnaryPeer), grpc.ForceServerCodecV2(api.Codec()), grpc.MaxRecvMsgSize(api.ReceiveBytesMax), grpc.ConnectionTimeout(handshakeWait),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: peerKeepalive / 2}),
 	)
 	n.api.Register(s.peer)

@@ -89,7 +89,9 @@ func (s *serving) route(api *runtime.ServeMux) http.Handler {
 				writeAPIError(api, w, r, err)
 				return
 			}
-			api.ServeHTTP(w, r)
+			if !s.slashKey(api, w, r) {
+				api.ServeHTTP(w, r)
+			}
 		case path == "/":
 			s.index(w)
 		default:

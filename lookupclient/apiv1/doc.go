@@ -10,7 +10,8 @@
 //	status, err := api.Status(ctx, &apiv1.StatusRequest{})
 //
 // An error of a call has a google.rpc.ErrorInfo of the domain [ErrorDomain]. [ReasonOf] reads the [Reason], [Reasons] lists
-// all with what they mean and what to do, and [Status] makes such an error.
+// all with what they mean and what to do, and [Status] makes such an error. A request of more than 4 MiB is
+// INVALID_ARGUMENT; one of more than 8 MiB is cut off by gRPC itself, with its code RESOURCE_EXHAUSTED and no reason.
 //
 // Every answer says of which cluster it is, in the header [ClusterHeader]; a call may say there which one it expects.
 //

@@ -46,8 +46,10 @@ func New(b Backend) *Server { return &Server{backend: b, stopping: make(chan str
 // Stop ends the sessions of members; they go to another server.
 func (s *Server) Stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
 
-// Register adds the services to a gRPC server.
-func (s *Server) Register(g grpc.ServiceRegistrar) {
+// Register adds the services to a gRPC server, which has the Codec and lets messages of
+// ReceiveBytesMax in.
+func (s *Server) Register(to grpc.ServiceRegistrar) {
+	g := registrar{to}
 	apiv1.RegisterPlacementsServer(g, s)
 	apiv1.RegisterMembersServer(g, s)
 	apiv1.RegisterKindsServer(g, s)
