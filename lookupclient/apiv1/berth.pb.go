@@ -1569,8 +1569,14 @@ type ListRequest struct {
 	Phase  Placement_Phase `protobuf:"varint,3,opt,name=phase,proto3,enum=berth.v1.Placement_Phase" json:"phase,omitempty"`
 	// At most 1,000; 50 when it is not set.
 	PageSize uint32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// From the answer before.
-	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// From the answer before, with the same filters.
+	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// What the key begins with; empty for all.
+	Prefix string `protobuf:"bytes,6,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// Only what is not settled.
+	Unsettled bool `protobuf:"varint,7,opt,name=unsettled,proto3" json:"unsettled,omitempty"`
+	// Count how many more there are, as far as one call looks.
+	CountMore     bool `protobuf:"varint,8,opt,name=count_more,json=countMore,proto3" json:"count_more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1640,12 +1646,36 @@ func (x *ListRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *ListRequest) GetUnsettled() bool {
+	if x != nil {
+		return x.Unsettled
+	}
+	return false
+}
+
+func (x *ListRequest) GetCountMore() bool {
+	if x != nil {
+		return x.CountMore
+	}
+	return false
+}
+
 type ListResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Placements []*Placement           `protobuf:"bytes,1,rep,name=placements,proto3" json:"placements,omitempty"`
 	// Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	Read          *Read  `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
+	// How many follow on later pages, when count_more was set; with more_at_least perhaps more than that.
+	More          uint64 `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	MoreAtLeast   bool   `protobuf:"varint,5,opt,name=more_at_least,json=moreAtLeast,proto3" json:"more_at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1699,6 +1729,20 @@ func (x *ListResponse) GetRead() *Read {
 		return x.Read
 	}
 	return nil
+}
+
+func (x *ListResponse) GetMore() uint64 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+func (x *ListResponse) GetMoreAtLeast() bool {
+	if x != nil {
+		return x.MoreAtLeast
+	}
+	return false
 }
 
 // Member is one incarnation of a member.
@@ -5432,20 +5476,26 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x04done\x18\x01 \x01(\bR\x04done\x12\x1b\n" +
 	"\twaits_for\x18\x02 \x01(\tR\bwaitsFor\x121\n" +
 	"\tplacement\x18\x03 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\"\n" +
-	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xa6\x01\n" +
+	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xfb\x01\n" +
 	"\vListRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06member\x18\x02 \x01(\tR\x06member\x12/\n" +
 	"\x05phase\x18\x03 \x01(\x0e2\x19.berth.v1.Placement.PhaseR\x05phase\x12\x1b\n" +
 	"\tpage_size\x18\x04 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tR\tpageToken\"\x8f\x01\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\x12\x16\n" +
+	"\x06prefix\x18\x06 \x01(\tR\x06prefix\x12\x1c\n" +
+	"\tunsettled\x18\a \x01(\bR\tunsettled\x12\x1d\n" +
+	"\n" +
+	"count_more\x18\b \x01(\bR\tcountMore\"\xc7\x01\n" +
 	"\fListResponse\x123\n" +
 	"\n" +
 	"placements\x18\x01 \x03(\v2\x13.berth.v1.PlacementR\n" +
 	"placements\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
-	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\x95\x04\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\x04R\x04more\x12\"\n" +
+	"\rmore_at_least\x18\x05 \x01(\bR\vmoreAtLeast\"\x95\x04\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x18\n" +
