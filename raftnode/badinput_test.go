@@ -398,7 +398,7 @@ func TestBadInput_Requests_NameTheRule(t *testing.T) {
 			{"page size", list(&apiv1.ListRequest{PageSize: 1001}), apiv1.ReasonInvalidArgument, "at most 1000"},
 			{"phase", list(&apiv1.ListRequest{Phase: 9}), apiv1.ReasonInvalidArgument, "phase 9"},
 			{"page token", list(&apiv1.ListRequest{PageToken: "nonsense"}), apiv1.ReasonInvalidArgument, "page token"},
-			{"page token of a list that is not kept", list(&apiv1.ListRequest{PageToken: strings.Repeat("A", 32)}), apiv1.ReasonIndexCompacted, "begin again"},
+			{"page token of a list that is not kept", list(&apiv1.ListRequest{PageToken: strings.Repeat("A", 38)}), apiv1.ReasonIndexCompacted, "begin again"},
 			{"long page token", list(&apiv1.ListRequest{PageToken: strings.Repeat("A", 1<<20)}), apiv1.ReasonInvalidArgument, "page token"},
 			{"request id", place("file", "b", &apiv1.Retry{RequestId: "x"}), apiv1.ReasonInvalidArgument, "no ULID"},
 			{"request id in other letters", place("file", "b", &apiv1.Retry{RequestId: "01JD3VXK5N8Y2T3B4C5D6E7F8U"}), apiv1.ReasonInvalidArgument, "no ULID"},

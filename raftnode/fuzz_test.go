@@ -108,7 +108,7 @@ func FuzzRequests(f *testing.F) {
 			&apiv1.PlaceRequest{Kind: "file", Key: "a", Retry: &apiv1.Retry{RequestId: id, Again: true, KnownIndex: 1 << 63}},
 			&apiv1.BatchPlaceRequest{Identities: []*apiv1.Identity{{Kind: "file", Key: "b"}, {Kind: "cart"}}, Retry: &apiv1.Retry{RequestId: id}},
 			&apiv1.RemoveRequest{Kind: "file", Key: "a", Epoch: 1 << 63, Wait: &durationpb.Duration{Seconds: -1, Nanos: 1 << 30}},
-			&apiv1.ListRequest{Kind: "file", Phase: 3, PageSize: 1, PageToken: strings.Repeat("A", 32)},
+			&apiv1.ListRequest{Kind: "file", Phase: 3, PageSize: 1, PageToken: strings.Repeat("A", 38)},
 			&apiv1.ListKindsRequest{PageSize: 1, PageToken: "file"},
 			&apiv1.SetKindRequest{Name: "file", Strategy: "least-loaded", Attempts: 17, Retry: &apiv1.Retry{RequestId: id}},
 			&apiv1.SetKindRequest{Name: "file", Strategy: "none"},

@@ -361,7 +361,7 @@ func TestHTTP_Faults_HaveStatusAndReason(t *testing.T) {
 		{"POST", "/v1/placements/file/x:place?wait=1s", "", 400, apiv1.ReasonInvalidArgument, `no parameter "wait"`},
 		{"GET", "/v1/placements?kind=%zz", "", 400, apiv1.ReasonInvalidArgument, ""},
 		{"GET", "/v1/placements?pageToken=x", "", 400, apiv1.ReasonInvalidArgument, "page token"},
-		{"GET", "/v1/placements?pageToken=" + strings.Repeat("A", 32), "", 400, apiv1.ReasonIndexCompacted, "begin again"},
+		{"GET", "/v1/placements?pageToken=" + strings.Repeat("A", 38), "", 400, apiv1.ReasonIndexCompacted, "begin again"},
 		{"DELETE", "/v1/cluster/servers/nobody", "", 400, apiv1.ReasonInvalidArgument, `no server "nobody"`},
 		{"DELETE", "/v1/cluster/servers/s1", "", 400, apiv1.ReasonInvalidArgument, "cannot hand over"},
 		{"POST", "/v1/cluster:transferLeadership", `{"to":"nobody"}`, 400, apiv1.ReasonInvalidArgument, "nobody"},
@@ -445,12 +445,20 @@ func TestHTTP_BatchesAndLists(t *testing.T) {
 		"phase=PENDING":                            0,
 		"page_size=1000&kind=file":                 10, // both spellings of a field's name
 		"phase=TOMBSTONE":                          0,
+		"prefix=later":                             3,
+		"prefix=b%2Fc":                             1,
+		"prefix=later&kind=cart":                   0,
+		"unsettled=true":                           0,
 		"kind=file&member=m1&phase=3&pageSize=999": 10,
 	} {
 		a := w.get("/v1/placements?" + query)
 		if list, _ := at(a.ok(), "placements").([]any); len(list) != want || at(a.json(), "nextPageToken") != nil {
 			t.Errorf("%s: %d placements, want %d on one page", query, len(list), want)
 		}
+	}
+	a = w.get("/v1/placements?pageSize=4&countMore=true")
+	if at(a.ok(), "more") != "6" || at(a.json(), "moreAtLeast") != nil {
+		t.Errorf("4 of 10: %s", a.body)
 	}
 }
 

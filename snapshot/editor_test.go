@@ -86,6 +86,7 @@ func (m *model) check(t *testing.T, v *View, keys []placement.Identity) {
 			t.Fatalf("%v is listed as %+v, want %+v", id, listed[id], m.seen(id))
 		}
 	}
+	checkScan(t, v)
 }
 
 // run plays random commands on an editor and on the model. When reopen is not nil, the editor is made anew from a view,

@@ -79,12 +79,16 @@ func packUUID(dst *[16]byte, s string) bool {
 }
 
 func unpackUUID(b *[16]byte) string {
-	var s [uuidTextBytes]byte
+	s := uuidText(b)
+	return string(s[:])
+}
+
+func uuidText(b *[16]byte) (s [uuidTextBytes]byte) {
 	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
 	for i, at := range uuidDigits {
 		s[at], s[at+1] = hexDigits[b[i]>>4], hexDigits[b[i]&15]
 	}
-	return string(s[:])
+	return s
 }
 
 // identity gives the stored key its names back.

@@ -129,50 +129,7 @@ type Placement struct {
 // Placements yields every identity that is not Absent, in the order of the index, which is no order that means anything
 // but is the same each time for one view.
 func (v *View) Placements() iter.Seq[Placement] {
-	return func(yield func(Placement) bool) {
-		for p := range v.PlacementsFrom(0) {
-			if !yield(p.Placement) {
-				return
-			}
-		}
-	}
-}
-
-// Cursor is a place in the order of one view's placements. Zero is the beginning.
-type Cursor uint64
-
-// cursorOf is the place before a record: a bucket, and a number within it.
-func cursorOf(bucket, record int) Cursor { return Cursor(bucket)<<16 | Cursor(record) }
-
-// At is a placement, and the cursor that goes on behind it.
-type At struct {
-	Placement
-	Next Cursor
-}
-
-// PlacementsFrom yields the placements from a cursor on, which must be of the same view.
-func (v *View) PlacementsFrom(from Cursor) iter.Seq[At] {
-	return func(yield func(At) bool) {
-		skip := int(from & 0xffff)
-		for b := int(min(uint64(from>>16), bucketsMax)); b < v.table.buckets; b++ {
-			p := v.table.page(b)
-			if p == nil {
-				skip = 0
-				continue
-			}
-			for i := skip; i < int(p.count); i++ {
-				r := p.record(i)
-				e, owner := v.seen(recordValue(r))
-				if e.Phase == placement.Absent {
-					continue
-				}
-				if !yield(At{Placement{v.identity(recordKey(r)), e, owner}, cursorOf(b, i+1)}) {
-					return
-				}
-			}
-			skip = 0
-		}
-	}
+	return func(yield func(Placement) bool) { v.Scan(Filter{}, 0, scanAll, yield) }
 }
 
 // storedRecords yields the records of the index, bucket by bucket.

@@ -27,6 +27,8 @@ type app struct {
 	cluster string
 	timeout time.Duration
 	quiet   bool
+
+	terminal func(io.Writer) bool // for tests; nil looks
 }
 
 // run runs one command line and returns the process's exit status.
@@ -71,7 +73,7 @@ Exit status: 0 done, 1 other error, 2 wrong usage, 3 not there, 4 cluster unavai
 		}
 	}
 	group("use", a.placeCommand(), a.lookupCommand(), a.removeCommand(), a.listCommand())
-	group("look", a.statusCommand(), a.memberCommand(), a.kindCommand(), a.serverCommand(), a.snapshotCommand(), a.explainCommand())
+	group("look", a.statusCommand(), a.memberCommand(), a.kindCommand(), a.planCommand(), a.serverCommand(), a.snapshotCommand(), a.explainCommand())
 	group("run", a.devCommand(), a.demoCommand(), a.serveCommand(), a.hostCommand(), a.versionCommand())
 	return root
 }

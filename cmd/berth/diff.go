@@ -49,7 +49,8 @@ func (d *differing) run(from, to string) error {
 	if d.printer.Format == output.JSONL {
 		err = d.lines(fromView, toView)
 	} else {
-		sum := d.sum(fromView, toView)
+		var sum *apiv1.SnapshotDiff
+		d.during("comparing", func() { sum = d.sum(fromView, toView) })
 		sum.From, sum.To, sum.OtherCluster = fromInfo, toInfo, fromInfo.Cluster != toInfo.Cluster
 		err = d.printer.Print(sum, func(r *output.Rows) { diffTable(r, sum) })
 	}

@@ -21,7 +21,7 @@ func (a *app) listCommand() *cobra.Command {
 	c := command("list", "List placements", cobra.NoArgs, func(ctx context.Context, _ []string) error {
 		if phase != "" {
 			p, ok := apiv1.Placement_Phase_value[strings.ToUpper(phase)]
-			if !ok || p == 0 {
+			if !ok || apiv1.Placement_Phase(p) <= apiv1.Placement_ABSENT {
 				return usage("--phase %q: there are pending, settled and tombstone", phase)
 			}
 			l.req.Phase = apiv1.Placement_Phase(p)
@@ -34,15 +34,20 @@ func (a *app) listCommand() *cobra.Command {
 			return l.run(ctx)
 		})
 	})
-	c.Long = `List placements, all as of one log index: a list of several pages is one consistent picture.`
+	c.Long = `List placements, all as of one log index: a list of several pages is one consistent picture. The server that gave the first
+page keeps it for a minute; after that the list has to begin again (INDEX_COMPACTED).`
 	c.Example = `  berth list --kind cart --member host-2
+  berth list --unsettled
+  berth list --kind cart --prefix eu/
   berth list --all -o jsonl | jq -r .placement.member | sort | uniq -c`
 	c.Flags().StringVar(&l.req.Kind, "kind", "", "only this kind")
 	c.Flags().StringVar(&l.req.Member, "member", "", "only what this member owns")
 	c.Flags().StringVar(&phase, "phase", "", "only this phase: pending, settled, tombstone")
+	c.Flags().StringVar(&l.req.Prefix, "prefix", "", "only keys that begin with this")
+	c.Flags().BoolVar(&l.req.Unsettled, "unsettled", false, "only what is not settled")
 	c.Flags().Uint32Var(&l.limit, "limit", 50, "how many to show")
 	c.Flags().BoolVar(&l.whole, "all", false, "show all")
-	c.Flags().StringVar(&l.req.PageToken, "page", "", "go on where another list ended")
+	c.Flags().StringVar(&l.req.PageToken, "page", "", "go on where another list with the same filters ended")
 	a.asking(c)
 	return c
 }
@@ -65,6 +70,7 @@ func (l *listing) run(ctx context.Context) error {
 		l.req.PageSize = pageMax
 		if !l.whole {
 			l.req.PageSize = min(left, pageMax)
+			l.req.CountMore = left <= pageMax
 		}
 		resp, err := l.page(ctx)
 		if err != nil {
@@ -76,7 +82,7 @@ func (l *listing) run(ctx context.Context) error {
 		l.req.PageToken = resp.NextPageToken
 		left -= min(left, uint32(len(resp.Placements)))
 		if resp.NextPageToken == "" || !l.whole && left == 0 {
-			l.all.NextPageToken = resp.NextPageToken
+			l.all.NextPageToken, l.all.More, l.all.MoreAtLeast = resp.NextPageToken, resp.More, resp.MoreAtLeast
 			break
 		}
 	}
@@ -84,9 +90,20 @@ func (l *listing) run(ctx context.Context) error {
 		return l.printer.Print(&l.all, nil)
 	}
 	if l.all.NextPageToken != "" {
-		l.say("there are more after these %s: --page %s, or --all", humanize.Comma(int64(l.limit)), l.all.NextPageToken)
+		l.say("%s more: --page %s, or --all", l.more(), l.all.NextPageToken)
 	}
 	return nil
+}
+
+// more says how many there are behind the last page, as far as was counted.
+func (l *listing) more() string {
+	switch n := humanize.Comma(int64(l.all.More)); {
+	case !l.all.MoreAtLeast:
+		return n
+	case l.all.More > 0:
+		return "at least " + n
+	}
+	return "perhaps" // nothing was found yet
 }
 
 func (l *listing) page(ctx context.Context) (*apiv1.ListResponse, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -10,38 +11,84 @@ import (
 	"golang.org/x/term"
 )
 
-// progressEvery is how often a log gets a line in place of a bar.
-const progressEvery = time.Second
+const (
+	// progressAfter is how long something takes before a terminal shows how far it is: most commands are over by then.
+	progressAfter = time.Second
+	// progressEvery is how often a log gets a line in place of a bar.
+	progressEvery = time.Second
+	// progressTick is how often a bar moves of which nobody knows how far it is.
+	progressTick = 100 * time.Millisecond
+)
 
-// progress shows how far a stream is: a bar on a terminal, a line a second in a log, nothing where the answer itself
-// scrolls by.
+// progress shows how far something is that takes more than a moment: a bar on a terminal.
 type progress struct {
 	app   *app
 	what  string
-	total int64
+	total int64 // of what is counted; zero when nobody knows
 	n     int64
+	shows []progressbar.Option
+	begun time.Time
+
+	draws bool // on a terminal
 	bar   *progressbar.ProgressBar
-	said  time.Time
-	quiet bool
+
+	logs bool // a line a second where there is no terminal
+	said time.Time
 }
 
+func (a *app) progress(what string, total int64, shows ...progressbar.Option) *progress {
+	now := time.Now()
+	return &progress{app: a, what: what, total: total, shows: shows, begun: now, said: now, draws: a.isTerminal(a.err)}
+}
+
+// newProgress shows how far a stream of identities is. A log gets a line a second; where the answer itself scrolls by
+// there is nothing.
 func newProgress(a *app, what string, total int64) *progress {
-	p := &progress{app: a, what: what, total: total, said: time.Now()}
-	switch {
-	case isTerminal(a.out) && !a.quiet:
-		p.quiet = true
-	case isTerminal(a.err):
-		if total <= 0 {
-			total = -1
-		}
-		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription(what),
-			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("id"),
-			progressbar.OptionThrottle(50*time.Millisecond), progressbar.OptionFullWidth(), progressbar.OptionSetPredictTime(total > 0))
+	p := a.progress(what, total, progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("id"))
+	p.logs = !p.draws
+	if a.isTerminal(a.out) && !a.quiet {
+		p.draws, p.logs = false, false
 	}
 	return p
 }
 
-func isTerminal(w io.Writer) bool {
+// byteProgress shows how many of so many bytes were written to it; zero stands for a number that nobody knows.
+func (a *app) byteProgress(what string, total int64) *progress {
+	return a.progress(what, total, progressbar.OptionShowBytes(true))
+}
+
+// during runs something of which nobody knows how far it is, and shows that it is under way.
+func (a *app) during(what string, do func()) {
+	p := a.progress(what, 0)
+	if !p.draws {
+		do()
+		return
+	}
+	over := make(chan struct{})
+	var ticking sync.WaitGroup
+	ticking.Go(func() { // ends when over is closed
+		tick := time.NewTicker(progressTick)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				p.add(1)
+			case <-over:
+				return
+			}
+		}
+	})
+	do()
+	close(over)
+	ticking.Wait()
+	p.done()
+}
+
+// isTerminal says whether a person reads what is written.
+func (a *app) isTerminal(w io.Writer) bool {
+	if a.terminal != nil {
+		return a.terminal(w)
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
@@ -51,9 +98,24 @@ func (p *progress) add(n int) {
 	switch {
 	case p.bar != nil:
 		_ = p.bar.Add(n)
-	case !p.quiet && time.Since(p.said) >= progressEvery:
+	case p.draws && time.Since(p.begun) >= progressAfter:
+		p.draw()
+	case p.logs && time.Since(p.said) >= progressEvery:
 		p.line()
 	}
+}
+
+// draw makes the bar, which knows what was counted before it.
+func (p *progress) draw() {
+	total := p.total
+	if total <= 0 {
+		total = -1
+	}
+	p.bar = progressbar.NewOptions64(total, append(p.shows, progressbar.OptionSetWriter(p.app.err), progressbar.OptionSetDescription(p.what),
+		progressbar.OptionThrottle(50*time.Millisecond), progressbar.OptionFullWidth(), progressbar.OptionSetPredictTime(total > 0),
+		progressbar.OptionSetSpinnerChangeInterval(0), // it moves when something is counted, and starts no goroutine
+	)...)
+	_ = p.bar.Set64(p.n)
 }
 
 func (p *progress) line() {
@@ -72,26 +134,15 @@ func (p *progress) pause() {
 	}
 }
 
+// done takes the bar away.
 func (p *progress) done() {
 	if p.bar != nil {
-		_ = p.bar.Finish()
-		p.app.say("")
+		_ = p.bar.Clear()
+		_ = p.bar.Exit()
 	}
 }
 
-// byteProgress shows how much of a file is read, on a terminal, when it takes more than a moment.
-func (a *app) byteProgress(what string, f *os.File) *progress {
-	p := &progress{app: a, what: what, quiet: true}
-	info, err := f.Stat()
-	if err != nil || !isTerminal(a.err) || info.Size() < 4<<20 {
-		return p
-	}
-	p.bar = progressbar.NewOptions64(info.Size(), progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription(what),
-		progressbar.OptionShowBytes(true), progressbar.OptionThrottle(50*time.Millisecond), progressbar.OptionFullWidth())
-	return p
-}
-
-// Write counts bytes that were read.
+// Write counts bytes.
 func (p *progress) Write(b []byte) (int, error) {
 	p.add(len(b))
 	return len(b), nil

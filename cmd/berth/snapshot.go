@@ -14,6 +14,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/seed13d31b7f/berth/cmd/internal/output"
 	"github.com/seed13d31b7f/berth/lookupclient"
@@ -68,17 +69,11 @@ func (a *app) save(ctx context.Context, c *lookupclient.Client, path string, for
 	if err != nil {
 		return err
 	}
-	for {
-		part, err := stream.Recv()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if _, err := f.Write(part.Data); err != nil {
-			return err
-		}
+	bar := a.byteProgress("saving "+filepath.Base(path), 0)
+	_, err = io.Copy(io.MultiWriter(f, bar), &saved{stream: stream})
+	bar.done()
+	if err != nil {
+		return err
 	}
 	if err := f.Sync(); err != nil {
 		return err
@@ -92,6 +87,40 @@ func (a *app) save(ctx context.Context, c *lookupclient.Client, path string, for
 	}
 	info.File = path
 	return a.printer.Print(info, func(r *output.Rows) { snapshotTable(r, info) })
+}
+
+// fetch returns the whole state, as of one log index that is at least as new as the call.
+func (a *app) fetch(ctx context.Context, c *lookupclient.Client) (*snapshot.View, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := apiv1.NewSnapshotsClient(c.Conn()).Save(ctx, &apiv1.SaveRequest{})
+	if err != nil {
+		return nil, err
+	}
+	bar := a.byteProgress("fetching the state", 0)
+	v, err := snapshot.Decode(io.TeeReader(&saved{stream: stream}, bar))
+	bar.done()
+	return v, err
+}
+
+// saved reads the bytes of a snapshot that a server sends.
+type saved struct {
+	stream grpc.ServerStreamingClient[apiv1.SaveResponse]
+	left   []byte
+}
+
+// Read implements io.Reader.
+func (s *saved) Read(b []byte) (int, error) {
+	for len(s.left) == 0 {
+		part, err := s.stream.Recv()
+		if err != nil {
+			return 0, err
+		}
+		s.left = part.Data
+	}
+	n := copy(b, s.left)
+	s.left = s.left[n:]
+	return n, nil
 }
 
 func removeIfThere(path string) error {
@@ -115,13 +144,18 @@ func (a *app) openSnapshot(path string) (*apiv1.SnapshotInfo, *snapshot.View, er
 	}
 	defer func() { _ = f.Close() }()
 	sum, n := sha256.New(), counter(0)
-	bar := a.byteProgress("reading "+filepath.Base(path), f)
+	size := int64(0)
+	if about, err := f.Stat(); err == nil {
+		size = about.Size()
+	}
+	bar := a.byteProgress("reading "+filepath.Base(path), size)
 	v, err := snapshot.Decode(io.TeeReader(f, io.MultiWriter(sum, &n, bar)))
 	bar.done()
 	if err != nil {
 		return nil, nil, &statusError{status: exitCheck, err: fmt.Errorf("%s: %w", path, err), next: "save another one; the servers keep their own, so nothing is lost by this"}
 	}
-	info := describe(v)
+	var info *apiv1.SnapshotInfo
+	a.during("counting "+filepath.Base(path), func() { info = describe(v) })
 	info.File, info.Size, info.Sha256, info.Format = path, uint64(n), hex.EncodeToString(sum.Sum(nil)), snapshot.Format // Decode reads no other
 	return info, v, nil
 }

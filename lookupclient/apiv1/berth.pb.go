@@ -1569,8 +1569,14 @@ type ListRequest struct {
 	Phase  Placement_Phase `protobuf:"varint,3,opt,name=phase,proto3,enum=berth.v1.Placement_Phase" json:"phase,omitempty"`
 	// At most 1,000; 50 when it is not set.
 	PageSize uint32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// From the answer before.
-	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// From the answer before, with the same filters.
+	PageToken string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// What the key begins with; empty for all.
+	Prefix string `protobuf:"bytes,6,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// Only what is not settled.
+	Unsettled bool `protobuf:"varint,7,opt,name=unsettled,proto3" json:"unsettled,omitempty"`
+	// Count how many more there are, as far as one call looks.
+	CountMore     bool `protobuf:"varint,8,opt,name=count_more,json=countMore,proto3" json:"count_more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1640,12 +1646,36 @@ func (x *ListRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *ListRequest) GetUnsettled() bool {
+	if x != nil {
+		return x.Unsettled
+	}
+	return false
+}
+
+func (x *ListRequest) GetCountMore() bool {
+	if x != nil {
+		return x.CountMore
+	}
+	return false
+}
+
 type ListResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Placements []*Placement           `protobuf:"bytes,1,rep,name=placements,proto3" json:"placements,omitempty"`
 	// Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	Read          *Read  `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
+	// How many follow on later pages, when count_more was set; with more_at_least perhaps more than that.
+	More          uint64 `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	MoreAtLeast   bool   `protobuf:"varint,5,opt,name=more_at_least,json=moreAtLeast,proto3" json:"more_at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1699,6 +1729,20 @@ func (x *ListResponse) GetRead() *Read {
 		return x.Read
 	}
 	return nil
+}
+
+func (x *ListResponse) GetMore() uint64 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+func (x *ListResponse) GetMoreAtLeast() bool {
+	if x != nil {
+		return x.MoreAtLeast
+	}
+	return false
 }
 
 // Member is one incarnation of a member.
@@ -4720,6 +4764,199 @@ func (x *SnapshotChange) GetTo() *Placement {
 	return nil
 }
 
+// Plan says what a change of the members would lead to. No call returns it: the command line works it out of a snapshot,
+// with the code that decides in the cluster.
+type Plan struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// The log index of the state that the plan begins with.
+	Index uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// Every identity was taken to be released and placed anew, and not only those that lose their owner.
+	ReplaceAll bool `protobuf:"varint,3,opt,name=replace_all,json=replaceAll,proto3" json:"replace_all,omitempty"`
+	// Identities that have an owner, and those of them that stay where they are.
+	Owned         uint64         `protobuf:"varint,4,opt,name=owned,proto3" json:"owned,omitempty"`
+	Stay          uint64         `protobuf:"varint,5,opt,name=stay,proto3" json:"stay,omitempty"`
+	Kinds         []*Plan_Kind   `protobuf:"bytes,6,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	Members       []*Plan_Member `protobuf:"bytes,7,rep,name=members,proto3" json:"members,omitempty"`
+	Flows         []*Plan_Flow   `protobuf:"bytes,8,rep,name=flows,proto3" json:"flows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Plan) Reset() {
+	*x = Plan{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Plan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Plan) ProtoMessage() {}
+
+func (x *Plan) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Plan.ProtoReflect.Descriptor instead.
+func (*Plan) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *Plan) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *Plan) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Plan) GetReplaceAll() bool {
+	if x != nil {
+		return x.ReplaceAll
+	}
+	return false
+}
+
+func (x *Plan) GetOwned() uint64 {
+	if x != nil {
+		return x.Owned
+	}
+	return 0
+}
+
+func (x *Plan) GetStay() uint64 {
+	if x != nil {
+		return x.Stay
+	}
+	return 0
+}
+
+func (x *Plan) GetKinds() []*Plan_Kind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *Plan) GetMembers() []*Plan_Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *Plan) GetFlows() []*Plan_Flow {
+	if x != nil {
+		return x.Flows
+	}
+	return nil
+}
+
+// PlanMove is one identity that would have another owner.
+type PlanMove struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	From  string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	// Empty when no member may take it.
+	To string `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	// How the owner is chosen.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// As in Plan.Kind.
+	Certain       string `protobuf:"bytes,6,opt,name=certain,proto3" json:"certain,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanMove) Reset() {
+	*x = PlanMove{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanMove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanMove) ProtoMessage() {}
+
+func (x *PlanMove) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanMove.ProtoReflect.Descriptor instead.
+func (*PlanMove) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *PlanMove) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *PlanMove) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *PlanMove) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *PlanMove) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *PlanMove) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PlanMove) GetCertain() string {
+	if x != nil {
+		return x.Certain
+	}
+	return ""
+}
+
 type SnapshotInfo_KindCount struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -4731,7 +4968,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4743,7 +4980,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4800,7 +5037,7 @@ type SnapshotDiff_Counts struct {
 
 func (x *SnapshotDiff_Counts) Reset() {
 	*x = SnapshotDiff_Counts{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4812,7 +5049,7 @@ func (x *SnapshotDiff_Counts) String() string {
 func (*SnapshotDiff_Counts) ProtoMessage() {}
 
 func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4873,6 +5110,252 @@ func (x *SnapshotDiff_Counts) GetRenewed() uint64 {
 func (x *SnapshotDiff_Counts) GetConfirmed() uint64 {
 	if x != nil {
 		return x.Confirmed
+	}
+	return 0
+}
+
+// Kind is what becomes of the identities of one kind.
+type Plan_Kind struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Strategy string                 `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	// What the prediction depends on: "always" (on nothing else), "in-order" (on the order in which identities are placed,
+	// which is taken to be ascending), "drawn" (on draws that nobody knows beforehand: it is an example).
+	Certain string `protobuf:"bytes,3,opt,name=certain,proto3" json:"certain,omitempty"`
+	// Identities that lose their owner; with replace_all those that have one.
+	Ended uint64 `protobuf:"varint,4,opt,name=ended,proto3" json:"ended,omitempty"`
+	// Those of them that go to another member, or to another life of theirs, and those that no member may take.
+	Moved         uint64 `protobuf:"varint,5,opt,name=moved,proto3" json:"moved,omitempty"`
+	Nobody        uint64 `protobuf:"varint,6,opt,name=nobody,proto3" json:"nobody,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Plan_Kind) Reset() {
+	*x = Plan_Kind{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Plan_Kind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Plan_Kind) ProtoMessage() {}
+
+func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Plan_Kind.ProtoReflect.Descriptor instead.
+func (*Plan_Kind) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66, 0}
+}
+
+func (x *Plan_Kind) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Plan_Kind) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
+}
+
+func (x *Plan_Kind) GetCertain() string {
+	if x != nil {
+		return x.Certain
+	}
+	return ""
+}
+
+func (x *Plan_Kind) GetEnded() uint64 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
+func (x *Plan_Kind) GetMoved() uint64 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *Plan_Kind) GetNobody() uint64 {
+	if x != nil {
+		return x.Nobody
+	}
+	return 0
+}
+
+// Member is what becomes of a member: the numbers are of what it owns, in all of its lives.
+type Plan_Member struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Before uint64                 `protobuf:"varint,2,opt,name=before,proto3" json:"before,omitempty"`
+	After  uint64                 `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`
+	// What it loses, and what it gets.
+	Lost uint64 `protobuf:"varint,4,opt,name=lost,proto3" json:"lost,omitempty"`
+	Got  uint64 `protobuf:"varint,5,opt,name=got,proto3" json:"got,omitempty"`
+	// What happens to it: "leaves", "joins", "joins again"; empty for nothing.
+	Change string `protobuf:"bytes,6,opt,name=change,proto3" json:"change,omitempty"`
+	// After the change; zero for one that is gone.
+	Weight        uint32 `protobuf:"varint,7,opt,name=weight,proto3" json:"weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Plan_Member) Reset() {
+	*x = Plan_Member{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Plan_Member) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Plan_Member) ProtoMessage() {}
+
+func (x *Plan_Member) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Plan_Member.ProtoReflect.Descriptor instead.
+func (*Plan_Member) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66, 1}
+}
+
+func (x *Plan_Member) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Plan_Member) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *Plan_Member) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *Plan_Member) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *Plan_Member) GetGot() uint64 {
+	if x != nil {
+		return x.Got
+	}
+	return 0
+}
+
+func (x *Plan_Member) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *Plan_Member) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+// Flow is how many identities go from one member to another; to is empty for those that no member may take.
+type Plan_Flow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	Count         uint64                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Plan_Flow) Reset() {
+	*x = Plan_Flow{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Plan_Flow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Plan_Flow) ProtoMessage() {}
+
+func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Plan_Flow.ProtoReflect.Descriptor instead.
+func (*Plan_Flow) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66, 2}
+}
+
+func (x *Plan_Flow) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *Plan_Flow) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *Plan_Flow) GetCount() uint64 {
+	if x != nil {
+		return x.Count
 	}
 	return 0
 }
@@ -4993,20 +5476,26 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x04done\x18\x01 \x01(\bR\x04done\x12\x1b\n" +
 	"\twaits_for\x18\x02 \x01(\tR\bwaitsFor\x121\n" +
 	"\tplacement\x18\x03 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\"\n" +
-	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xa6\x01\n" +
+	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xfb\x01\n" +
 	"\vListRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06member\x18\x02 \x01(\tR\x06member\x12/\n" +
 	"\x05phase\x18\x03 \x01(\x0e2\x19.berth.v1.Placement.PhaseR\x05phase\x12\x1b\n" +
 	"\tpage_size\x18\x04 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tR\tpageToken\"\x8f\x01\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\x12\x16\n" +
+	"\x06prefix\x18\x06 \x01(\tR\x06prefix\x12\x1c\n" +
+	"\tunsettled\x18\a \x01(\bR\tunsettled\x12\x1d\n" +
+	"\n" +
+	"count_more\x18\b \x01(\bR\tcountMore\"\xc7\x01\n" +
 	"\fListResponse\x123\n" +
 	"\n" +
 	"placements\x18\x01 \x03(\v2\x13.berth.v1.PlacementR\n" +
 	"placements\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
-	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\x95\x04\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\x04R\x04more\x12\"\n" +
+	"\rmore_at_least\x18\x05 \x01(\bR\vmoreAtLeast\"\x95\x04\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x18\n" +
@@ -5252,7 +5741,43 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\aREMOVED\x10\x02\x12\t\n" +
 	"\x05MOVED\x10\x03\x12\v\n" +
 	"\aRENEWED\x10\x04\x12\r\n" +
-	"\tCONFIRMED\x10\x052\xfc\x04\n" +
+	"\tCONFIRMED\x10\x05\"\x84\x05\n" +
+	"\x04Plan\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1f\n" +
+	"\vreplace_all\x18\x03 \x01(\bR\n" +
+	"replaceAll\x12\x14\n" +
+	"\x05owned\x18\x04 \x01(\x04R\x05owned\x12\x12\n" +
+	"\x04stay\x18\x05 \x01(\x04R\x04stay\x12)\n" +
+	"\x05kinds\x18\x06 \x03(\v2\x13.berth.v1.Plan.KindR\x05kinds\x12/\n" +
+	"\amembers\x18\a \x03(\v2\x15.berth.v1.Plan.MemberR\amembers\x12)\n" +
+	"\x05flows\x18\b \x03(\v2\x13.berth.v1.Plan.FlowR\x05flows\x1a\x94\x01\n" +
+	"\x04Kind\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x12\x18\n" +
+	"\acertain\x18\x03 \x01(\tR\acertain\x12\x14\n" +
+	"\x05ended\x18\x04 \x01(\x04R\x05ended\x12\x14\n" +
+	"\x05moved\x18\x05 \x01(\x04R\x05moved\x12\x16\n" +
+	"\x06nobody\x18\x06 \x01(\x04R\x06nobody\x1a\xa0\x01\n" +
+	"\x06Member\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06before\x18\x02 \x01(\x04R\x06before\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\x04R\x05after\x12\x12\n" +
+	"\x04lost\x18\x04 \x01(\x04R\x04lost\x12\x10\n" +
+	"\x03got\x18\x05 \x01(\x04R\x03got\x12\x16\n" +
+	"\x06change\x18\x06 \x01(\tR\x06change\x12\x16\n" +
+	"\x06weight\x18\a \x01(\rR\x06weight\x1a@\n" +
+	"\x04Flow\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count\"\x86\x01\n" +
+	"\bPlanMove\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x18\n" +
+	"\acertain\x18\x06 \x01(\tR\acertain2\xfc\x04\n" +
 	"\n" +
 	"Placements\x12c\n" +
 	"\x06Lookup\x12\x17.berth.v1.LookupRequest\x1a\x18.berth.v1.LookupResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/placements/{kind}/{key=**}\x12q\n" +
@@ -5290,7 +5815,7 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 }
 
 var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 70)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
@@ -5363,18 +5888,23 @@ var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(*SnapshotRestore)(nil),            // 68: berth.v1.SnapshotRestore
 	(*SnapshotDiff)(nil),               // 69: berth.v1.SnapshotDiff
 	(*SnapshotChange)(nil),             // 70: berth.v1.SnapshotChange
-	nil,                                // 71: berth.v1.Error.MetadataEntry
-	nil,                                // 72: berth.v1.Member.LabelsEntry
-	(*SnapshotInfo_KindCount)(nil),     // 73: berth.v1.SnapshotInfo.KindCount
-	(*SnapshotDiff_Counts)(nil),        // 74: berth.v1.SnapshotDiff.Counts
-	(*durationpb.Duration)(nil),        // 75: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 76: google.protobuf.Timestamp
+	(*Plan)(nil),                       // 71: berth.v1.Plan
+	(*PlanMove)(nil),                   // 72: berth.v1.PlanMove
+	nil,                                // 73: berth.v1.Error.MetadataEntry
+	nil,                                // 74: berth.v1.Member.LabelsEntry
+	(*SnapshotInfo_KindCount)(nil),     // 75: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 76: berth.v1.SnapshotDiff.Counts
+	(*Plan_Kind)(nil),                  // 77: berth.v1.Plan.Kind
+	(*Plan_Member)(nil),                // 78: berth.v1.Plan.Member
+	(*Plan_Flow)(nil),                  // 79: berth.v1.Plan.Flow
+	(*durationpb.Duration)(nil),        // 80: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 81: google.protobuf.Timestamp
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,   // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
 	1,   // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
 	2,   // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	71,  // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	73,  // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
 	2,   // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
 	6,   // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
 	9,   // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
@@ -5396,15 +5926,15 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	6,   // 22: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
 	10,  // 23: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
 	16,  // 24: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	75,  // 25: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	80,  // 25: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
 	6,   // 26: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
 	9,   // 27: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
 	0,   // 28: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
 	6,   // 29: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
 	9,   // 30: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	72,  // 31: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	74,  // 31: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
 	3,   // 32: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	75,  // 33: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	80,  // 33: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
 	27,  // 34: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
 	9,   // 35: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
 	30,  // 36: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
@@ -5434,8 +5964,8 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	52,  // 60: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
 	54,  // 61: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
 	55,  // 62: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	75,  // 63: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	75,  // 64: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	80,  // 63: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	80,  // 64: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
 	35,  // 65: berth.v1.Activate.held:type_name -> berth.v1.Held
 	35,  // 66: berth.v1.Stop.held:type_name -> berth.v1.Held
 	53,  // 67: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
@@ -5444,53 +5974,56 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	9,   // 70: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
 	1,   // 71: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
 	1,   // 72: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	76,  // 73: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	81,  // 73: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
 	9,   // 74: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	73,  // 75: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	75,  // 75: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
 	27,  // 76: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
 	67,  // 77: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
 	67,  // 78: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
 	67,  // 79: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	74,  // 80: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	74,  // 81: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	76,  // 80: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	76,  // 81: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
 	4,   // 82: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
 	6,   // 83: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
 	6,   // 84: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	11,  // 85: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	13,  // 86: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	18,  // 87: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	20,  // 88: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	23,  // 89: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	25,  // 90: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	28,  // 91: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	36,  // 92: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	31,  // 93: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	33,  // 94: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	56,  // 95: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	59,  // 96: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	61,  // 97: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	63,  // 98: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	65,  // 99: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	12,  // 100: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	14,  // 101: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	19,  // 102: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	21,  // 103: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	24,  // 104: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	26,  // 105: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	29,  // 106: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	46,  // 107: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	32,  // 108: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	34,  // 109: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	57,  // 110: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	60,  // 111: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	62,  // 112: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	64,  // 113: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	66,  // 114: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	100, // [100:115] is the sub-list for method output_type
-	85,  // [85:100] is the sub-list for method input_type
-	85,  // [85:85] is the sub-list for extension type_name
-	85,  // [85:85] is the sub-list for extension extendee
-	0,   // [0:85] is the sub-list for field type_name
+	77,  // 85: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	78,  // 86: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	79,  // 87: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	11,  // 88: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	13,  // 89: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	18,  // 90: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	20,  // 91: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	23,  // 92: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	25,  // 93: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	28,  // 94: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	36,  // 95: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	31,  // 96: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	33,  // 97: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	56,  // 98: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	59,  // 99: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	61,  // 100: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	63,  // 101: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	65,  // 102: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	12,  // 103: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	14,  // 104: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	19,  // 105: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	21,  // 106: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	24,  // 107: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	26,  // 108: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	29,  // 109: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	46,  // 110: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	32,  // 111: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	34,  // 112: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	57,  // 113: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	60,  // 114: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	62,  // 115: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	64,  // 116: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	66,  // 117: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	103, // [103:118] is the sub-list for method output_type
+	88,  // [88:103] is the sub-list for method input_type
+	88,  // [88:88] is the sub-list for extension type_name
+	88,  // [88:88] is the sub-list for extension extendee
+	0,   // [0:88] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -5524,7 +6057,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   70,
+			NumMessages:   75,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

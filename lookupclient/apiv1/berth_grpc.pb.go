@@ -52,7 +52,10 @@ type PlacementsClient interface {
 	// about, the answer says what is waited for; call again to go on waiting. Errors: NOT_PLACED, EPOCH_MISMATCH,
 	// OUTCOME_UNKNOWN, NO_LEADER.
 	Remove(ctx context.Context, in *RemoveRequest, opts ...grpc.CallOption) (*RemoveResponse, error)
-	// List returns placements, page by page, all as of one log index. Errors: INDEX_COMPACTED when a page comes too late.
+	// List returns placements, page by page, all as of one log index and in one order. The server that gave the first page
+	// keeps that state for a minute after each page; any server passes the request for the next one on to it. A page may
+	// have fewer placements than were asked for, or none, and others follow all the same: one call looks at 100,000
+	// placements at most, however few of them are wanted. Errors: INDEX_COMPACTED when a page comes too late.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
 }
 
@@ -143,7 +146,10 @@ type PlacementsServer interface {
 	// about, the answer says what is waited for; call again to go on waiting. Errors: NOT_PLACED, EPOCH_MISMATCH,
 	// OUTCOME_UNKNOWN, NO_LEADER.
 	Remove(context.Context, *RemoveRequest) (*RemoveResponse, error)
-	// List returns placements, page by page, all as of one log index. Errors: INDEX_COMPACTED when a page comes too late.
+	// List returns placements, page by page, all as of one log index and in one order. The server that gave the first page
+	// keeps that state for a minute after each page; any server passes the request for the next one on to it. A page may
+	// have fewer placements than were asked for, or none, and others follow all the same: one call looks at 100,000
+	// placements at most, however few of them are wanted. Errors: INDEX_COMPACTED when a page comes too late.
 	List(context.Context, *ListRequest) (*ListResponse, error)
 	mustEmbedUnimplementedPlacementsServer()
 }

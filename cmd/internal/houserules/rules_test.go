@@ -44,7 +44,7 @@ var mayImport = map[string][]string{
 	"cmd/internal/output":       nil,
 	"cmd/internal/localcluster": {"lookupclient", "lookupclient/apiv1"},
 	"cmd/internal/houserules":   nil,
-	"cmd/berth":                 {"placement", "snapshot", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/"},
+	"cmd/berth":                 {"placement", "snapshot", "fsm", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/"},
 	"jepsen-lite":               nil,
 }
 

@@ -285,13 +285,13 @@ func TestPins_AreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &pins{}
 		v := snapshot.Empty()
-		first := p.keep("s1", 0, v, 7)
+		first := p.keep("s1", cursor{view: v, at: 7})
 		c, err := p.find(first)
 		if err != nil || c.view != v || c.at != 7 {
 			t.Fatalf("find: %+v, %v", c, err)
 		}
 		// The next page of the same list has the same pin.
-		if next := p.keep("s1", c.pin, v, 8); len(p.list) != 1 || next == first {
+		if next := p.keep("s1", cursor{pin: c.pin, view: v, at: 8}); len(p.list) != 1 || next == first {
 			t.Errorf("%d pins", len(p.list))
 		}
 		time.Sleep(pinTime - time.Second)
@@ -300,7 +300,7 @@ func TestPins_AreBounded(t *testing.T) {
 		}
 		for range pinsMax {
 			time.Sleep(time.Second)
-			p.keep("s1", 0, v, 0)
+			p.keep("s1", cursor{view: v})
 		}
 		if len(p.list) != pinsMax {
 			t.Errorf("%d pins, at most %d are kept", len(p.list), pinsMax)
@@ -308,8 +308,15 @@ func TestPins_AreBounded(t *testing.T) {
 		if _, err := p.find(first); reasonOf(err) != apiv1.ReasonIndexCompacted {
 			t.Errorf("the oldest of too many: %v", err)
 		}
+		// Lists that go on take nobody's place.
+		for number := range p.list {
+			p.keep("s1", cursor{pin: number, view: v})
+		}
+		if len(p.list) != pinsMax {
+			t.Errorf("%d pins after a page of each list", len(p.list))
+		}
 		time.Sleep(pinTime)
-		last := p.keep("s1", 0, v, 0)
+		last := p.keep("s1", cursor{view: v})
 		if len(p.list) != 1 {
 			t.Errorf("%d pins after a minute", len(p.list))
 		}
@@ -317,9 +324,25 @@ func TestPins_AreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.drop(c.pin)
+		p.finished(c.pin)
+		if _, err := p.find(last); err != nil {
+			t.Errorf("the last page again: %v", err)
+		}
+		p.finished(c.pin)
+		time.Sleep(pinLast + time.Second)
 		if _, err := p.find(last); reasonOf(err) != apiv1.ReasonIndexCompacted {
 			t.Errorf("after the last page: %v", err)
+		}
+		// Nobody lists any more, and the views go all the same.
+		p.keep("s1", cursor{view: v})
+		time.Sleep(2 * pinTime)
+		if p.mu.Lock(); len(p.list) != 0 || p.timer != nil {
+			t.Errorf("%d views are kept, though nobody asked for two minutes", len(p.list))
+		}
+		p.mu.Unlock()
+		p.keep("s1", cursor{view: v})
+		if p.close(); len(p.list) != 0 {
+			t.Errorf("%d views are kept after the end", len(p.list))
 		}
 	})
 }

@@ -43,8 +43,11 @@ type Server struct {
 // New returns the API of a server.
 func New(b Backend) *Server { return &Server{backend: b, stopping: make(chan struct{})} }
 
-// Stop ends the sessions of members; they go to another server.
-func (s *Server) Stop() { s.stopOnce.Do(func() { close(s.stopping) }) }
+// Stop ends the sessions of members, who go to another server, and lets go of the views of lists.
+func (s *Server) Stop() {
+	s.stopOnce.Do(func() { close(s.stopping) })
+	s.pins.close()
+}
 
 // Register adds the services to a gRPC server, which has the Codec and lets messages of
 // ReceiveBytesMax in.
