@@ -30,6 +30,14 @@ const (
 	opRegisterServer op = 24
 	opRemoveServer   op = 25
 	opSetKind        op = 32
+
+	opOpenSession   op = 40
+	opCloseSession  op = 41
+	opExpireSession op = 42
+	opAcquireLock   op = 44
+	opReleaseLock   op = 45
+	opBreakLock     op = 46
+	opEndLockDelay  op = 47
 )
 
 func (*Join) op() op           { return opJoin }

@@ -53,6 +53,8 @@ func message(c Command) *commandpb.Command {
 		m.Body = &commandpb.Command_RemoveServer{RemoveServer: &commandpb.RemoveServer{Name: b.Name}}
 	case *SetKind:
 		m.Body = &commandpb.Command_SetKind{SetKind: &commandpb.SetKind{Kind: b.Kind, Strategy: b.Settings.Strategy, Attempts: uint32(b.Settings.Attempts)}}
+	default:
+		lockMessage(m, c.Body)
 	}
 	return m
 }
@@ -76,6 +78,7 @@ func TestEncode_IsProtobuf(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	commands := oneOfEach()
 	last := map[placement.Identity]placement.Entry{}
+	commands = append(commands, oneOfEachLock()...)
 	for range 500 {
 		c, _ := randomCommand(rng, []placement.Incarnation{1 << 40, 9}, last)
 		commands = append(commands, c)

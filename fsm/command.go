@@ -34,7 +34,8 @@ type Command struct {
 }
 
 // Body is what a command does: one of the types Join, Leave, Expire, Drain, Place, Confirm, Fail, Release, Evict,
-// RegisterServer, RemoveServer and SetKind.
+// RegisterServer, RemoveServer, SetKind, OpenSession, CloseSession, ExpireSession, AcquireLock, ReleaseLock, BreakLock and
+// EndLockDelay.
 type Body interface {
 	// Validate reports what is wrong with the body, nil when nothing is.
 	Validate() error

@@ -171,6 +171,7 @@ func (m *Machine) applyCommand(b []byte) (Result, error) {
 	if err == nil && r.Verdict == placement.Done {
 		m.edit.Remember(snapshot.Result{
 			Request: c.request, Body: hash, Index: r.Index, Verdict: r.Verdict, Entry: r.Entry, Incarnation: r.Incarnation,
+			Session: r.Session, Token: r.Token, Queued: r.Queued,
 		})
 	}
 	return r, err
@@ -183,7 +184,8 @@ func (m *Machine) remembered(old *snapshot.Result, hash uint64) Result {
 	}
 	return Result{
 		Verdict: old.Verdict, Entry: old.Entry, Owner: m.edit.View().Incarnation(old.Entry.Owner),
-		Incarnation: old.Incarnation, Index: old.Index, Remembered: true,
+		Incarnation: old.Incarnation, Session: old.Session, Token: old.Token, Queued: old.Queued,
+		Index: old.Index, Remembered: true,
 	}
 }
 
@@ -221,6 +223,20 @@ func (m *Machine) dispatch(c *command) (Result, error) {
 		return m.applyRemoveServer(c.body)
 	case opSetKind:
 		return m.applySetKind(c.body)
+	case opOpenSession:
+		return m.applyOpenSession(c.body)
+	case opCloseSession:
+		return m.applyEndSession(c.body, placement.LockKept)
+	case opExpireSession:
+		return m.applyEndSession(c.body, placement.LockExpired)
+	case opAcquireLock:
+		return m.applyAcquireLock(c.body)
+	case opReleaseLock:
+		return m.applyReleaseLock(c.body)
+	case opBreakLock:
+		return m.applyBreakLock(c.body)
+	case opEndLockDelay:
+		return m.applyEndLockDelay(c.body)
 	}
 	return Result{}, fmt.Errorf("command %d: %w", c.op, ErrUnknownCommand)
 }

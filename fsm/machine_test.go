@@ -38,6 +38,7 @@ func randomLog(t testing.TB, seed uint64, entries int) []logged {
 	var log []logged
 	var lives []placement.Incarnation
 	last := map[placement.Identity]placement.Entry{}
+	claims := newLockNames()
 	add := func(data []byte) *Output {
 		index += 1 + rng.Uint64N(2) // Raft has entries of its own
 		log = append(log, logged{index, term, data})
@@ -62,13 +63,20 @@ func randomLog(t testing.TB, seed uint64, entries int) []logged {
 		}
 		var commands [][]byte
 		var ids []placement.Identity
+		var bodies []Body
 		for range rng.IntN(6) {
 			c, id := randomCommand(rng, lives, last)
+			if rng.IntN(3) == 0 {
+				c.Body, id = claims.random(rng), placement.Identity{}
+				if rng.IntN(4) > 0 { // most others would be told that the request was another's
+					c.Request, c.RetrySince = snapshot.RequestID{}, 0
+				}
+			}
 			b, err := Encode(c)
 			if err != nil {
 				t.Fatal(err)
 			}
-			commands, ids = append(commands, b), append(ids, id)
+			commands, ids, bodies = append(commands, b), append(ids, id), append(bodies, c.Body)
 		}
 		for i, r := range add(AppendEntry(nil, batch, commands)).Results {
 			if r.Incarnation != 0 {
@@ -77,6 +85,7 @@ func randomLog(t testing.TB, seed uint64, entries int) []logged {
 			if r.Entry.Epoch != 0 {
 				last[ids[i]] = r.Entry
 			}
+			claims.made(bodies[i], r)
 		}
 	}
 	return log

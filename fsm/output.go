@@ -28,6 +28,12 @@ type Result struct {
 	Owner *placement.Member
 	// Incarnation is what a Join made.
 	Incarnation placement.Incarnation
+	// Session is what an OpenSession made.
+	Session placement.SessionID
+	// Token is that of the claim that a command about a lock is about, and Queued says that an AcquireLock waits. A
+	// remembered answer says what was so then: the claim may hold the lock by now, or be gone.
+	Token  placement.Epoch
+	Queued bool
 	// Index is the log index at which the command was carried out: the entry's own, or an earlier one when
 	// Remembered is set.
 	Index uint64
@@ -50,6 +56,20 @@ const (
 	MemberEnded
 	// RemovalsCompleted: the barrier passed removals, which are complete from now on: those up to the view's barrier.
 	RemovalsCompleted
+
+	// SessionOpened: Session is open.
+	SessionOpened
+	// SessionEnded: Session is closed or expired. What became of its locks stands before this change.
+	SessionEnded
+	// LockQueued: the claim waits for the lock.
+	LockQueued
+	// LockGranted: the claim holds the lock.
+	LockGranted
+	// LockReleased: the claim is gone. It was given up, or its lock-delay is over.
+	LockReleased
+	// LockLost: the claim was taken from its session. When it held the lock and has a delay, it keeps its place: Claim.Lost
+	// says so. Otherwise it is gone.
+	LockLost
 )
 
 // Change is one thing that became different.
@@ -61,4 +81,13 @@ type Change struct {
 	// Member is set for the changes of members, and for PlacementChanged when the entry has an owner. It must not be
 	// changed.
 	Member *placement.Member
+	// Session is set for the changes of sessions and locks, and Lock for those of locks. It must not be changed.
+	Session placement.SessionID
+	Lock    *LockClaim
+}
+
+// LockClaim is a claim and the lock to which it is.
+type LockClaim struct {
+	Name  string
+	Claim placement.Claim
 }

@@ -27,12 +27,13 @@ var ErrFeatureLevel = errors.New("the snapshot is of a newer version")
 // above is zero, or a generation that the new cluster's must be larger than: two clusters that are restored from one file
 // begin with the same generation otherwise.
 //
-// The new cluster has another id, a larger recovery generation, and no servers. Everything else stays: what members own,
+// The new cluster has another id, a larger recovery generation, and no servers. Sessions and locks go too, unless keepLocks is
+// set: then those who hold them have the full TTL from the new cluster's first tenure on. Everything else stays: what members own,
 // the members themselves, who are alive until their leases must be over by the rules, and the remembered answers to
 // requests. What those requests did is in the state, so asking again must find the answer, and must not do it twice.
 //
 // Errors are ErrGenerations, ErrNoState and ErrFeatureLevel. It costs one pass over the view.
-func Restore(v *snapshot.View, cluster string, above uint16) (*snapshot.View, error) {
+func Restore(v *snapshot.View, cluster string, above uint16, keepLocks bool) (*snapshot.View, error) {
 	c := v.Cluster
 	switch {
 	case c.ID == "" || v.Index == 0:
@@ -53,5 +54,8 @@ func Restore(v *snapshot.View, cluster string, above uint16) (*snapshot.View, er
 	e := snapshot.NewEditor(v)
 	e.SetCluster(c)
 	e.DropServers()
+	if !keepLocks {
+		e.DropSessions()
+	}
 	return e.Publish(), nil
 }

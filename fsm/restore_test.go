@@ -36,6 +36,7 @@ func epochsOf(t *testing.T, m *Machine, cluster string, log []logged) (least, mo
 		for _, r := range out.Results {
 			if r.Verdict == placement.Done && !r.Remembered {
 				made(placement.Epoch(r.Incarnation))
+				made(placement.Epoch(r.Session))
 			}
 		}
 		for _, c := range out.Changes {
@@ -69,7 +70,7 @@ func TestRestore_EpochsOnlyGrow(t *testing.T) {
 			file := recode(t, old.Publish())
 			_, later := epochsOf(t, old, "C", log[at:])
 
-			first, err := Restore(file, "D", 0)
+			first, err := Restore(file, "D", 0, true)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +79,7 @@ func TestRestore_EpochsOnlyGrow(t *testing.T) {
 			if least <= max(before, later, largest(file)) {
 				t.Errorf("seed %d, entry %d: the restored cluster made epoch %#x, the old one %#x", seed, at, least, max(before, later))
 			}
-			second, err := Restore(recode(t, m.Publish()), "E", 0)
+			second, err := Restore(recode(t, m.Publish()), "E", 0, true)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +100,7 @@ func TestRestore_KeepsEverythingElse(t *testing.T) {
 		epochsOf(t, m, "C", randomLog(t, seed, 700))
 		file := m.Publish()
 		digest := file.Digest()
-		v, err := Restore(file, "D", 0)
+		v, err := Restore(file, "D", 0, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +155,7 @@ func TestRestore_RequestsAreRemembered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := Restore(m.Publish(), "D", 0)
+	v, err := Restore(m.Publish(), "D", 0, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +194,7 @@ func TestRestore_Generations(t *testing.T) {
 		{"newer", at(9, snapshot.Cluster{ID: "C", FeatureLevel: FeatureLevel + 1}), 0, 0, ErrFeatureLevel},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			v, err := Restore(tt.view, "D", tt.over)
+			v, err := Restore(tt.view, "D", tt.over, true)
 			if !errors.Is(err, tt.err) || err == nil && v.Cluster.Generation != tt.want {
 				t.Errorf("got %+v, %v; want generation %d, %v", v, err, tt.want, tt.err)
 			}

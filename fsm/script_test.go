@@ -21,11 +21,13 @@ var update = flag.Bool("update", false, "rewrite the expected results of the scr
 //	[t=TERM] [for=TERM] [b=BARRIER] COMMAND; COMMAND …    a batch committed in TERM, made for TERM, with a barrier
 //	state                                                 no entry: prints what everybody must see
 //	kinds                                                 no entry: prints the kinds and their settings
+//	locks                                                 no entry: prints the open sessions, and the locks with their claims
 //	restart                                               no entry: goes on with a machine made from the bytes of a snapshot
 //
 // Commands: join NAME KIND,… [weight=N] [capacity=N] [zone=Z] · leave INC · expire INC · drain INC · undrain INC · place ID [near=NAME|zone=Z] ·
 // confirm ID INC EPOCH · fail ID EPOCH · release ID INC EPOCH · evict ID [EPOCH] · server NAME INC · unserver NAME ·
 // kind NAME [strategy=NAME] [attempts=N]. Any of them may end in req=TEXT and retry=INDEX. INC is a member's name for its newest incarnation, NAME#n for its n-th;
+// See lockcommands_test.go for those about sessions and locks.
 // EPOCH is "now" for the identity's newest, or "old" for one that never was.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -60,6 +62,7 @@ type script struct {
 	names map[placement.Incarnation]string
 	epoch map[placement.Identity]placement.Epoch
 	log   []logged
+	locks lockNames
 }
 
 type logged struct {
@@ -68,7 +71,7 @@ type logged struct {
 }
 
 func newScript(t *testing.T) *script {
-	s := &script{t: t, m: New(snapshot.Empty()), lives: map[string][]placement.Incarnation{}, names: map[placement.Incarnation]string{}, epoch: map[placement.Identity]placement.Epoch{}}
+	s := &script{t: t, m: New(snapshot.Empty()), lives: map[string][]placement.Incarnation{}, names: map[placement.Incarnation]string{}, locks: newLockNames(), epoch: map[placement.Identity]placement.Epoch{}}
 	s.m.Observed = true
 	return s
 }
@@ -97,6 +100,8 @@ func (s *script) line(line string) []string {
 		return s.state()
 	case "kinds":
 		return s.kinds()
+	case "locks":
+		return s.lockState()
 	case "restart":
 		s.m = New(recode(s.t, s.m.Publish()))
 		s.m.Observed = true
@@ -235,7 +240,9 @@ func (s *script) command(words []string) (c Command) {
 		}
 		c.Body = k
 	default:
-		s.t.Fatalf("no command %q", words[0])
+		if c.Body = s.lockCommand(words); c.Body == nil {
+			s.t.Fatalf("no command %q", words[0])
+		}
 	}
 	return c
 }
@@ -263,6 +270,7 @@ func (s *script) report(out *Output, commands []string) (lines []string) {
 			s.lives[words[1]] = append(s.lives[words[1]], r.Incarnation)
 			s.names[r.Incarnation] = fmt.Sprintf("%s#%d", words[1], len(s.lives[words[1]]))
 		}
+		s.locks.note(words, r)
 		if r.Entry.Epoch != 0 {
 			id, _ := placement.ParseIdentity(words[1])
 			s.epoch[id] = r.Entry.Epoch
@@ -271,6 +279,7 @@ func (s *script) report(out *Output, commands []string) (lines []string) {
 		if r.Entry.Phase != placement.Absent {
 			line += ", " + s.entry(r.Entry)
 		}
+		line += s.lockResult(r)
 		if r.Remembered {
 			line += fmt.Sprintf(", remembered from %d", r.Index)
 		}
@@ -284,6 +293,8 @@ func (s *script) report(out *Output, commands []string) (lines []string) {
 			lines = append(lines, fmt.Sprintf("→ removals up to %d are complete", s.m.edit.View().Barrier))
 		case PlacementChanged:
 			lines = append(lines, fmt.Sprintf("→ %v: %s → %s", c.Identity, s.entry(c.Before), s.entry(c.Entry)))
+		default:
+			lines = append(lines, "→ "+s.lockChange(c))
 		}
 	}
 	return lines

@@ -11,6 +11,7 @@
 //   - An [Epoch] is a fencing token: a number that only grows and is never reused.
 //   - A [Roster] is the set of members as of one log index.
 //   - A [Strategy] picks the owner among the members that may host a kind. [KindSettings] name it.
+//   - A [Session] is a lease that locks hang on. A [Claim] is its part in a lock: it holds the lock, or waits for it.
 //   - A [Verdict] is the answer of a decision.
 //
 // # Using it

@@ -39,6 +39,28 @@ type KindError struct {
 // Error names the setting and the rule.
 func (e *KindError) Error() string { return e.Field + ": " + e.Rule }
 
+// SessionError says why a session is refused.
+type SessionError struct {
+	// Field is the field of Session that breaks the rule, in lower case.
+	Field string
+	// Rule is the rule that is broken, a clause without a capital or a stop.
+	Rule string
+}
+
+// Error names the field and the rule.
+func (e *SessionError) Error() string { return "session: " + e.Field + ": " + e.Rule }
+
+// LockError says why a lock, or a claim to one, is refused.
+type LockError struct {
+	// Field is what breaks the rule, in lower case.
+	Field string
+	// Rule is the rule that is broken, a clause without a capital or a stop.
+	Rule string
+}
+
+// Error names the field and the rule.
+func (e *LockError) Error() string { return "lock: " + e.Field + ": " + e.Rule }
+
 func quoted(s string) string {
 	const shown = 80
 	if len(s) > shown {

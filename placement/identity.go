@@ -95,31 +95,35 @@ func nameByte(b byte, first bool) bool {
 	return false
 }
 
-func keyRule(key string) string {
-	if key == "" {
-		return "the key is empty"
+func keyRule(key string) string { return textRule("the key", key, KeyBytesMax) }
+
+// textRule is the rule of keys and of other names that are free: 1 to most bytes of UTF-8 without control characters. what
+// is the subject of the sentence that says which part of it is broken.
+func textRule(what, text string, most int) string {
+	if text == "" {
+		return what + " is empty"
 	}
-	if len(key) > KeyBytesMax {
-		return fmt.Sprintf("the key has %d bytes, at most %d are allowed", len(key), KeyBytesMax)
+	if len(text) > most {
+		return fmt.Sprintf("%s has %d bytes, at most %d are allowed", what, len(text), most)
 	}
-	for i := 0; i < len(key); i++ {
-		if b := key[i]; b < 0x20 || b >= 0x7f {
-			return keyRuleUnicode(key)
+	for i := 0; i < len(text); i++ {
+		if b := text[i]; b < 0x20 || b >= 0x7f {
+			return textRuleUnicode(what, text)
 		}
 	}
 	return ""
 }
 
-// keyRuleUnicode checks a key that is not plain printable ASCII.
-func keyRuleUnicode(key string) string {
-	for i, r := range key {
+// textRuleUnicode checks a text that is not plain printable ASCII.
+func textRuleUnicode(what, text string) string {
+	for i, r := range text {
 		if r == utf8.RuneError {
-			if _, n := utf8.DecodeRuneInString(key[i:]); n == 1 {
-				return fmt.Sprintf("the key is not valid UTF-8 at byte %d", i)
+			if _, n := utf8.DecodeRuneInString(text[i:]); n == 1 {
+				return fmt.Sprintf("%s is not valid UTF-8 at byte %d", what, i)
 			}
 		}
 		if unicode.IsControl(r) {
-			return fmt.Sprintf("the key has the control character %U at byte %d", r, i)
+			return fmt.Sprintf("%s has the control character %U at byte %d", what, r, i)
 		}
 	}
 	return ""

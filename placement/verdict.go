@@ -38,17 +38,36 @@ const (
 	RequestReused Verdict = 14
 	// UnknownStrategy: not every server has a strategy of that name.
 	UnknownStrategy Verdict = 15
+
+	// LockHeld: others hold the lock, or wait for it, and the asker does not want to wait.
+	LockHeld Verdict = 30
+	// LockNotFound: nobody holds the lock or waits for it.
+	LockNotFound Verdict = 31
+	// NotHolder: the session has no claim to the lock, or none under the token that is named.
+	NotHolder Verdict = 32
+	// SessionGone: the session is not open, or never was.
+	SessionGone Verdict = 33
+	// LockMismatch: the lock is in use in another way: a semaphore of another size, or none, or by the same session in another
+	// mode.
+	LockMismatch Verdict = 34
+	// LockLost: the session's claim was broken and keeps its place until the session gives it up.
+	LockLost Verdict = 35
+	// LockGranted: the claim that was to be withdrawn while it waits holds the lock meanwhile.
+	LockGranted Verdict = 36
 )
 
 var verdicts = [...]string{
 	"none", "done", "already", "unsettled", "not placed", "epoch mismatch", "no eligible member",
 	"member gone", "not owner", "wrong term", "forgotten", "limit reached", "server mismatch",
 	"invalid", "request reused", "unknown strategy",
+
+	LockHeld: "lock held", LockNotFound: "lock not found", NotHolder: "not holder", SessionGone: "session gone",
+	LockMismatch: "lock mismatch", LockLost: "lock lost", LockGranted: "lock granted",
 }
 
 // String is the verdict in words, lower case.
 func (v Verdict) String() string {
-	if int(v) < len(verdicts) {
+	if int(v) < len(verdicts) && verdicts[v] != "" {
 		return verdicts[v]
 	}
 	return "unknown"

@@ -23,6 +23,8 @@ type RestoreConfig struct {
 	// AboveGeneration makes the recovery generation larger than that, for a file that was restored before: else two
 	// clusters of one file make the same epochs. Zero: it is larger than the file's.
 	AboveGeneration uint16
+	// KeepLocks keeps the sessions and their locks. Without it they are gone, and whoever held a lock has to ask anew.
+	KeepLocks bool
 	// DryRun checks everything and writes nothing.
 	DryRun bool
 }
@@ -59,9 +61,9 @@ func Restore(c RestoreConfig) (*snapshot.View, error) {
 	self := storage.Founder{Server: c.Name, Incarnation: ulid.Make().String()}
 	id := storage.Identity{
 		Server: self.Server, Incarnation: self.Incarnation, Founders: []storage.Founder{self}, Cluster: clusterID([]storage.Founder{self}),
-		FormerTTL: time.Duration(min(max(c.View.Cluster.MaxMemberTTL, 1), math.MaxInt64/2)),
+		FormerTTL: time.Duration(min(max(c.View.Cluster.MaxMemberTTL, c.View.Cluster.MaxSessionTTL, 1), math.MaxInt64/2)),
 	}
-	v, err := fsm.Restore(c.View, id.Cluster, c.AboveGeneration)
+	v, err := fsm.Restore(c.View, id.Cluster, c.AboveGeneration, c.KeepLocks)
 	if err != nil {
 		return nil, refused(fmt.Errorf("%w: %w", ErrNotRestorable, err), "restore another file, with the version of berth that saved it or a newer one")
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode"
+	"github.com/seed13d31b7f/berth/raftnode/internal/storage"
 	"github.com/seed13d31b7f/berth/raftnode/lease"
 	"github.com/seed13d31b7f/berth/raftnode/raftnodetest"
 	"github.com/seed13d31b7f/berth/snapshot"
@@ -271,4 +272,36 @@ func TestRestore_Unfinished_IsRefused(t *testing.T) {
 			t.Errorf("started with %v", err)
 		}
 	})
+}
+
+// A session of the former cluster may last longer than its members' leases: the restored server waits for the longest that
+// there ever was.
+func TestRestore_SessionsLongerThanMembers_WaitsForThem(t *testing.T) {
+	e := snapshot.NewEditor(snapshot.Empty())
+	e.SetPosition(5, 1)
+	e.SetCluster(snapshot.Cluster{ID: "C", Seed: 1, FeatureLevel: 1, MaxMemberTTL: uint64(5 * time.Second)})
+	e.OpenSession(placement.Session{ID: 4096, TTL: time.Minute, Holder: "h"})
+	e.AddClaim("nightly", 0, placement.Claim{Token: 4097, Session: 4096, Mode: placement.LockExclusive})
+	e.Grant("nightly")
+	for _, keep := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "s1")
+		v, err := raftnode.Restore(raftnode.RestoreConfig{Name: "s1", DataDir: path, View: e.Publish(), KeepLocks: keep})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := v.LockCount(); (n == 1) != keep || v.SessionCount() != n {
+			t.Errorf("with locks kept: %t, there are %d", keep, n)
+		}
+		d, err := storage.OpenDir(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, ok, err := d.LoadIdentity()
+		if err != nil || !ok || id.FormerTTL != time.Minute {
+			t.Errorf("it waits for leases of %v, %v; want a minute", id.FormerTTL, err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

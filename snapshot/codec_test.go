@@ -104,8 +104,12 @@ func testGolden(t *testing.T, file string, want *View) {
 }
 
 func goldenBytes(t testing.TB) []byte {
+	return bytesOf(t, goldenKindsView())
+}
+
+func bytesOf(t testing.TB, v *View) []byte {
 	var b bytes.Buffer
-	if err := goldenKindsView().Encode(&b); err != nil {
+	if err := v.Encode(&b); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -216,6 +220,7 @@ func FuzzDecode(f *testing.F) {
 	whole := goldenBytes(f)
 	f.Add(whole)
 	f.Add(whole[:len(whole)/2])
+	f.Add(bytesOf(f, goldenLocksView()))
 	f.Add([]byte(magic))
 	var empty bytes.Buffer
 	if err := Empty().Encode(&empty); err != nil {
@@ -243,7 +248,7 @@ func FuzzDecodeFrames(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		var payloads [7][]byte
+		var payloads [9][]byte
 		for {
 			t, p, err := r.next()
 			if err != nil || t == frameEnd {
@@ -251,18 +256,19 @@ func FuzzDecodeFrames(f *testing.F) {
 			}
 			payloads[t] = append([]byte(nil), p...)
 		}
-		f.Add(payloads[1], payloads[2], payloads[3], payloads[4], payloads[5], payloads[6])
+		f.Add(payloads[1], payloads[2], payloads[3], payloads[4], payloads[5], payloads[6], payloads[7], payloads[8])
 	}
 	seed(goldenView())
 	seed(goldenKindsView())
+	seed(goldenLocksView())
 	seed(Empty())
-	f.Fuzz(func(t *testing.T, header, kinds, servers, slots, results, placements []byte) {
+	f.Fuzz(func(t *testing.T, header, kinds, servers, slots, results, placements, sessions, locks []byte) {
 		var b bytes.Buffer
 		w, err := newFrameWriter(&b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, p := range [][]byte{header, kinds, servers, slots, results, placements} {
+		for i, p := range [][]byte{header, kinds, servers, slots, results, placements, sessions, locks} {
 			if len(p) > frameBytesMax || len(p) == 0 && i > 0 {
 				continue
 			}

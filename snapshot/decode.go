@@ -33,6 +33,9 @@ type decoder struct {
 	page   pageBuilder
 	roster []*placement.Member // those that stand for their names
 	names  map[placement.MemberID]bool
+
+	session placement.SessionID // the newest that was read
+	lock    string              // the last that was read
 }
 
 func (d *decoder) decode() (*View, error) {
@@ -65,6 +68,10 @@ func (d *decoder) frame(t frameType, payload []byte) error {
 		return d.decodeResults(payload)
 	case framePlacements:
 		return d.decodePlacements(payload)
+	case frameSessions:
+		return d.decodeSessions(payload)
+	case frameLocks:
+		return d.decodeLocks(payload)
 	}
 	return d.f.corrupt(fmt.Sprintf("there is no frame of type %d", t), nil)
 }
@@ -97,6 +104,7 @@ func (d *decoder) decodeHeader() error {
 	d.e.SetCluster(Cluster{
 		ID: c.GetId(), Seed: c.GetSeed(), Generation: uint16(c.GetGeneration()), EpochBase: c.GetEpochBase(),
 		FeatureLevel: c.GetFeatureLevel(), MaxReadLease: c.GetMaxReadLeaseNs(), MaxMemberTTL: c.GetMaxMemberTtlNs(),
+		MaxSessionTTL: c.GetMaxSessionTtlNs(),
 	})
 	d.page = pageBuilder{t: &v.table, gen: d.e.gen, buckets: int(h.Buckets)}
 	return nil
@@ -212,7 +220,7 @@ func (d *decoder) decodeResults(payload []byte) error {
 		}
 		result := Result{
 			Request: RequestID(r.RequestId), Body: r.BodyHash, Index: r.Index, Verdict: placement.Verdict(r.Verdict),
-			Incarnation: placement.Incarnation(r.Incarnation),
+			Incarnation: placement.Incarnation(r.Incarnation), Session: placement.SessionID(r.Session), Token: placement.Epoch(r.Token), Queued: r.Queued,
 			Entry: placement.Entry{
 				Phase: placement.Phase(r.Phase), Owner: placement.Incarnation(r.Owner), Epoch: placement.Epoch(r.Epoch),
 				Attempt: uint8(r.Attempt), Draining: r.Draining, Reason: placement.Reason(r.Reason), Removed: r.Removed,

@@ -17,7 +17,7 @@ type Digest uint64
 func (d Digest) String() string { return fmt.Sprintf("%016x", uint64(d)) }
 
 // Digest returns the digest as carried along by the changes. Its cost does not depend on the number of placements.
-func (v *View) Digest() Digest { return v.digest(v.records) }
+func (v *View) Digest() Digest { return v.digest(v.records, v.tables.digest) }
 
 // RecomputeDigest computes the digest anew from everything in the view. Where it differs from Digest, memory or code
 // is broken.
@@ -30,7 +30,7 @@ func (v *View) RecomputeDigest() Digest {
 		}
 		sum += v.recordDigest(recordKey(r).hash(v.table.seed), s)
 	}
-	return v.digest(sum)
+	return v.digest(sum, v.sumLocks())
 }
 
 // hides says that a record means nothing any more and only waits to be taken out of memory.
@@ -64,7 +64,7 @@ func fold(x, y uint64) uint64 {
 
 func foldText(x uint64, s string) uint64 { return fold(x, xxh3.HashString(s)) }
 
-func (v *View) digest(records uint64) Digest {
+func (v *View) digest(records, locks uint64) Digest {
 	x := fold(v.Index, v.Term)
 	x = fold(fold(x, v.Time), v.Barrier)
 	x = v.Cluster.fold(x)
@@ -80,6 +80,7 @@ func (v *View) digest(records uint64) Digest {
 		x = s.fold(x)
 	}
 	x = fold(fold(fold(x, v.results.forgotten), uint64(v.results.count)), v.results.digest)
+	x = v.foldLocks(x, locks)
 	return Digest(x)
 }
 

@@ -1,4 +1,4 @@
-// Package snapshot is the published state of the cluster: an immutable View of every placement and member as of one
+// Package snapshot is the published state of the cluster: an immutable View of every placement, member and lock as of one
 // log index, the Editor that makes one view after the other, and the bytes of a view in a file.
 //
 // # Views

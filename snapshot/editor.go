@@ -53,7 +53,7 @@ type tombGroup struct {
 
 // NewEditor returns an editor whose state is that of the view. It costs one pass over the view.
 func NewEditor(v *View) *Editor {
-	e := &Editor{v: *v, gen: max(v.table.rootGen, v.slots.rootGen) + 1, recalled: map[RequestID]*Result{}}
+	e := &Editor{v: *v, gen: max(v.table.rootGen, v.slots.rootGen, v.tables.gen) + 1, recalled: map[RequestID]*Result{}}
 	// What the editor appends to must not be the array that another editor of the same view appends to.
 	e.v.kindNames = slices.Clip(e.v.kindNames)
 	e.v.results.full = slices.Clip(e.v.results.full)

@@ -37,6 +37,7 @@ type model struct {
 	entries        map[placement.Identity]placement.Entry
 	ended          map[placement.Incarnation]uint64 // zero while alive
 	kinds          map[string]placement.KindSettings
+	locks          *lockModel
 }
 
 func (m *model) seen(id placement.Identity) placement.Entry {
@@ -74,6 +75,7 @@ func (m *model) check(t *testing.T, v *View, keys []placement.Identity) {
 	if got, want := v.Digest(), v.RecomputeDigest(); got != want {
 		t.Fatalf("at index %d: the digest is %v, computed anew it is %v", v.Index, got, want)
 	}
+	m.locks.check(t, v)
 	listed := map[placement.Identity]placement.Entry{}
 	for p := range v.Placements() {
 		if _, ok := listed[p.Identity]; ok {
@@ -95,7 +97,7 @@ func (m *model) check(t *testing.T, v *View, keys []placement.Identity) {
 func run(t *testing.T, seed uint64, reopen *rand.Rand, each func(*View)) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	e := newTestEditor()
-	m := &model{entries: map[placement.Identity]placement.Entry{}, ended: map[placement.Incarnation]uint64{0: 0}, kinds: map[string]placement.KindSettings{}}
+	m := &model{entries: map[placement.Identity]placement.Entry{}, ended: map[placement.Incarnation]uint64{0: 0}, kinds: map[string]placement.KindSettings{}, locks: newLockModel()}
 	var keys []placement.Identity
 	for i := range 300 {
 		keys = append(keys, placement.Identity{Kind: []string{"cart", "room"}[i%2], Key: fmt.Sprintf("key-%d", i)})
@@ -132,7 +134,8 @@ func run(t *testing.T, seed uint64, reopen *rand.Rand, each func(*View)) {
 				t.Fatal(err)
 			}
 		}
-		for range rng.IntN(12) {
+		for i := range rng.IntN(12) {
+			m.locks.step(rng, e, index<<12+uint64(i))
 			step(rng, e, m, keys[rng.IntN(len(keys))], alive[rng.IntN(len(alive))])
 		}
 		if reopen == nil {

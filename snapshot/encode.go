@@ -19,6 +19,7 @@ func (v *View) Encode(w io.Writer) error {
 	}
 	for _, section := range []func(*frameWriter) error{
 		v.encodeHeader, v.encodeKinds, v.encodeServers, v.encodeSlots, v.encodeResults, v.encodePlacements,
+		v.encodeSessions, v.encodeLocks,
 	} {
 		if err := section(f); err != nil {
 			return err
@@ -41,6 +42,7 @@ func (v *View) encodeHeader(f *frameWriter) error {
 		Cluster: &snapshotpb.Cluster{
 			Id: v.Cluster.ID, Seed: v.Cluster.Seed, Generation: uint32(v.Cluster.Generation), EpochBase: v.Cluster.EpochBase,
 			FeatureLevel: v.Cluster.FeatureLevel, MaxReadLeaseNs: v.Cluster.MaxReadLease, MaxMemberTtlNs: v.Cluster.MaxMemberTTL,
+			MaxSessionTtlNs: v.Cluster.MaxSessionTTL,
 		},
 		Buckets: uint32(v.table.buckets), Digest: uint64(v.Digest()), ForgottenIndex: v.results.forgotten,
 	})
@@ -147,6 +149,7 @@ func (v *View) encodeResults(f *frameWriter) (err error) {
 			Phase: uint32(r.Entry.Phase), Owner: uint64(r.Entry.Owner), Epoch: uint64(r.Entry.Epoch), Removed: r.Entry.Removed,
 			Incarnation: uint64(r.Incarnation), Draining: r.Entry.Draining,
 			Attempt: uint32(r.Entry.Attempt), Reason: uint32(r.Entry.Reason),
+			Session: uint64(r.Session), Token: uint64(r.Token), Queued: r.Queued,
 		})
 		if len(m.Results) == recordsPerFrame || left == 0 {
 			err = f.message(frameResults, &m)

@@ -35,6 +35,8 @@ const (
 	frameSlots      frameType = 4
 	frameResults    frameType = 5
 	framePlacements frameType = 6
+	frameSessions   frameType = 7
+	frameLocks      frameType = 8
 	frameEnd        frameType = 255
 )
 

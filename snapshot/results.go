@@ -21,6 +21,10 @@ type Result struct {
 	Verdict     placement.Verdict
 	Entry       placement.Entry
 	Incarnation placement.Incarnation
+	// Session is what an OpenSession made. Token is what an AcquireLock was given, and Queued says that it waits.
+	Session placement.SessionID
+	Token   placement.Epoch
+	Queued  bool
 }
 
 const resultChunk = 256
@@ -42,6 +46,12 @@ func (r *Result) digest() uint64 {
 	x = fold(fold(x, uint64(r.Entry.Owner)), uint64(r.Entry.Epoch))
 	x = fold(fold(x, r.Entry.Removed), uint64(r.Incarnation))
 	if r.Entry.Draining {
+		x++
+	}
+	if r.Session != 0 || r.Token != 0 {
+		x = fold(fold(x, uint64(r.Session)), uint64(r.Token))
+	}
+	if r.Queued {
 		x++
 	}
 	return x

@@ -42,6 +42,7 @@ type View struct {
 	settings     *dict[placement.KindSettings] // of the kinds that have others than the defaults
 	servers      *dict[Server]
 	results      results
+	tables       lockTables
 	records      uint64 // sum of the digests of all records that mean something
 	oldest       uint64 // see OldestRemoval
 }
@@ -65,6 +66,8 @@ type Cluster struct {
 	// MaxReadLease and MaxMemberTTL are the longest read lease and member TTL that any leader ever announced, in
 	// nanoseconds.
 	MaxReadLease, MaxMemberTTL uint64
+	// MaxSessionTTL is the longest TTL that any session ever had, in nanoseconds.
+	MaxSessionTTL uint64
 }
 
 // Server is one registered server of the Raft group.

@@ -211,6 +211,13 @@ type Command struct {
 	//	*Command_RegisterServer
 	//	*Command_RemoveServer
 	//	*Command_SetKind
+	//	*Command_OpenSession
+	//	*Command_CloseSession
+	//	*Command_ExpireSession
+	//	*Command_AcquireLock
+	//	*Command_ReleaseLock
+	//	*Command_BreakLock
+	//	*Command_EndLockDelay
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -375,6 +382,69 @@ func (x *Command) GetSetKind() *SetKind {
 	return nil
 }
 
+func (x *Command) GetOpenSession() *OpenSession {
+	if x != nil {
+		if x, ok := x.Body.(*Command_OpenSession); ok {
+			return x.OpenSession
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetCloseSession() *CloseSession {
+	if x != nil {
+		if x, ok := x.Body.(*Command_CloseSession); ok {
+			return x.CloseSession
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetExpireSession() *ExpireSession {
+	if x != nil {
+		if x, ok := x.Body.(*Command_ExpireSession); ok {
+			return x.ExpireSession
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetAcquireLock() *AcquireLock {
+	if x != nil {
+		if x, ok := x.Body.(*Command_AcquireLock); ok {
+			return x.AcquireLock
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetReleaseLock() *ReleaseLock {
+	if x != nil {
+		if x, ok := x.Body.(*Command_ReleaseLock); ok {
+			return x.ReleaseLock
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetBreakLock() *BreakLock {
+	if x != nil {
+		if x, ok := x.Body.(*Command_BreakLock); ok {
+			return x.BreakLock
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetEndLockDelay() *EndLockDelay {
+	if x != nil {
+		if x, ok := x.Body.(*Command_EndLockDelay); ok {
+			return x.EndLockDelay
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -427,6 +497,34 @@ type Command_SetKind struct {
 	SetKind *SetKind `protobuf:"bytes,32,opt,name=set_kind,json=setKind,proto3,oneof"`
 }
 
+type Command_OpenSession struct {
+	OpenSession *OpenSession `protobuf:"bytes,40,opt,name=open_session,json=openSession,proto3,oneof"`
+}
+
+type Command_CloseSession struct {
+	CloseSession *CloseSession `protobuf:"bytes,41,opt,name=close_session,json=closeSession,proto3,oneof"`
+}
+
+type Command_ExpireSession struct {
+	ExpireSession *ExpireSession `protobuf:"bytes,42,opt,name=expire_session,json=expireSession,proto3,oneof"`
+}
+
+type Command_AcquireLock struct {
+	AcquireLock *AcquireLock `protobuf:"bytes,44,opt,name=acquire_lock,json=acquireLock,proto3,oneof"`
+}
+
+type Command_ReleaseLock struct {
+	ReleaseLock *ReleaseLock `protobuf:"bytes,45,opt,name=release_lock,json=releaseLock,proto3,oneof"`
+}
+
+type Command_BreakLock struct {
+	BreakLock *BreakLock `protobuf:"bytes,46,opt,name=break_lock,json=breakLock,proto3,oneof"`
+}
+
+type Command_EndLockDelay struct {
+	EndLockDelay *EndLockDelay `protobuf:"bytes,47,opt,name=end_lock_delay,json=endLockDelay,proto3,oneof"`
+}
+
 func (*Command_Join) isCommand_Body() {}
 
 func (*Command_Leave) isCommand_Body() {}
@@ -450,6 +548,20 @@ func (*Command_RegisterServer) isCommand_Body() {}
 func (*Command_RemoveServer) isCommand_Body() {}
 
 func (*Command_SetKind) isCommand_Body() {}
+
+func (*Command_OpenSession) isCommand_Body() {}
+
+func (*Command_CloseSession) isCommand_Body() {}
+
+func (*Command_ExpireSession) isCommand_Body() {}
+
+func (*Command_AcquireLock) isCommand_Body() {}
+
+func (*Command_ReleaseLock) isCommand_Body() {}
+
+func (*Command_BreakLock) isCommand_Body() {}
+
+func (*Command_EndLockDelay) isCommand_Body() {}
 
 // Join makes a new incarnation of a member.
 type Join struct {
@@ -1268,6 +1380,431 @@ func (x *SetKind) GetAttempts() uint32 {
 	return 0
 }
 
+// OpenSession opens a session, on which locks hang.
+type OpenSession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TtlNs         uint64                 `protobuf:"varint,1,opt,name=ttl_ns,json=ttlNs,proto3" json:"ttl_ns,omitempty"`
+	Holder        string                 `protobuf:"bytes,2,opt,name=holder,proto3" json:"holder,omitempty"`
+	Owner         string                 `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenSession) Reset() {
+	*x = OpenSession{}
+	mi := &file_fsm_commandpb_command_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenSession) ProtoMessage() {}
+
+func (x *OpenSession) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_commandpb_command_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
+func (*OpenSession) Descriptor() ([]byte, []int) {
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *OpenSession) GetTtlNs() uint64 {
+	if x != nil {
+		return x.TtlNs
+	}
+	return 0
+}
+
+func (x *OpenSession) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+func (x *OpenSession) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+// CloseSession ends a session that says itself that it stopped everything.
+type CloseSession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"fixed64,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseSession) Reset() {
+	*x = CloseSession{}
+	mi := &file_fsm_commandpb_command_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseSession) ProtoMessage() {}
+
+func (x *CloseSession) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_commandpb_command_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseSession.ProtoReflect.Descriptor instead.
+func (*CloseSession) Descriptor() ([]byte, []int) {
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *CloseSession) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+// ExpireSession ends a session that did not prove its lease.
+type ExpireSession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"fixed64,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpireSession) Reset() {
+	*x = ExpireSession{}
+	mi := &file_fsm_commandpb_command_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpireSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpireSession) ProtoMessage() {}
+
+func (x *ExpireSession) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_commandpb_command_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpireSession.ProtoReflect.Descriptor instead.
+func (*ExpireSession) Descriptor() ([]byte, []int) {
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ExpireSession) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+// AcquireLock claims a lock for a session.
+type AcquireLock struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Session uint64                 `protobuf:"fixed64,2,opt,name=session,proto3" json:"session,omitempty"`
+	// 1 exclusive, 2 shared, 3 a permit of a semaphore.
+	Mode uint32 `protobuf:"varint,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	// The size of the semaphore; zero for other modes.
+	Permits uint32 `protobuf:"varint,4,opt,name=permits,proto3" json:"permits,omitempty"`
+	// Wait behind others, if there are any.
+	Wait bool `protobuf:"varint,5,opt,name=wait,proto3" json:"wait,omitempty"`
+	// How long the claim keeps its place when it is lost uncleanly.
+	DelayNs uint64 `protobuf:"varint,6,opt,name=delay_ns,json=delayNs,proto3" json:"delay_ns,omitempty"`
+	// How long the claim waits when nobody asks for it any more; zero for as long as its session lasts.
+	PatienceNs    uint64 `protobuf:"varint,7,opt,name=patience_ns,json=patienceNs,proto3" json:"patience_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcquireLock) Reset() {
+	*x = AcquireLock{}
+	mi := &file_fsm_commandpb_command_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcquireLock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcquireLock) ProtoMessage() {}
+
+func (x *AcquireLock) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_commandpb_command_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcquireLock.ProtoReflect.Descriptor instead.
+func (*AcquireLock) Descriptor() ([]byte, []int) {
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AcquireLock) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AcquireLock) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *AcquireLock) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *AcquireLock) GetPermits() uint32 {
+	if x != nil {
+		return x.Permits
+	}
+	return 0
+}
+
+func (x *AcquireLock) GetWait() bool {
+	if x != nil {
+		return x.Wait
+	}
+	return false
+}
+
+func (x *AcquireLock) GetDelayNs() uint64 {
+	if x != nil {
+		return x.DelayNs
+	}
+	return 0
+}
+
+func (x *AcquireLock) GetPatienceNs() uint64 {
+	if x != nil {
+		return x.PatienceNs
+	}
+	return 0
+}
+
+// ReleaseLock gives a claim up. A token of zero means whatever the session has.
+type ReleaseLock struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Session uint64                 `protobuf:"fixed64,2,opt,name=session,proto3" json:"session,omitempty"`
+	Token   uint64                 `protobuf:"fixed64,3,opt,name=token,proto3" json:"token,omitempty"`
+	// Only when it waits.
+	WaitingAlone  bool `protobuf:"varint,4,opt,name=waiting_alone,json=waitingAlone,proto3" json:"waiting_alone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseLock) Reset() {
+	*x = ReleaseLock{}
+	mi := &file_fsm_commandpb_command_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseLock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseLock) ProtoMessage() {}
+
+func (x *ReleaseLock) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_commandpb_command_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseLock.ProtoReflect.Descriptor instead.
+func (*ReleaseLock) Descriptor() ([]byte, []int) {
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ReleaseLock) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReleaseLock) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *ReleaseLock) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *ReleaseLock) GetWaitingAlone() bool {
+	if x != nil {
+		return x.WaitingAlone
+	}
+	return false
+}
+
+// BreakLock takes a lock away from the claim of a token, or from all that hold it.
+type BreakLock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Token         uint64                 `protobuf:"fixed64,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakLock) Reset() {
+	*x = BreakLock{}
+	mi := &file_fsm_commandpb_command_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakLock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakLock) ProtoMessage() {}
+
+func (x *BreakLock) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_commandpb_command_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakLock.ProtoReflect.Descriptor instead.
+func (*BreakLock) Descriptor() ([]byte, []int) {
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *BreakLock) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BreakLock) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+// EndLockDelay ends a lost claim that keeps its place.
+type EndLockDelay struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Token         uint64                 `protobuf:"fixed64,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndLockDelay) Reset() {
+	*x = EndLockDelay{}
+	mi := &file_fsm_commandpb_command_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndLockDelay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndLockDelay) ProtoMessage() {}
+
+func (x *EndLockDelay) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_commandpb_command_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndLockDelay.ProtoReflect.Descriptor instead.
+func (*EndLockDelay) Descriptor() ([]byte, []int) {
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *EndLockDelay) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *EndLockDelay) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
 var File_fsm_commandpb_command_proto protoreflect.FileDescriptor
 
 const file_fsm_commandpb_command_proto_rawDesc = "" +
@@ -1285,7 +1822,7 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\rmember_ttl_ns\x18\x03 \x01(\x04R\vmemberTtlNs\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x04 \x01(\tR\tclusterId\x12\x12\n" +
-	"\x04seed\x18\x05 \x01(\x06R\x04seed\"\xdf\x05\n" +
+	"\x04seed\x18\x05 \x01(\x06R\x04seed\"\xc2\t\n" +
 	"\aCommand\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12\x1f\n" +
@@ -1303,7 +1840,15 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\x05evict\x18\x14 \x01(\v2\x17.berth.command.v1.EvictH\x00R\x05evict\x12K\n" +
 	"\x0fregister_server\x18\x18 \x01(\v2 .berth.command.v1.RegisterServerH\x00R\x0eregisterServer\x12E\n" +
 	"\rremove_server\x18\x19 \x01(\v2\x1e.berth.command.v1.RemoveServerH\x00R\fremoveServer\x126\n" +
-	"\bset_kind\x18  \x01(\v2\x19.berth.command.v1.SetKindH\x00R\asetKindB\x06\n" +
+	"\bset_kind\x18  \x01(\v2\x19.berth.command.v1.SetKindH\x00R\asetKind\x12B\n" +
+	"\fopen_session\x18( \x01(\v2\x1d.berth.command.v1.OpenSessionH\x00R\vopenSession\x12E\n" +
+	"\rclose_session\x18) \x01(\v2\x1e.berth.command.v1.CloseSessionH\x00R\fcloseSession\x12H\n" +
+	"\x0eexpire_session\x18* \x01(\v2\x1f.berth.command.v1.ExpireSessionH\x00R\rexpireSession\x12B\n" +
+	"\facquire_lock\x18, \x01(\v2\x1d.berth.command.v1.AcquireLockH\x00R\vacquireLock\x12B\n" +
+	"\frelease_lock\x18- \x01(\v2\x1d.berth.command.v1.ReleaseLockH\x00R\vreleaseLock\x12<\n" +
+	"\n" +
+	"break_lock\x18. \x01(\v2\x1b.berth.command.v1.BreakLockH\x00R\tbreakLock\x12F\n" +
+	"\x0eend_lock_delay\x18/ \x01(\v2\x1e.berth.command.v1.EndLockDelayH\x00R\fendLockDelayB\x06\n" +
 	"\x04body\"\xb3\x01\n" +
 	"\x04Join\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x18\n" +
@@ -1362,7 +1907,35 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\aSetKind\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1a\n" +
 	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x12\x1a\n" +
-	"\battempts\x18\x03 \x01(\rR\battemptsB-Z+github.com/seed13d31b7f/berth/fsm/commandpbb\x06proto3"
+	"\battempts\x18\x03 \x01(\rR\battempts\"R\n" +
+	"\vOpenSession\x12\x15\n" +
+	"\x06ttl_ns\x18\x01 \x01(\x04R\x05ttlNs\x12\x16\n" +
+	"\x06holder\x18\x02 \x01(\tR\x06holder\x12\x14\n" +
+	"\x05owner\x18\x03 \x01(\tR\x05owner\"(\n" +
+	"\fCloseSession\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x06R\asession\")\n" +
+	"\rExpireSession\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x06R\asession\"\xb9\x01\n" +
+	"\vAcquireLock\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\asession\x18\x02 \x01(\x06R\asession\x12\x12\n" +
+	"\x04mode\x18\x03 \x01(\rR\x04mode\x12\x18\n" +
+	"\apermits\x18\x04 \x01(\rR\apermits\x12\x12\n" +
+	"\x04wait\x18\x05 \x01(\bR\x04wait\x12\x19\n" +
+	"\bdelay_ns\x18\x06 \x01(\x04R\adelayNs\x12\x1f\n" +
+	"\vpatience_ns\x18\a \x01(\x04R\n" +
+	"patienceNs\"v\n" +
+	"\vReleaseLock\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\asession\x18\x02 \x01(\x06R\asession\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\x06R\x05token\x12#\n" +
+	"\rwaiting_alone\x18\x04 \x01(\bR\fwaitingAlone\"5\n" +
+	"\tBreakLock\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\x06R\x05token\"8\n" +
+	"\fEndLockDelay\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\x06R\x05tokenB-Z+github.com/seed13d31b7f/berth/fsm/commandpbb\x06proto3"
 
 var (
 	file_fsm_commandpb_command_proto_rawDescOnce sync.Once
@@ -1376,7 +1949,7 @@ func file_fsm_commandpb_command_proto_rawDescGZIP() []byte {
 	return file_fsm_commandpb_command_proto_rawDescData
 }
 
-var file_fsm_commandpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_fsm_commandpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_fsm_commandpb_command_proto_goTypes = []any{
 	(*Entry)(nil),          // 0: berth.command.v1.Entry
 	(*Start)(nil),          // 1: berth.command.v1.Start
@@ -1394,6 +1967,13 @@ var file_fsm_commandpb_command_proto_goTypes = []any{
 	(*RegisterServer)(nil), // 13: berth.command.v1.RegisterServer
 	(*RemoveServer)(nil),   // 14: berth.command.v1.RemoveServer
 	(*SetKind)(nil),        // 15: berth.command.v1.SetKind
+	(*OpenSession)(nil),    // 16: berth.command.v1.OpenSession
+	(*CloseSession)(nil),   // 17: berth.command.v1.CloseSession
+	(*ExpireSession)(nil),  // 18: berth.command.v1.ExpireSession
+	(*AcquireLock)(nil),    // 19: berth.command.v1.AcquireLock
+	(*ReleaseLock)(nil),    // 20: berth.command.v1.ReleaseLock
+	(*BreakLock)(nil),      // 21: berth.command.v1.BreakLock
+	(*EndLockDelay)(nil),   // 22: berth.command.v1.EndLockDelay
 }
 var file_fsm_commandpb_command_proto_depIdxs = []int32{
 	2,  // 0: berth.command.v1.Entry.commands:type_name -> berth.command.v1.Command
@@ -1410,12 +1990,19 @@ var file_fsm_commandpb_command_proto_depIdxs = []int32{
 	13, // 11: berth.command.v1.Command.register_server:type_name -> berth.command.v1.RegisterServer
 	14, // 12: berth.command.v1.Command.remove_server:type_name -> berth.command.v1.RemoveServer
 	15, // 13: berth.command.v1.Command.set_kind:type_name -> berth.command.v1.SetKind
-	4,  // 14: berth.command.v1.Join.labels:type_name -> berth.command.v1.Label
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	16, // 14: berth.command.v1.Command.open_session:type_name -> berth.command.v1.OpenSession
+	17, // 15: berth.command.v1.Command.close_session:type_name -> berth.command.v1.CloseSession
+	18, // 16: berth.command.v1.Command.expire_session:type_name -> berth.command.v1.ExpireSession
+	19, // 17: berth.command.v1.Command.acquire_lock:type_name -> berth.command.v1.AcquireLock
+	20, // 18: berth.command.v1.Command.release_lock:type_name -> berth.command.v1.ReleaseLock
+	21, // 19: berth.command.v1.Command.break_lock:type_name -> berth.command.v1.BreakLock
+	22, // 20: berth.command.v1.Command.end_lock_delay:type_name -> berth.command.v1.EndLockDelay
+	4,  // 21: berth.command.v1.Join.labels:type_name -> berth.command.v1.Label
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_fsm_commandpb_command_proto_init() }
@@ -1436,6 +2023,13 @@ func file_fsm_commandpb_command_proto_init() {
 		(*Command_RegisterServer)(nil),
 		(*Command_RemoveServer)(nil),
 		(*Command_SetKind)(nil),
+		(*Command_OpenSession)(nil),
+		(*Command_CloseSession)(nil),
+		(*Command_ExpireSession)(nil),
+		(*Command_AcquireLock)(nil),
+		(*Command_ReleaseLock)(nil),
+		(*Command_BreakLock)(nil),
+		(*Command_EndLockDelay)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1443,7 +2037,7 @@ func file_fsm_commandpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_commandpb_command_proto_rawDesc), len(file_fsm_commandpb_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -139,8 +139,10 @@ type Cluster struct {
 	FeatureLevel   uint32                 `protobuf:"varint,5,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
 	MaxReadLeaseNs uint64                 `protobuf:"varint,6,opt,name=max_read_lease_ns,json=maxReadLeaseNs,proto3" json:"max_read_lease_ns,omitempty"`
 	MaxMemberTtlNs uint64                 `protobuf:"varint,7,opt,name=max_member_ttl_ns,json=maxMemberTtlNs,proto3" json:"max_member_ttl_ns,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The longest TTL that a session ever had.
+	MaxSessionTtlNs uint64 `protobuf:"varint,20,opt,name=max_session_ttl_ns,json=maxSessionTtlNs,proto3" json:"max_session_ttl_ns,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Cluster) Reset() {
@@ -218,6 +220,13 @@ func (x *Cluster) GetMaxReadLeaseNs() uint64 {
 func (x *Cluster) GetMaxMemberTtlNs() uint64 {
 	if x != nil {
 		return x.MaxMemberTtlNs
+	}
+	return 0
+}
+
+func (x *Cluster) GetMaxSessionTtlNs() uint64 {
+	if x != nil {
+		return x.MaxSessionTtlNs
 	}
 	return 0
 }
@@ -783,19 +792,24 @@ func (x *Results) GetResults() []*Result {
 
 // Result is the remembered answer to one request.
 type Result struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RequestId     []byte                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	BodyHash      uint64                 `protobuf:"fixed64,2,opt,name=body_hash,json=bodyHash,proto3" json:"body_hash,omitempty"`
-	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
-	Verdict       uint32                 `protobuf:"varint,4,opt,name=verdict,proto3" json:"verdict,omitempty"`
-	Phase         uint32                 `protobuf:"varint,5,opt,name=phase,proto3" json:"phase,omitempty"`
-	Owner         uint64                 `protobuf:"fixed64,6,opt,name=owner,proto3" json:"owner,omitempty"`
-	Epoch         uint64                 `protobuf:"fixed64,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Removed       uint64                 `protobuf:"varint,8,opt,name=removed,proto3" json:"removed,omitempty"`
-	Incarnation   uint64                 `protobuf:"fixed64,9,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Draining      bool                   `protobuf:"varint,10,opt,name=draining,proto3" json:"draining,omitempty"`
-	Attempt       uint32                 `protobuf:"varint,11,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Reason        uint32                 `protobuf:"varint,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	RequestId   []byte                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	BodyHash    uint64                 `protobuf:"fixed64,2,opt,name=body_hash,json=bodyHash,proto3" json:"body_hash,omitempty"`
+	Index       uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Verdict     uint32                 `protobuf:"varint,4,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Phase       uint32                 `protobuf:"varint,5,opt,name=phase,proto3" json:"phase,omitempty"`
+	Owner       uint64                 `protobuf:"fixed64,6,opt,name=owner,proto3" json:"owner,omitempty"`
+	Epoch       uint64                 `protobuf:"fixed64,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Removed     uint64                 `protobuf:"varint,8,opt,name=removed,proto3" json:"removed,omitempty"`
+	Incarnation uint64                 `protobuf:"fixed64,9,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Draining    bool                   `protobuf:"varint,10,opt,name=draining,proto3" json:"draining,omitempty"`
+	Attempt     uint32                 `protobuf:"varint,11,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Reason      uint32                 `protobuf:"varint,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What an OpenSession made, and what an AcquireLock was given.
+	Session uint64 `protobuf:"fixed64,20,opt,name=session,proto3" json:"session,omitempty"`
+	Token   uint64 `protobuf:"fixed64,21,opt,name=token,proto3" json:"token,omitempty"`
+	// It was let in to wait.
+	Queued        bool `protobuf:"varint,22,opt,name=queued,proto3" json:"queued,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -914,6 +928,343 @@ func (x *Result) GetReason() uint32 {
 	return 0
 }
 
+func (x *Result) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *Result) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *Result) GetQueued() bool {
+	if x != nil {
+		return x.Queued
+	}
+	return false
+}
+
+// Sessions and Locks are the payloads of their frames.
+type Sessions struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sessions) Reset() {
+	*x = Sessions{}
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sessions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sessions) ProtoMessage() {}
+
+func (x *Sessions) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sessions.ProtoReflect.Descriptor instead.
+func (*Sessions) Descriptor() ([]byte, []int) {
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Sessions) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+type Locks struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Locks         []*Lock                `protobuf:"bytes,1,rep,name=locks,proto3" json:"locks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Locks) Reset() {
+	*x = Locks{}
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Locks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Locks) ProtoMessage() {}
+
+func (x *Locks) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Locks.ProtoReflect.Descriptor instead.
+func (*Locks) Descriptor() ([]byte, []int) {
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Locks) GetLocks() []*Lock {
+	if x != nil {
+		return x.Locks
+	}
+	return nil
+}
+
+// Session is a lease that claims hang on.
+type Session struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`
+	TtlNs         uint64                 `protobuf:"varint,2,opt,name=ttl_ns,json=ttlNs,proto3" json:"ttl_ns,omitempty"`
+	Holder        string                 `protobuf:"bytes,3,opt,name=holder,proto3" json:"holder,omitempty"`
+	Owner         string                 `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Session) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Session) GetTtlNs() uint64 {
+	if x != nil {
+		return x.TtlNs
+	}
+	return 0
+}
+
+func (x *Session) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+func (x *Session) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+// Lock is a lock that somebody holds or waits for.
+type Lock struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The size of a semaphore; zero for other locks.
+	Permits uint32 `protobuf:"varint,2,opt,name=permits,proto3" json:"permits,omitempty"`
+	// Claims up to this token hold the lock, all others wait.
+	Granted uint64 `protobuf:"fixed64,3,opt,name=granted,proto3" json:"granted,omitempty"`
+	// Ascending by their tokens.
+	Claims        []*Claim `protobuf:"bytes,4,rep,name=claims,proto3" json:"claims,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lock) Reset() {
+	*x = Lock{}
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lock) ProtoMessage() {}
+
+func (x *Lock) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lock.ProtoReflect.Descriptor instead.
+func (*Lock) Descriptor() ([]byte, []int) {
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Lock) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Lock) GetPermits() uint32 {
+	if x != nil {
+		return x.Permits
+	}
+	return 0
+}
+
+func (x *Lock) GetGranted() uint64 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *Lock) GetClaims() []*Claim {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+type Claim struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Token   uint64                 `protobuf:"fixed64,1,opt,name=token,proto3" json:"token,omitempty"`
+	Session uint64                 `protobuf:"fixed64,2,opt,name=session,proto3" json:"session,omitempty"`
+	// 1 exclusive, 2 shared, 3 a permit of a semaphore.
+	Mode       uint32 `protobuf:"varint,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	DelayNs    uint64 `protobuf:"varint,4,opt,name=delay_ns,json=delayNs,proto3" json:"delay_ns,omitempty"`
+	PatienceNs uint64 `protobuf:"varint,5,opt,name=patience_ns,json=patienceNs,proto3" json:"patience_ns,omitempty"`
+	// 1 its session expired, 2 it was broken; it keeps its place for its delay.
+	Lost          uint32 `protobuf:"varint,6,opt,name=lost,proto3" json:"lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Claim) Reset() {
+	*x = Claim{}
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Claim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Claim) ProtoMessage() {}
+
+func (x *Claim) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Claim.ProtoReflect.Descriptor instead.
+func (*Claim) Descriptor() ([]byte, []int) {
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Claim) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *Claim) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *Claim) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *Claim) GetDelayNs() uint64 {
+	if x != nil {
+		return x.DelayNs
+	}
+	return 0
+}
+
+func (x *Claim) GetPatienceNs() uint64 {
+	if x != nil {
+		return x.PatienceNs
+	}
+	return 0
+}
+
+func (x *Claim) GetLost() uint32 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
 var File_snapshot_snapshotpb_snapshot_proto protoreflect.FileDescriptor
 
 const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
@@ -927,7 +1278,7 @@ const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
 	"\acluster\x18\x05 \x01(\v2\x1a.berth.snapshot.v1.ClusterR\acluster\x12\x18\n" +
 	"\abuckets\x18\x06 \x01(\rR\abuckets\x12\x16\n" +
 	"\x06digest\x18\a \x01(\x06R\x06digest\x12'\n" +
-	"\x0fforgotten_index\x18\b \x01(\x04R\x0eforgottenIndex\"\xe7\x01\n" +
+	"\x0fforgotten_index\x18\b \x01(\x04R\x0eforgottenIndex\"\x94\x02\n" +
 	"\aCluster\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04seed\x18\x02 \x01(\x06R\x04seed\x12\x1e\n" +
@@ -938,7 +1289,8 @@ const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
 	"epoch_base\x18\x04 \x01(\x04R\tepochBase\x12#\n" +
 	"\rfeature_level\x18\x05 \x01(\rR\ffeatureLevel\x12)\n" +
 	"\x11max_read_lease_ns\x18\x06 \x01(\x04R\x0emaxReadLeaseNs\x12)\n" +
-	"\x11max_member_ttl_ns\x18\a \x01(\x04R\x0emaxMemberTtlNs\"M\n" +
+	"\x11max_member_ttl_ns\x18\a \x01(\x04R\x0emaxMemberTtlNs\x12+\n" +
+	"\x12max_session_ttl_ns\x18\x14 \x01(\x04R\x0fmaxSessionTtlNs\"M\n" +
 	"\x04Slot\x12\x12\n" +
 	"\x04slot\x18\x01 \x01(\rR\x04slot\x121\n" +
 	"\x06member\x18\x02 \x01(\v2\x19.berth.snapshot.v1.MemberR\x06member\"\xfc\x01\n" +
@@ -976,7 +1328,7 @@ const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
 	"\aServers\x123\n" +
 	"\aservers\x18\x01 \x03(\v2\x19.berth.snapshot.v1.ServerR\aservers\">\n" +
 	"\aResults\x123\n" +
-	"\aresults\x18\x01 \x03(\v2\x19.berth.snapshot.v1.ResultR\aresults\"\xc0\x02\n" +
+	"\aresults\x18\x01 \x03(\v2\x19.berth.snapshot.v1.ResultR\aresults\"\x88\x03\n" +
 	"\x06Result\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12\x1b\n" +
@@ -991,7 +1343,32 @@ const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
 	"\bdraining\x18\n" +
 	" \x01(\bR\bdraining\x12\x18\n" +
 	"\aattempt\x18\v \x01(\rR\aattempt\x12\x16\n" +
-	"\x06reason\x18\f \x01(\rR\x06reasonB3Z1github.com/seed13d31b7f/berth/snapshot/snapshotpbb\x06proto3"
+	"\x06reason\x18\f \x01(\rR\x06reason\x12\x18\n" +
+	"\asession\x18\x14 \x01(\x06R\asession\x12\x14\n" +
+	"\x05token\x18\x15 \x01(\x06R\x05token\x12\x16\n" +
+	"\x06queued\x18\x16 \x01(\bR\x06queued\"B\n" +
+	"\bSessions\x126\n" +
+	"\bsessions\x18\x01 \x03(\v2\x1a.berth.snapshot.v1.SessionR\bsessions\"6\n" +
+	"\x05Locks\x12-\n" +
+	"\x05locks\x18\x01 \x03(\v2\x17.berth.snapshot.v1.LockR\x05locks\"^\n" +
+	"\aSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x15\n" +
+	"\x06ttl_ns\x18\x02 \x01(\x04R\x05ttlNs\x12\x16\n" +
+	"\x06holder\x18\x03 \x01(\tR\x06holder\x12\x14\n" +
+	"\x05owner\x18\x04 \x01(\tR\x05owner\"\x80\x01\n" +
+	"\x04Lock\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\apermits\x18\x02 \x01(\rR\apermits\x12\x18\n" +
+	"\agranted\x18\x03 \x01(\x06R\agranted\x120\n" +
+	"\x06claims\x18\x04 \x03(\v2\x18.berth.snapshot.v1.ClaimR\x06claims\"\x9b\x01\n" +
+	"\x05Claim\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\x06R\x05token\x12\x18\n" +
+	"\asession\x18\x02 \x01(\x06R\asession\x12\x12\n" +
+	"\x04mode\x18\x03 \x01(\rR\x04mode\x12\x19\n" +
+	"\bdelay_ns\x18\x04 \x01(\x04R\adelayNs\x12\x1f\n" +
+	"\vpatience_ns\x18\x05 \x01(\x04R\n" +
+	"patienceNs\x12\x12\n" +
+	"\x04lost\x18\x06 \x01(\rR\x04lostB3Z1github.com/seed13d31b7f/berth/snapshot/snapshotpbb\x06proto3"
 
 var (
 	file_snapshot_snapshotpb_snapshot_proto_rawDescOnce sync.Once
@@ -1005,20 +1382,25 @@ func file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP() []byte {
 	return file_snapshot_snapshotpb_snapshot_proto_rawDescData
 }
 
-var file_snapshot_snapshotpb_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_snapshot_snapshotpb_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_snapshot_snapshotpb_snapshot_proto_goTypes = []any{
-	(*Header)(nil),  // 0: berth.snapshot.v1.Header
-	(*Cluster)(nil), // 1: berth.snapshot.v1.Cluster
-	(*Slot)(nil),    // 2: berth.snapshot.v1.Slot
-	(*Member)(nil),  // 3: berth.snapshot.v1.Member
-	(*Label)(nil),   // 4: berth.snapshot.v1.Label
-	(*Kind)(nil),    // 5: berth.snapshot.v1.Kind
-	(*Server)(nil),  // 6: berth.snapshot.v1.Server
-	(*Slots)(nil),   // 7: berth.snapshot.v1.Slots
-	(*Kinds)(nil),   // 8: berth.snapshot.v1.Kinds
-	(*Servers)(nil), // 9: berth.snapshot.v1.Servers
-	(*Results)(nil), // 10: berth.snapshot.v1.Results
-	(*Result)(nil),  // 11: berth.snapshot.v1.Result
+	(*Header)(nil),   // 0: berth.snapshot.v1.Header
+	(*Cluster)(nil),  // 1: berth.snapshot.v1.Cluster
+	(*Slot)(nil),     // 2: berth.snapshot.v1.Slot
+	(*Member)(nil),   // 3: berth.snapshot.v1.Member
+	(*Label)(nil),    // 4: berth.snapshot.v1.Label
+	(*Kind)(nil),     // 5: berth.snapshot.v1.Kind
+	(*Server)(nil),   // 6: berth.snapshot.v1.Server
+	(*Slots)(nil),    // 7: berth.snapshot.v1.Slots
+	(*Kinds)(nil),    // 8: berth.snapshot.v1.Kinds
+	(*Servers)(nil),  // 9: berth.snapshot.v1.Servers
+	(*Results)(nil),  // 10: berth.snapshot.v1.Results
+	(*Result)(nil),   // 11: berth.snapshot.v1.Result
+	(*Sessions)(nil), // 12: berth.snapshot.v1.Sessions
+	(*Locks)(nil),    // 13: berth.snapshot.v1.Locks
+	(*Session)(nil),  // 14: berth.snapshot.v1.Session
+	(*Lock)(nil),     // 15: berth.snapshot.v1.Lock
+	(*Claim)(nil),    // 16: berth.snapshot.v1.Claim
 }
 var file_snapshot_snapshotpb_snapshot_proto_depIdxs = []int32{
 	1,  // 0: berth.snapshot.v1.Header.cluster:type_name -> berth.snapshot.v1.Cluster
@@ -1028,11 +1410,14 @@ var file_snapshot_snapshotpb_snapshot_proto_depIdxs = []int32{
 	5,  // 4: berth.snapshot.v1.Kinds.kinds:type_name -> berth.snapshot.v1.Kind
 	6,  // 5: berth.snapshot.v1.Servers.servers:type_name -> berth.snapshot.v1.Server
 	11, // 6: berth.snapshot.v1.Results.results:type_name -> berth.snapshot.v1.Result
-	7,  // [7:7] is the sub-list for method output_type
-	7,  // [7:7] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	14, // 7: berth.snapshot.v1.Sessions.sessions:type_name -> berth.snapshot.v1.Session
+	15, // 8: berth.snapshot.v1.Locks.locks:type_name -> berth.snapshot.v1.Lock
+	16, // 9: berth.snapshot.v1.Lock.claims:type_name -> berth.snapshot.v1.Claim
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_snapshotpb_snapshot_proto_init() }
@@ -1046,7 +1431,7 @@ func file_snapshot_snapshotpb_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_snapshotpb_snapshot_proto_rawDesc), len(file_snapshot_snapshotpb_snapshot_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
