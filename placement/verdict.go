@@ -38,17 +38,29 @@ const (
 	RequestReused Verdict = 14
 	// UnknownStrategy: not every server has a strategy of that name.
 	UnknownStrategy Verdict = 15
+	// Blocked: the identity is on the block list, so it gets no owner.
+	Blocked Verdict = 20
+	// NotBlocked: the member or identity is not on the block list.
+	NotBlocked Verdict = 21
+	// MemberUnknown: no member of that name is alive.
+	MemberUnknown Verdict = 22
+	// NotEligible: the member that was named may not be given the identity.
+	NotEligible Verdict = 23
+	// LevelNotReached: not every server is known to understand that.
+	LevelNotReached Verdict = 24
 )
 
 var verdicts = [...]string{
 	"none", "done", "already", "unsettled", "not placed", "epoch mismatch", "no eligible member",
 	"member gone", "not owner", "wrong term", "forgotten", "limit reached", "server mismatch",
 	"invalid", "request reused", "unknown strategy",
+	Blocked: "blocked", NotBlocked: "not blocked", MemberUnknown: "member unknown", NotEligible: "not eligible",
+	LevelNotReached: "feature level not reached",
 }
 
 // String is the verdict in words, lower case.
 func (v Verdict) String() string {
-	if int(v) < len(verdicts) {
+	if int(v) < len(verdicts) && verdicts[v] != "" {
 		return verdicts[v]
 	}
 	return "unknown"

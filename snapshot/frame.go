@@ -35,6 +35,8 @@ const (
 	frameSlots      frameType = 4
 	frameResults    frameType = 5
 	framePlacements frameType = 6
+	frameBlocks     frameType = 9
+	frameMoves      frameType = 10
 	frameEnd        frameType = 255
 )
 
