@@ -113,7 +113,7 @@ func BenchmarkStrategies(b *testing.B) {
 	const batch, entries = 500, 200
 	for _, strategy := range placement.StrategyNames() {
 		b.Run(strategy, func(b *testing.B) {
-			set, err := Encode(Command{Body: &SetKind{"shipment", placement.KindSettings{Strategy: strategy}}})
+			set, err := Encode(Command{Body: &SetKind{Kind: "shipment", Settings: placement.KindSettings{Strategy: strategy}}})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -18,18 +18,22 @@ import (
 type op = protowire.Number
 
 const (
-	opJoin           op = 8
-	opLeave          op = 9
-	opExpire         op = 10
-	opDrain          op = 11
-	opPlace          op = 16
-	opConfirm        op = 17
-	opFail           op = 18
-	opRelease        op = 19
-	opEvict          op = 20
-	opRegisterServer op = 24
-	opRemoveServer   op = 25
-	opSetKind        op = 32
+	opJoin            op = 8
+	opLeave           op = 9
+	opExpire          op = 10
+	opDrain           op = 11
+	opPlace           op = 16
+	opConfirm         op = 17
+	opFail            op = 18
+	opRelease         op = 19
+	opEvict           op = 20
+	opRegisterServer  op = 24
+	opRemoveServer    op = 25
+	opSetKind         op = 32
+	opBlock           op = 33
+	opUnblock         op = 34
+	opSetFeatureLevel op = 35
+	opMove            op = 36
 
 	opOpenSession   op = 40
 	opCloseSession  op = 41
@@ -40,18 +44,22 @@ const (
 	opEndLockDelay  op = 47
 )
 
-func (*Join) op() op           { return opJoin }
-func (*Leave) op() op          { return opLeave }
-func (*Expire) op() op         { return opExpire }
-func (*Drain) op() op          { return opDrain }
-func (*Place) op() op          { return opPlace }
-func (*Confirm) op() op        { return opConfirm }
-func (*Fail) op() op           { return opFail }
-func (*Release) op() op        { return opRelease }
-func (*Evict) op() op          { return opEvict }
-func (*RegisterServer) op() op { return opRegisterServer }
-func (*RemoveServer) op() op   { return opRemoveServer }
-func (*SetKind) op() op        { return opSetKind }
+func (*Join) op() op            { return opJoin }
+func (*Leave) op() op           { return opLeave }
+func (*Expire) op() op          { return opExpire }
+func (*Drain) op() op           { return opDrain }
+func (*Place) op() op           { return opPlace }
+func (*Confirm) op() op         { return opConfirm }
+func (*Fail) op() op            { return opFail }
+func (*Release) op() op         { return opRelease }
+func (*Evict) op() op           { return opEvict }
+func (*RegisterServer) op() op  { return opRegisterServer }
+func (*RemoveServer) op() op    { return opRemoveServer }
+func (*SetKind) op() op         { return opSetKind }
+func (*Block) op() op           { return opBlock }
+func (*Unblock) op() op         { return opUnblock }
+func (*SetFeatureLevel) op() op { return opSetFeatureLevel }
+func (*Move) op() op            { return opMove }
 
 // Batch is what a log entry holds beside its commands.
 type Batch struct {
@@ -128,6 +136,18 @@ func appendUint(b []byte, n protowire.Number, v uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), v)
 }
 
+func appendBool(b []byte, n protowire.Number, v bool) []byte {
+	if !v {
+		return b
+	}
+	return appendUint(b, n, 1)
+}
+
+func appendLabel(b []byte, n protowire.Number, l placement.Label) []byte {
+	b = protowire.AppendTag(b, n, protowire.BytesType)
+	return protowire.AppendBytes(b, appendText(appendText(nil, 1, l.Name), 2, l.Value))
+}
+
 func appendFixed(b []byte, n protowire.Number, v uint64) []byte {
 	if v == 0 {
 		return b
@@ -153,8 +173,7 @@ func (c *Join) append(b []byte) []byte {
 		b = appendText(b, 3, k)
 	}
 	for _, l := range m.Labels {
-		b = protowire.AppendTag(b, 4, protowire.BytesType)
-		b = protowire.AppendBytes(b, appendText(appendText(nil, 1, l.Name), 2, l.Value))
+		b = appendLabel(b, 4, l)
 	}
 	return appendUint(appendUint(b, 5, uint64(m.Weight)), 6, uint64(m.Capacity))
 }
@@ -163,11 +182,7 @@ func (c *Leave) append(b []byte) []byte  { return appendFixed(b, 1, uint64(c.Inc
 func (c *Expire) append(b []byte) []byte { return appendFixed(b, 1, uint64(c.Incarnation)) }
 
 func (c *Drain) append(b []byte) []byte {
-	b = appendFixed(b, 1, uint64(c.Incarnation))
-	if c.Off {
-		b = appendUint(b, 2, 1)
-	}
-	return b
+	return appendBool(appendFixed(b, 1, uint64(c.Incarnation)), 2, c.Off)
 }
 
 func (c *Place) append(b []byte) []byte {
@@ -180,7 +195,8 @@ func (c *Confirm) append(b []byte) []byte {
 }
 
 func (c *Fail) append(b []byte) []byte {
-	return appendFixed(appendIdentity(b, c.Identity), 3, uint64(c.Epoch))
+	b = appendFixed(appendIdentity(b, c.Identity), 3, uint64(c.Epoch))
+	return appendText(appendUint(b, 4, uint64(c.Failure.Code)), 5, c.Failure.Text)
 }
 
 func (c *Release) append(b []byte) []byte {
@@ -201,7 +217,34 @@ func (c *RegisterServer) append(b []byte) []byte {
 func (c *RemoveServer) append(b []byte) []byte { return appendText(b, 1, c.Name) }
 
 func (c *SetKind) append(b []byte) []byte {
-	return appendUint(appendText(appendText(b, 1, c.Kind), 2, c.Settings.Strategy), 3, uint64(c.Settings.Attempts))
+	s := &c.Settings
+	b = appendUint(appendText(appendText(b, 1, c.Kind), 2, s.Strategy), 3, uint64(s.Attempts))
+	b = appendUint(b, 4, uint64(s.Settle))
+	for _, l := range s.Require {
+		if l != (placement.Label{}) {
+			b = appendLabel(b, 5, l)
+		}
+	}
+	b = appendBool(b, 6, c.Unset.Require)
+	b = appendBool(appendUint(b, 7, uint64(s.MemberCapacity)), 8, c.Unset.MemberCapacity)
+	return appendBool(appendUint(b, 9, uint64(s.ConfirmMs)), 10, c.Unset.ConfirmMs)
+}
+
+func appendSubject(b []byte, s snapshot.Subject) []byte {
+	return appendText(appendText(appendText(b, 1, string(s.Member)), 2, s.Identity.Kind), 3, s.Identity.Key)
+}
+
+func (c *Block) append(b []byte) []byte {
+	b = appendText(appendText(appendSubject(b, c.Subject), 4, c.Reason), 5, c.By)
+	return appendUint(b, 6, c.Until)
+}
+
+func (c *Unblock) append(b []byte) []byte { return appendSubject(b, c.Subject) }
+
+func (c *SetFeatureLevel) append(b []byte) []byte { return appendUint(b, 1, uint64(c.Level)) }
+
+func (c *Move) append(b []byte) []byte {
+	return appendText(appendFixed(appendIdentity(b, c.Identity), 3, uint64(c.Epoch)), 4, string(c.To))
 }
 
 // errTruncated is the cause when a field ends before it should.

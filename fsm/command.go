@@ -34,8 +34,8 @@ type Command struct {
 }
 
 // Body is what a command does: one of the types Join, Leave, Expire, Drain, Place, Confirm, Fail, Release, Evict,
-// RegisterServer, RemoveServer, SetKind, OpenSession, CloseSession, ExpireSession, AcquireLock, ReleaseLock, BreakLock and
-// EndLockDelay.
+// RegisterServer, RemoveServer, SetKind, Block, Unblock, SetFeatureLevel, Move, OpenSession, CloseSession, ExpireSession,
+// AcquireLock, ReleaseLock, BreakLock and EndLockDelay.
 type Body interface {
 	// Validate reports what is wrong with the body, nil when nothing is.
 	Validate() error
@@ -63,7 +63,7 @@ type Leave struct{ Incarnation placement.Incarnation }
 type Expire struct{ Incarnation placement.Incarnation }
 
 // Drain keeps new placements away from an incarnation; with Off it lets them come again, unless the incarnation is
-// superseded: then it is gone for that purpose.
+// superseded: then it is gone for that purpose. A blocked one stays blocked, and drains, or does not, when that ends.
 //
 // Verdicts: Done, Already, MemberGone.
 type Drain struct {
@@ -71,10 +71,11 @@ type Drain struct {
 	Off         bool
 }
 
-// Place gives an identity an owner, or finds the one that it has.
+// Place gives an identity an owner, or finds the one that it has. One that is on its way to a member goes there, if that
+// member may be given it then.
 //
-// Verdicts: Done with the new Pending entry, Already with the Pending or Settled entry that was there, Unsettled,
-// NoEligibleMember.
+// Verdicts: Done with the new entry, which is Pending, or Settled when its kind settles so; Already with the Pending or
+// Settled entry that was there; Unsettled; Blocked; NoEligibleMember.
 type Place struct {
 	Identity placement.Identity
 	// Near says where the request comes from, for strategies that look at it.
@@ -91,12 +92,14 @@ type Confirm struct {
 }
 
 // Fail says that the activation of an epoch did not come about. The next candidate is asked under a new epoch, up to the
-// number of attempts; then the identity is absent again.
+// number of attempts; then the identity is absent again. Why it failed is in the change that it makes, and in nothing that
+// is kept.
 //
 // Verdicts: Done with the entry that follows, Already when it is settled, Unsettled, NotPlaced, EpochMismatch.
 type Fail struct {
 	Identity placement.Identity
 	Epoch    placement.Epoch
+	Failure  placement.Failure
 }
 
 // Release ends what its owner stopped. The epoch is never used again, whatever the answer.
@@ -127,13 +130,17 @@ type RegisterServer struct{ Server snapshot.Server }
 type RemoveServer struct{ Name string }
 
 // SetKind says how the identities of a kind are placed from now on, and makes the kind known. What is placed stays where
-// it is. A setting that is zero stays as it is.
+// it is. A setting that is zero stays as it is, unless it is to be unset.
 //
 // Verdicts: Done, Already, UnknownStrategy, LimitReached.
 type SetKind struct {
 	Kind     string
 	Settings placement.KindSettings
+	Unset    KindUnset
 }
+
+// KindUnset names settings of a kind that are to be zero. Settings that are given must not be unset.
+type KindUnset struct{ Require, MemberCapacity, ConfirmMs bool }
 
 // Validate reports what is wrong with the member's description. It normalizes it first.
 func (c *Join) Validate() error {
@@ -178,8 +185,16 @@ func (c *Place) Validate() error {
 // Validate wants a valid identity, an incarnation and an epoch.
 func (c *Confirm) Validate() error { return validateHeld(c.Identity, c.Incarnation, c.Epoch) }
 
-// Validate wants a valid identity and an epoch.
-func (c *Fail) Validate() error { return validateHeld(c.Identity, 1, c.Epoch) }
+// Validate wants a valid identity, an epoch, a code of the list and a text that placement.ValidateText takes.
+func (c *Fail) Validate() error {
+	if err := validateHeld(c.Identity, 1, c.Epoch); err != nil {
+		return err
+	}
+	if !c.Failure.Code.Known() {
+		return fmt.Errorf("there is no code %d of a failure", c.Failure.Code)
+	}
+	return placement.ValidateText(c.Failure.Text, placement.ReasonBytesMax)
+}
 
 // Validate wants a valid identity, an incarnation and an epoch.
 func (c *Release) Validate() error { return validateHeld(c.Identity, c.Incarnation, c.Epoch) }
@@ -212,10 +227,15 @@ func (c *SetKind) Validate() error {
 	if err := placement.ValidateKind(c.Kind); err != nil {
 		return err
 	}
-	if c.Settings == (placement.KindSettings{}) {
+	s := &c.Settings
+	if *s == (placement.KindSettings{}) && c.Unset == (KindUnset{}) {
 		return errors.New("no setting is given")
 	}
-	return c.Settings.Validate()
+	if c.Unset.Require && s.Require != ([placement.RequireMax]placement.Label{}) || c.Unset.MemberCapacity && s.MemberCapacity != 0 ||
+		c.Unset.ConfirmMs && s.ConfirmMs != 0 {
+		return errors.New("a setting is given and unset")
+	}
+	return s.Validate()
 }
 
 // ValidateServerName reports the rule that a server's name breaks; the rules are those of a member's name.

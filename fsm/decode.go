@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -148,7 +150,7 @@ func decodePlace(b []byte) (c Place, err error) {
 	return c, nil
 }
 
-// decodeHeld reads the bodies of Confirm, Fail, Release and Evict: kind 1 and key 2, then what the command has
+// decodeHeld reads the bodies of Confirm, Release and Evict: kind 1 and key 2, then what the command has
 // of incarnation and epoch, at the numbers given; zero for none.
 func decodeHeld(b []byte, incarnation, epoch protowire.Number) (h held, err error) {
 	for len(b) > 0 {
@@ -267,7 +269,11 @@ func decodeName(b []byte) (name string, err error) {
 	return name, err
 }
 
+// errTooManyLabels stops the server: no version writes more, and leaving some out would make another state.
+var errTooManyLabels = errors.New("a kind requires more labels than there may be")
+
 func decodeSetKind(b []byte) (c SetKind, err error) {
+	labels := 0
 	err = fields(b, func(f *field) error {
 		switch {
 		case f.is(1, protowire.BytesType):
@@ -276,8 +282,108 @@ func decodeSetKind(b []byte) (c SetKind, err error) {
 			c.Settings.Strategy = string(f.bytes)
 		case f.is(3, protowire.VarintType):
 			c.Settings.Attempts = uint8(min(f.value, 255)) // over AttemptsMax, so it is refused
+		case f.is(4, protowire.VarintType):
+			c.Settings.Settle = placement.SettleMode(min(f.value, 255)) // there is no such mode, so it is refused
+		case f.is(5, protowire.BytesType):
+			l, err := decodeLabel(f.bytes)
+			if err != nil || labels == placement.RequireMax {
+				return cmp.Or(err, errTooManyLabels)
+			}
+			c.Settings.Require[labels] = l
+			labels++
+		case f.is(6, protowire.VarintType):
+			c.Unset.Require = f.value != 0
+		case f.is(7, protowire.VarintType):
+			c.Settings.MemberCapacity = uint32(min(f.value, 1<<32-1))
+		case f.is(8, protowire.VarintType):
+			c.Unset.MemberCapacity = f.value != 0
+		case f.is(9, protowire.VarintType):
+			c.Settings.ConfirmMs = uint32(min(f.value, 1<<32-1)) // over ConfirmMsMax, so it is refused
+		case f.is(10, protowire.VarintType):
+			c.Unset.ConfirmMs = f.value != 0
 		default:
 			return f.unknown("a SetKind")
+		}
+		return nil
+	})
+	return c, err
+}
+
+// decodeFail reads the body of Fail. Its texts point into the entry, but for the failure's.
+func decodeFail(b []byte) (c Fail, err error) {
+	for len(b) > 0 {
+		f, rest, err := nextField(b)
+		if err != nil {
+			return c, err
+		}
+		b = rest
+		switch {
+		case f.is(1, protowire.BytesType):
+			c.Identity.Kind = f.text()
+		case f.is(2, protowire.BytesType):
+			c.Identity.Key = f.text()
+		case f.is(3, protowire.Fixed64Type):
+			c.Epoch = placement.Epoch(f.value)
+		case f.is(4, protowire.VarintType):
+			c.Failure.Code = placement.FailureCode(min(f.value, 255)) // there is no such code, so it is refused
+		case f.is(5, protowire.BytesType):
+			c.Failure.Text = string(f.bytes)
+		default:
+			return c, f.unknown("a Fail")
+		}
+	}
+	return c, nil
+}
+
+// decodeBlock reads the bodies of Block and Unblock.
+func decodeBlock(b []byte, op op) (c Block, err error) {
+	err = fields(b, func(f *field) error {
+		switch {
+		case f.is(1, protowire.BytesType):
+			c.Member = placement.MemberID(f.bytes)
+		case f.is(2, protowire.BytesType):
+			c.Identity.Kind = string(f.bytes)
+		case f.is(3, protowire.BytesType):
+			c.Identity.Key = string(f.bytes)
+		case op == opBlock && f.is(4, protowire.BytesType):
+			c.Reason = string(f.bytes)
+		case op == opBlock && f.is(5, protowire.BytesType):
+			c.By = string(f.bytes)
+		case op == opBlock && f.is(6, protowire.VarintType):
+			c.Until = f.value
+		default:
+			return f.unknown("a command about a block")
+		}
+		return nil
+	})
+	return c, err
+}
+
+func decodeSetFeatureLevel(b []byte) (c SetFeatureLevel, err error) {
+	err = fields(b, func(f *field) error {
+		if !f.is(1, protowire.VarintType) {
+			return f.unknown("a SetFeatureLevel")
+		}
+		c.Level = uint32(min(f.value, 1<<32-1))
+		return nil
+	})
+	return c, err
+}
+
+// decodeMove reads the body of Move.
+func decodeMove(b []byte) (c Move, err error) {
+	err = fields(b, func(f *field) error {
+		switch {
+		case f.is(1, protowire.BytesType):
+			c.Identity.Kind = string(f.bytes)
+		case f.is(2, protowire.BytesType):
+			c.Identity.Key = string(f.bytes)
+		case f.is(3, protowire.Fixed64Type):
+			c.Epoch = placement.Epoch(f.value)
+		case f.is(4, protowire.BytesType):
+			c.To = placement.MemberID(f.bytes)
+		default:
+			return f.unknown("a Move")
 		}
 		return nil
 	})

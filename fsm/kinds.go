@@ -12,7 +12,7 @@ func (m *Machine) applySetKind(b []byte) (Result, error) {
 		return Result{Verdict: placement.UnknownStrategy}, nil
 	}
 	old := v.KindSettings(c.Kind)
-	next := c.Settings.Over(old)
+	next := c.Unset.from(c.Settings.Over(old))
 	if next == old && v.HasKind(c.Kind) {
 		return Result{Verdict: placement.Already}, nil
 	}
@@ -21,6 +21,20 @@ func (m *Machine) applySetKind(b []byte) (Result, error) {
 	}
 	delete(m.plans, c.Kind)
 	return Result{Verdict: placement.Done}, nil
+}
+
+// from returns the settings without those that are to be unset.
+func (u KindUnset) from(s placement.KindSettings) placement.KindSettings {
+	if u.Require {
+		s.Require = [placement.RequireMax]placement.Label{}
+	}
+	if u.MemberCapacity {
+		s.MemberCapacity = 0
+	}
+	if u.ConfirmMs {
+		s.ConfirmMs = 0
+	}
+	return s
 }
 
 // knows says whether every server of a cluster of the feature level has the strategy. Whether this one has it would be

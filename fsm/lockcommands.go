@@ -159,13 +159,6 @@ func (c *EndLockDelay) append(b []byte) []byte {
 	return appendFixed(appendText(b, 1, c.Name), 2, uint64(c.Token))
 }
 
-func appendBool(b []byte, n protowire.Number, v bool) []byte {
-	if !v {
-		return b
-	}
-	return appendUint(b, n, 1)
-}
-
 // duration reads nanoseconds; what is too long for any rule stays so.
 func (f *field) duration() time.Duration { return time.Duration(min(f.value, 1<<63-1)) }
 

@@ -9,9 +9,6 @@ import (
 	"github.com/seed13d31b7f/berth/snapshot"
 )
 
-// FeatureLevel is the newest set of commands and fields that this version understands.
-const FeatureLevel = 1
-
 // MembersMax is the number of incarnations that may be alive at once.
 const MembersMax = 100_000
 
@@ -19,6 +16,9 @@ const MembersMax = 100_000
 type Machine struct {
 	// Observed says whether Output.Changes are wanted. It may be set between two entries.
 	Observed bool
+	// Level is the newest feature level that the machine understands: FeatureLevel, unless a test says otherwise. An
+	// entry that raises the cluster's above it is an error.
+	Level uint32
 
 	edit    *snapshot.Editor
 	entry   entry // reused
@@ -35,7 +35,7 @@ type Machine struct {
 type plan struct {
 	candidates []*placement.Member // that may be given the kind, as of the roster
 	strategy   placement.Strategy
-	attempts   int
+	settings   placement.KindSettings
 }
 
 // plansMax bounds the memory of the plans that are kept; a cluster with more kinds in use makes them again.
@@ -43,8 +43,8 @@ const plansMax = 4096
 
 // New returns a machine whose state is the view's, which stays as it is. It costs one pass over the view.
 func New(v *snapshot.View) *Machine {
-	m := &Machine{edit: snapshot.NewEditor(v), plans: map[string]*plan{}}
-	m.query.Load = m.load
+	m := &Machine{Level: FeatureLevel, edit: snapshot.NewEditor(v), plans: map[string]*plan{}}
+	m.query.Load, m.query.KindLoad = m.load, m.kindLoad
 	for member := range v.Members() {
 		if member.State.Alive() {
 			m.members++
@@ -109,14 +109,14 @@ func (m *Machine) epoch() placement.Epoch {
 func (m *Machine) applyStart(s *Start) error {
 	c := m.edit.View().Cluster
 	if c.ID == "" {
-		c.ID, c.Seed, c.FeatureLevel = s.ClusterID, s.Seed, FeatureLevel
+		c.ID, c.Seed, c.FeatureLevel = s.ClusterID, s.Seed, firstLevel
 	} else if c.ID != s.ClusterID {
 		return fmt.Errorf("a tenure of cluster %q starts in the log of cluster %q", s.ClusterID, c.ID)
 	}
 	c.MaxReadLease = max(c.MaxReadLease, s.ReadLease)
 	c.MaxMemberTTL = max(c.MaxMemberTTL, s.MemberTTL)
 	m.edit.SetCluster(c)
-	m.edit.AdvanceTime(s.Time)
+	m.advanceTime(s.Time)
 	m.out.Started = true
 	return nil
 }
@@ -133,10 +133,10 @@ func (m *Machine) applyBatch(term uint64) error {
 	if m.entry.batch.Barrier >= m.out.Index {
 		return fmt.Errorf("its barrier %d is not below it", m.entry.batch.Barrier)
 	}
-	m.edit.AdvanceTime(m.entry.batch.Time)
 	if m.edit.SetBarrier(m.entry.batch.Barrier) { // F2
 		m.changed(Change{Type: RemovalsCompleted})
 	}
+	m.advanceTime(m.entry.batch.Time)
 	if n := len(m.entry.commands); n > 0 {
 		m.out.Results = make([]Result, 0, n)
 	}
@@ -198,6 +198,9 @@ func (m *Machine) carryOut(c *command) (Result, error) {
 }
 
 func (m *Machine) dispatch(c *command) (Result, error) {
+	if !m.reached(c.op) {
+		return Result{Verdict: placement.LevelNotReached}, nil
+	}
 	switch c.op {
 	case opPlace:
 		return m.applyPlace(c.body)
@@ -237,6 +240,14 @@ func (m *Machine) dispatch(c *command) (Result, error) {
 		return m.applyBreakLock(c.body)
 	case opEndLockDelay:
 		return m.applyEndLockDelay(c.body)
+	case opBlock:
+		return m.applyBlock(c.body)
+	case opUnblock:
+		return m.applyUnblock(c.body)
+	case opSetFeatureLevel:
+		return m.applySetFeatureLevel(c.body)
+	case opMove:
+		return m.applyMove(c.body)
 	}
 	return Result{}, fmt.Errorf("command %d: %w", c.op, ErrUnknownCommand)
 }

@@ -8,7 +8,10 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/snapshot"
@@ -107,11 +110,16 @@ func randomCommand(rng *rand.Rand, lives []placement.Incarnation, last map[place
 	if e.Epoch == 0 || rng.IntN(8) == 0 {
 		e = placement.Entry{Owner: life, Epoch: 1}
 	}
-	switch rng.IntN(15) {
+	name := placement.MemberID(fmt.Sprint("m", rng.IntN(5)))
+	subject := snapshot.Subject{Member: name}
+	if rng.IntN(3) > 0 {
+		subject = snapshot.Subject{Identity: id}
+	}
+	switch rng.IntN(20) {
 	case 0:
 		c.Body = &Join{placement.Member{
 			Labels: []placement.Label{{Name: "zone", Value: []string{"a", "b"}[rng.IntN(2)]}},
-			ID:     placement.MemberID(fmt.Sprint("m", rng.IntN(5))), Address: "h:1", Kinds: []string{"cart", "room"}, Capacity: uint32(rng.IntN(2) * 20),
+			ID:     name, Address: "h:1", Kinds: []string{"cart", "room"}, Capacity: uint32(rng.IntN(2) * 20),
 		}}
 	case 1:
 		c.Body = &Expire{life}
@@ -128,14 +136,35 @@ func randomCommand(rng *rand.Rand, lives []placement.Incarnation, last map[place
 	case 7, 8, 9:
 		c.Body = &Confirm{id, e.Owner, e.Epoch}
 	case 10:
-		c.Body = &Fail{id, e.Epoch}
+		c.Body = &Fail{id, e.Epoch, placement.Failure{Code: placement.FailureCode(rng.IntN(4)), Text: "boom"}}
 	case 11, 12:
 		c.Body = &Release{id, e.Owner, e.Epoch}
 	case 13:
 		c.Body = &Evict{id, e.Epoch}
 	case 14:
 		names := append(placement.StrategyNames(), "", "of-a-later-version")
-		c.Body = &SetKind{id.Kind, placement.KindSettings{Strategy: names[rng.IntN(len(names))], Attempts: uint8(1 + rng.IntN(5))}}
+		k := &SetKind{Kind: id.Kind, Settings: placement.KindSettings{Strategy: names[rng.IntN(len(names))], Attempts: uint8(1 + rng.IntN(5))}}
+		switch rng.IntN(4) {
+		case 0:
+			k.Settings.Settle = placement.SettleMode(rng.IntN(3))
+		case 1:
+			k.Settings.MemberCapacity, k.Settings.ConfirmMs = uint32(rng.IntN(8)), uint32(500*rng.IntN(2))
+		case 2:
+			k.Settings.Require[rng.IntN(placement.RequireMax)] = placement.Label{Name: "zone", Value: "a"}
+			k.Settings.Require[0], k.Settings.Require[1] = placement.Label{}, k.Settings.Require[0]
+			k.Settings.Normalize()
+		case 3:
+			k.Unset = KindUnset{true, true, true}
+		}
+		c.Body = k
+	case 15, 16:
+		c.Body = &Block{subject, fmt.Sprint(rng.IntN(2)), "x", uint64(rng.IntN(2)) * rng.Uint64N(20_000)}
+	case 17:
+		c.Body = &Unblock{subject}
+	case 18:
+		c.Body = &Move{id, e.Epoch * placement.Epoch(rng.IntN(2)), name}
+	case 19:
+		c.Body = &SetFeatureLevel{uint32(1 + rng.IntN(2))} // no server announces the second
 	}
 	return c, id
 }
@@ -185,7 +214,7 @@ func TestMachine_EpochsOnlyGrow(t *testing.T) {
 		m.Observed = true
 		made := map[placement.Epoch]bool{}
 		newest := map[placement.Identity]placement.Epoch{}
-		for _, l := range randomLog(t, seed, 1500) {
+		for _, l := range randomLog(t, seed, 2500) {
 			out, err := m.Apply(l.index, l.term, l.data)
 			if err != nil {
 				t.Fatal(err)
@@ -352,14 +381,16 @@ func TestMachine_InvalidCommands_AreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	raw := func(b Body) []byte { // what Encode would refuse
-		c := appendText(nil, b.op(), string(b.append(nil)))
-		return c
+		return protowire.AppendBytes(protowire.AppendTag(nil, b.op(), protowire.BytesType), b.append(nil))
 	}
 	bad := placement.Identity{Kind: "ca/rt", Key: "\x00"}
 	for _, b := range []Body{
-		&Place{Identity: bad}, &Confirm{bad, 1, 1}, &Fail{bad, 1}, &Release{bad, 1, 1}, &Evict{bad, 1},
+		&Place{Identity: bad}, &Confirm{bad, 1, 1}, &Fail{Identity: bad, Epoch: 1}, &Release{bad, 1, 1}, &Evict{bad, 1},
+		&Block{}, &Block{Subject: snapshot.Subject{Member: "m"}, Reason: "\x00"}, &Unblock{}, &SetFeatureLevel{}, &Move{Identity: bad, To: "m"},
+		&Move{Identity: placement.Identity{Kind: "cart", Key: "1"}, To: "a b"}, &Fail{placement.Identity{Kind: "cart", Key: "1"}, 1, placement.Failure{Code: 9}},
+		&Fail{placement.Identity{Kind: "cart", Key: "1"}, 1, placement.Failure{Text: strings.Repeat("x", 256)}},
 		&Join{placement.Member{ID: "m"}}, &RegisterServer{snapshot.Server{Name: "a b"}}, &SetKind{Kind: "cart"},
-		&SetKind{"cart", placement.KindSettings{Attempts: 17}}, &Place{placement.Identity{Kind: "cart", Key: "1"}, placement.Near{Member: "a b"}},
+		&SetKind{Kind: "cart", Settings: placement.KindSettings{Attempts: 17}}, &Place{placement.Identity{Kind: "cart", Key: "1"}, placement.Near{Member: "a b"}},
 	} {
 		if b.Validate() == nil {
 			t.Fatalf("%T is valid", b)
@@ -577,7 +608,7 @@ func TestMachine_KindsRunOut_SetKindIsRefused(t *testing.T) {
 		kind string
 		want placement.Verdict
 	}{{"one-more", placement.LimitReached}, {"k7", placement.Done}} {
-		b, err := Encode(Command{Body: &SetKind{tt.kind, placement.KindSettings{Attempts: 4}}})
+		b, err := Encode(Command{Body: &SetKind{Kind: tt.kind, Settings: placement.KindSettings{Attempts: 4}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,8 @@ func (m *Machine) applyJoin(b []byte) (Result, error) {
 			return Result{}, err // there was room: the machine is broken
 		}
 	}
-	member.Incarnation, member.State = placement.Incarnation(m.epoch()), placement.MemberLive
+	member.Incarnation = placement.Incarnation(m.epoch())
+	m.settleState(member, false)
 	old := m.edit.View().Roster.Find(member.ID)
 	m.edit.Join(member)
 	m.members++
@@ -70,15 +71,11 @@ func (m *Machine) applyDrain(b []byte) (Result, error) {
 		}
 		return Result{Verdict: placement.Already}, nil
 	}
-	state := placement.MemberDraining
-	if off {
-		state = placement.MemberLive
-	}
-	if member.State == state {
+	next := *member
+	m.settleState(&next, !off)
+	if member.State == next.State && member.Drained == next.Drained {
 		return Result{Verdict: placement.Already}, nil
 	}
-	next := *member
-	next.State = state
 	m.edit.SetMember(&next)
 	m.rosterChanged(MemberChanged, &next)
 	return Result{Verdict: placement.Done}, nil

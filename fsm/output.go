@@ -50,7 +50,7 @@ const (
 	PlacementChanged ChangeType = iota + 1
 	// MemberJoined: Member is a new incarnation.
 	MemberJoined
-	// MemberChanged: Member drains, or does so no longer, or is superseded.
+	// MemberChanged: Member drains or is blocked, or is so no longer, or is superseded.
 	MemberChanged
 	// MemberEnded: Member is no longer alive, and all that it owned counts as removed at this index.
 	MemberEnded
@@ -78,6 +78,9 @@ type Change struct {
 	// Identity and Entry are set for PlacementChanged. Before is the entry that everybody had to see until now.
 	Identity      placement.Identity
 	Before, Entry placement.Entry
+	// Failed is why the owner of Before did not become the owner for good, when it was a Fail that ended it; nil otherwise.
+	// It must not be changed.
+	Failed *placement.Failure
 	// Member is set for the changes of members, and for PlacementChanged when the entry has an owner. It must not be
 	// changed.
 	Member *placement.Member

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/snapshot"
 )
 
 func (m *Machine) applyPlace(b []byte) (Result, error) {
@@ -11,11 +12,25 @@ func (m *Machine) applyPlace(b []byte) (Result, error) {
 	if err != nil || c.Validate() != nil {
 		return Result{Verdict: placement.Invalid}, err
 	}
-	return m.transition(c.Identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
-		return e.Place(m.epoch(), false, func() placement.Choice {
-			return m.choose(m.plan(c.Identity.Kind), placement.Query{Identity: c.Identity, Near: c.Near})
+	r := m.transition(c.Identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
+		if e.Phase != placement.Absent {
+			return e.Place(m.epoch(), false, nil)
+		}
+		if _, blocked := m.edit.View().Block(snapshot.Subject{Identity: c.Identity}); blocked {
+			return e, placement.Blocked
+		}
+		p := m.plan(c.Identity.Kind)
+		return e.Place(m.epoch(), p.settings.Settle == placement.SettleOnPlace, func() placement.Choice {
+			if choice, ok := m.moved(c.Identity); ok {
+				return choice
+			}
+			return m.choose(p, placement.Query{Identity: c.Identity, Near: c.Near})
 		})
-	}), nil
+	})
+	if r.Verdict == placement.Done {
+		m.edit.DropMove(c.Identity)
+	}
+	return r, nil
 }
 
 func (m *Machine) applyConfirm(b []byte) (Result, error) {
@@ -29,16 +44,21 @@ func (m *Machine) applyConfirm(b []byte) (Result, error) {
 }
 
 func (m *Machine) applyFail(b []byte) (Result, error) {
-	h, err := decodeHeld(b, 0, 3)
-	if err != nil || h.identity.Validate() != nil {
+	c, err := decodeFail(b)
+	if err != nil || c.Identity.Validate() != nil || !c.Failure.Code.Known() || placement.ValidateText(c.Failure.Text, placement.ReasonBytesMax) != nil {
 		return Result{Verdict: placement.Invalid}, err
 	}
-	return m.transition(h.identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
-		p := m.plan(h.identity.Kind)
-		return e.Fail(h.epoch, m.epoch(), p.attempts, func(attempt uint8) placement.Choice {
-			return m.choose(p, placement.Query{Identity: h.identity, Attempt: attempt, Failed: e.Owner})
+	n := len(m.out.Changes)
+	r := m.transition(c.Identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
+		p := m.plan(c.Identity.Kind)
+		return e.Fail(c.Epoch, m.epoch(), int(p.settings.Attempts), func(attempt uint8) placement.Choice {
+			return m.choose(p, placement.Query{Identity: c.Identity, Attempt: attempt, Failed: e.Owner})
 		})
-	}), nil
+	})
+	if len(m.out.Changes) > n {
+		m.out.Changes[n].Failed = &c.Failure
+	}
+	return r, nil
 }
 
 func (m *Machine) applyRelease(b []byte) (Result, error) {
@@ -82,16 +102,31 @@ func (m *Machine) transition(id placement.Identity, step func(placement.Entry) (
 
 // choose asks the kind's strategy for an owner. The texts of the query point into the entry.
 func (m *Machine) choose(p *plan, q placement.Query) placement.Choice {
-	q.Epoch, q.Load = m.epoch(), m.query.Load
-	m.query = q
-	c := p.strategy.Choose(&m.query, p.candidates)
-	m.query = placement.Query{Load: q.Load}
+	c := p.strategy.Choose(m.question(p, q), p.candidates)
+	m.answered()
 	return c
+}
+
+// question completes a query, in the place that is reused for all of them.
+func (m *Machine) question(p *plan, q placement.Query) *placement.Query {
+	q.Epoch, q.Load, q.KindLoad, q.KindCapacity = m.epoch(), m.query.Load, m.query.KindLoad, p.settings.MemberCapacity
+	m.query = q
+	return &m.query
+}
+
+// answered lets go of the texts of the query.
+func (m *Machine) answered() {
+	m.query = placement.Query{Load: m.query.Load, KindLoad: m.query.KindLoad}
 }
 
 func (m *Machine) load(member *placement.Member) uint32 {
 	l := m.edit.View().MemberLoad(member.Incarnation)
 	return l.Settled + l.Pending
+}
+
+// kindLoad is what a member owns of the kind that is being placed.
+func (m *Machine) kindLoad(member *placement.Member) uint32 {
+	return m.edit.View().MemberKindLoad(member.Incarnation, m.query.Identity.Kind)
 }
 
 // plan returns what a choice for the kind needs. kind points into the entry.
@@ -101,14 +136,14 @@ func (m *Machine) plan(kind string) *plan {
 	}
 	v := m.edit.View()
 	s := v.KindSettings(kind)
-	p := &plan{strategy: placement.StrategyNamed(s.Strategy), attempts: int(s.Attempts)}
+	p := &plan{strategy: placement.StrategyNamed(s.Strategy), settings: s}
 	if !v.HasKind(kind) {
 		return p // not kept: strangers could fill the memory with kinds that nobody hosts
 	}
 	if len(m.plans) >= plansMax {
 		clear(m.plans)
 	}
-	p.candidates = v.Roster.Eligible(nil, kind)
+	p.candidates = v.Eligible(nil, kind)
 	m.plans[strings.Clone(kind)] = p
 	return p
 }

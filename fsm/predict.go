@@ -151,8 +151,8 @@ func lives(v *snapshot.View) []*placement.Member {
 	return list
 }
 
-// Move is an identity that has another owner after a prediction: another member, or another life of it.
-type Move struct {
+// PredictedMove is an identity that has another owner after a prediction: another member, or another life of it.
+type PredictedMove struct {
 	Identity placement.Identity
 	// From owned it, and To owns it; nil when no member may. They must not be changed.
 	From, To *placement.Member
@@ -162,15 +162,15 @@ type Move struct {
 
 // Moves yields the identities of Ended whose owner is another one, ascending. Those that came back to the owner that
 // they had are left out.
-func (p *Prediction) Moves() iter.Seq[Move] {
-	return func(yield func(Move) bool) {
+func (p *Prediction) Moves() iter.Seq[PredictedMove] {
+	return func(yield func(PredictedMove) bool) {
 		for _, id := range p.Ended {
 			_, from := p.Before.Lookup(id)
 			e, to := p.After.Lookup(id)
 			if to != nil && to.Incarnation == from.Incarnation {
 				continue
 			}
-			if !yield(Move{id, from, to, e.Reason}) {
+			if !yield(PredictedMove{id, from, to, e.Reason}) {
 				return
 			}
 		}

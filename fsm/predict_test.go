@@ -91,7 +91,7 @@ func randomNear(rng *rand.Rand) (n placement.Near) {
 func randomCluster(t *testing.T, rng *rand.Rand, capacities bool) *snapshot.View {
 	w := newWorkshop(t)
 	for _, s := range predictionKinds {
-		w.do(&SetKind{kindOf(s), placement.KindSettings{Strategy: s, Attempts: 3}})
+		w.do(&SetKind{Kind: kindOf(s), Settings: placement.KindSettings{Strategy: s, Attempts: 3}})
 	}
 	var lives []placement.Incarnation
 	join := func(name string) {
@@ -109,7 +109,7 @@ func randomCluster(t *testing.T, rng *rand.Rand, capacities bool) *snapshot.View
 		case 0: // stays pending
 		case 1:
 			if e.Owner != 0 {
-				w.do(&Fail{id, e.Epoch})
+				w.do(&Fail{Identity: id, Epoch: e.Epoch})
 			}
 		case 2:
 			if e.Owner != 0 {
@@ -261,7 +261,7 @@ func TestPredict_ComesTrue(t *testing.T) {
 		if v.RecomputeDigest() != digest || p.Before != v {
 			t.Fatalf("seed %d: the view changed", seed)
 		}
-		moves := map[placement.Identity]Move{}
+		moves := map[placement.Identity]PredictedMove{}
 		for m := range p.Moves() {
 			moves[m.Identity] = m
 		}

@@ -17,8 +17,8 @@ var ErrGenerations = errors.New("the last generation of epochs is used up")
 // ErrNoState says that a snapshot is of no cluster: no command was applied before it.
 var ErrNoState = errors.New("the snapshot holds the state of no cluster")
 
-// ErrFeatureLevel says that a snapshot is of a cluster whose commands and fields this version does not all know.
-var ErrFeatureLevel = errors.New("the snapshot is of a newer version")
+// ErrFeatureLevel says that a state is of a cluster whose commands and fields this version does not all know.
+var ErrFeatureLevel = errors.New("the state is of a newer version")
 
 // Restore returns the state that a new cluster begins with, made of the snapshot of another one, which stays as it is.
 // Every epoch that the new cluster makes is larger than all of the snapshot's, and than all that the old cluster can make
@@ -35,11 +35,11 @@ var ErrFeatureLevel = errors.New("the snapshot is of a newer version")
 // Errors are ErrGenerations, ErrNoState and ErrFeatureLevel. It costs one pass over the view.
 func Restore(v *snapshot.View, cluster string, above uint16, keepLocks bool) (*snapshot.View, error) {
 	c := v.Cluster
-	switch {
-	case c.ID == "" || v.Index == 0:
+	if c.ID == "" || v.Index == 0 {
 		return nil, ErrNoState
-	case c.FeatureLevel > FeatureLevel:
-		return nil, fmt.Errorf("%w: it needs feature level %d, this version has %d", ErrFeatureLevel, c.FeatureLevel, FeatureLevel)
+	}
+	if err := CheckLevel(v, FeatureLevel); err != nil {
+		return nil, err
 	}
 	// The old cluster begins the next generation by itself when the indexes of this one run out.
 	generation := uint32(c.Generation) + 1

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "rewrite the expected results of the scr
 // The scripts in testdata are logs to read: each line is one log entry, and below it, indented, stands what it did.
 //
 //	start [t=TERM]                                        a Start, t=1 unless told otherwise
-//	[t=TERM] [for=TERM] [b=BARRIER] COMMAND; COMMAND …    a batch committed in TERM, made for TERM, with a barrier
+//	[t=TERM] [for=TERM] [b=BARRIER] [at=MS] COMMAND; COMMAND …    a batch committed in TERM, made for TERM, with a barrier, at a time
 //	state                                                 no entry: prints what everybody must see
 //	kinds                                                 no entry: prints the kinds and their settings
 //	locks                                                 no entry: prints the open sessions, and the locks with their claims
@@ -28,6 +28,14 @@ var update = flag.Bool("update", false, "rewrite the expected results of the scr
 // confirm ID INC EPOCH · fail ID EPOCH · release ID INC EPOCH · evict ID [EPOCH] · server NAME INC · unserver NAME ·
 // kind NAME [strategy=NAME] [attempts=N]. Any of them may end in req=TEXT and retry=INDEX. INC is a member's name for its newest incarnation, NAME#n for its n-th;
 // See lockcommands_test.go for those about sessions and locks.
+//
+//	blocks                                                no entry: prints the blocks and the moves
+//	restart                                               no entry: goes on with a machine made from the bytes of a snapshot
+//
+// Commands: join NAME KIND,… [weight=N] [capacity=N] [zone=Z] · leave INC · expire INC · drain INC · undrain INC · place ID [near=NAME|zone=Z] ·
+// confirm ID INC EPOCH · fail ID EPOCH [WHY] · release ID INC EPOCH · evict ID [EPOCH] · server NAME INC [level=N] · unserver NAME ·
+// kind NAME [strategy=NAME] [attempts=N] [settle=MODE] [zone=Z] [most=N] [confirm=MS] [unset] · block NAME|ID [why=TEXT] [until=MS] ·
+// unblock NAME|ID · move ID NAME [EPOCH] · level N. Any of them may end in req=TEXT and retry=INDEX. INC is a member's name for its newest incarnation, NAME#n for its n-th;
 // EPOCH is "now" for the identity's newest, or "old" for one that never was.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -102,6 +110,8 @@ func (s *script) line(line string) []string {
 		return s.kinds()
 	case "locks":
 		return s.lockState()
+	case "blocks":
+		return s.blocks()
 	case "restart":
 		s.m = New(recode(s.t, s.m.Publish()))
 		s.m.Observed = true
@@ -120,6 +130,8 @@ func (s *script) line(line string) []string {
 			madeFor = s.number(word[4:])
 		case strings.HasPrefix(word, "b="):
 			batch.Barrier = s.number(word[2:])
+		case strings.HasPrefix(word, "at="):
+			batch.Time = s.number(word[3:])
 		case word == "start":
 			data = EncodeStart(Start{Server: "s1", ClusterID: "C", Seed: 1, MemberTTL: 5e9})
 		case word == "pulse":
@@ -220,13 +232,36 @@ func (s *script) command(words []string) (c Command) {
 	case "confirm":
 		c.Body = &Confirm{id, s.life(arg(2)), epoch(arg(3))}
 	case "fail":
-		c.Body = &Fail{id, epoch(arg(2))}
+		c.Body = &Fail{id, epoch(arg(2)), placement.Failure{Text: arg(3)}}
+		if arg(3) != "" {
+			c.Body.(*Fail).Failure.Code = placement.FailureActivation
+		}
 	case "release":
 		c.Body = &Release{id, s.life(arg(2)), epoch(arg(3))}
 	case "evict":
 		c.Body = &Evict{id, epoch(arg(2))}
 	case "server":
-		c.Body = &RegisterServer{snapshot.Server{Name: arg(1), Incarnation: arg(2), RaftAddress: arg(1) + ":1"}}
+		x := snapshot.Server{Name: arg(1), Incarnation: arg(2), RaftAddress: arg(1) + ":1"}
+		if v, ok := strings.CutPrefix(arg(3), "level="); ok {
+			x.FeatureLevel = uint32(s.number(v))
+		}
+		c.Body = &RegisterServer{x}
+	case "level":
+		c.Body = &SetFeatureLevel{uint32(s.number(arg(1)))}
+	case "block":
+		b := &Block{Subject: subject(arg(1)), By: "ops"}
+		for _, w := range words[2:] {
+			if v, ok := strings.CutPrefix(w, "why="); ok {
+				b.Reason = v
+			} else if v, ok := strings.CutPrefix(w, "until="); ok {
+				b.Until = s.number(v)
+			}
+		}
+		c.Body = b
+	case "unblock":
+		c.Body = &Unblock{subject(arg(1))}
+	case "move":
+		c.Body = &Move{id, epoch(arg(3)), placement.MemberID(arg(2))}
 	case "unserver":
 		c.Body = &RemoveServer{arg(1)}
 	case "kind":
@@ -236,6 +271,16 @@ func (s *script) command(words []string) (c Command) {
 				k.Settings.Strategy = v
 			} else if v, ok := strings.CutPrefix(w, "attempts="); ok {
 				k.Settings.Attempts = uint8(s.number(v))
+			} else if v, ok := strings.CutPrefix(w, "settle="); ok {
+				k.Settings.Settle = placement.SettleModeNamed(v)
+			} else if v, ok := strings.CutPrefix(w, "zone="); ok {
+				k.Settings.Require[0] = placement.Label{Name: "zone", Value: v}
+			} else if v, ok := strings.CutPrefix(w, "most="); ok {
+				k.Settings.MemberCapacity = uint32(s.number(v))
+			} else if v, ok := strings.CutPrefix(w, "confirm="); ok {
+				k.Settings.ConfirmMs = uint32(s.number(v))
+			} else if w == "unset" {
+				k.Unset = KindUnset{true, true, true}
 			}
 		}
 		c.Body = k
@@ -245,6 +290,14 @@ func (s *script) command(words []string) (c Command) {
 		}
 	}
 	return c
+}
+
+// subject reads what a block is about: an identity has a slash.
+func subject(text string) snapshot.Subject {
+	if id, err := placement.ParseIdentity(text); err == nil {
+		return snapshot.Subject{Identity: id}
+	}
+	return snapshot.Subject{Member: placement.MemberID(text)}
 }
 
 // life finds NAME or NAME#n.
@@ -292,7 +345,11 @@ func (s *script) report(out *Output, commands []string) (lines []string) {
 		case RemovalsCompleted:
 			lines = append(lines, fmt.Sprintf("→ removals up to %d are complete", s.m.edit.View().Barrier))
 		case PlacementChanged:
-			lines = append(lines, fmt.Sprintf("→ %v: %s → %s", c.Identity, s.entry(c.Before), s.entry(c.Entry)))
+			line := fmt.Sprintf("→ %v: %s → %s", c.Identity, s.entry(c.Before), s.entry(c.Entry))
+			if c.Failed != nil && *c.Failed != (placement.Failure{}) {
+				line += fmt.Sprintf(", since %s %v", s.names[c.Before.Owner], c.Failed)
+			}
+			lines = append(lines, line)
 		default:
 			lines = append(lines, "→ "+s.lockChange(c))
 		}
@@ -327,9 +384,47 @@ func (s *script) kinds() (lines []string) {
 	}
 	for kind := range v.Kinds() {
 		k := v.KindSettings(kind)
-		lines = append(lines, fmt.Sprintf("%s by %s, %d attempts", kind, k.Strategy, k.Attempts))
+		line := fmt.Sprintf("%s by %s, %d attempts", kind, k.Strategy, k.Attempts)
+		if k.Settle != placement.SettleOnConfirm {
+			line += fmt.Sprintf(", settled %v", k.Settle)
+		}
+		for _, l := range k.Required() {
+			line += fmt.Sprintf(", where %s is %s", l.Name, l.Value)
+		}
+		if k.MemberCapacity != 0 {
+			line += fmt.Sprintf(", at most %d on one member", k.MemberCapacity)
+		}
+		if k.ConfirmMs != 0 {
+			line += fmt.Sprintf(", confirmed within %d ms", k.ConfirmMs)
+		}
+		lines = append(lines, line)
+	}
+	if level := v.Cluster.FeatureLevel; level != 1 {
+		lines = append(lines, fmt.Sprintf("feature level %d", level))
 	}
 	return lines
+}
+
+func (s *script) blocks() (lines []string) {
+	v := s.m.Publish()
+	if v.Digest() != v.RecomputeDigest() {
+		s.t.Errorf("at index %d the digest is off", v.Index)
+	}
+	for b := range v.Blocks() {
+		line := string(b.Member)
+		if line == "" {
+			line = b.Identity.String()
+		}
+		line += fmt.Sprintf(" is blocked since %d ms", b.Since)
+		if b.Until != 0 {
+			line += fmt.Sprintf(" until %d ms", b.Until)
+		}
+		lines = append(lines, strings.TrimSpace(line+" "+b.Reason))
+	}
+	for m := range v.Moves() {
+		lines = append(lines, fmt.Sprintf("%v is on its way to %s", m.Identity, m.To))
+	}
+	return append(lines, fmt.Sprintf("%d blocks, %d moves", v.BlockCount(), v.MoveCount()))
 }
 
 // state checks the digest and prints the view.

@@ -69,10 +69,13 @@ const (
 	ReasonRandom Reason = 6
 	// ReasonProtoActorGo: the highest score of protoactor-go.
 	ReasonProtoActorGo Reason = 7
+	// ReasonMoved: an operator moved the identity to the member.
+	ReasonMoved Reason = 8
 )
 
 var reasons = [...]string{
 	"none", "rendezvous", "only-eligible", "next-candidate", "least-loaded", "local", "random", "protoactor-go",
+	"moved",
 }
 
 // String is the reason's word in lower case.

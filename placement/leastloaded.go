@@ -20,12 +20,11 @@ func (LeastLoaded) Choose(q *Query, candidates []*Member) Choice {
 	var bestLoad uint64
 	eligible := 0
 	for _, m := range candidates {
-		owns := q.Load(m)
-		if m.Capacity != 0 && owns >= m.Capacity {
+		if q.Full(m) {
 			continue
 		}
 		eligible++
-		load := uint64(owns) + 1 // at most 2^32, and a weight at most 2^20
+		load := uint64(q.Load(m)) + 1 // at most 2^32, and a weight at most 2^20
 		if best != nil {
 			a, b := load*uint64(best.Weight), bestLoad*uint64(m.Weight)
 			if a > b || a == b && !scoreOf(key, m).less(scoreOf(key, best)) {

@@ -38,8 +38,8 @@ type Incarnation uint64
 // MemberState is where an incarnation is in its life.
 type MemberState uint8
 
-// The states of a member. Live, Draining and Superseded incarnations are alive: what they own is theirs. The others are
-// over for good. The numbers are part of snapshots: a state is never renumbered.
+// The states of a member. Live, Draining, Blocked and Superseded incarnations are alive: what they own is theirs. The others
+// are over for good. The numbers are part of snapshots: a state is never renumbered.
 const (
 	// MemberLive may be given new placements.
 	MemberLive MemberState = iota + 1
@@ -49,7 +49,7 @@ const (
 	MemberLeft
 	// MemberExpired did not prove its lease in time.
 	MemberExpired
-	// MemberBlocked is on the block list.
+	// MemberBlocked is on the block list: it keeps what it owns, is asked to release it, and is given nothing new.
 	MemberBlocked
 	// MemberSuperseded keeps what it owns until it ends; a newer incarnation stands for its name.
 	MemberSuperseded
@@ -70,8 +70,11 @@ func (s MemberState) String() string {
 
 // Alive says whether an incarnation in this state may own placements.
 func (s MemberState) Alive() bool {
-	return s == MemberLive || s == MemberDraining || s == MemberSuperseded
+	return s == MemberLive || s == MemberDraining || s == MemberBlocked || s == MemberSuperseded
 }
+
+// Leaving says whether a member in this state is to be rid of what it owns.
+func (s MemberState) Leaving() bool { return s == MemberDraining || s == MemberBlocked }
 
 // Known says whether the state is one of those above.
 func (s MemberState) Known() bool { return s >= MemberLive && s <= memberStateMax }
@@ -99,6 +102,9 @@ type Member struct {
 	Capacity uint32
 	// State is where it is in its life.
 	State MemberState
+	// Drained says of a blocked member that it drains too: it does so still when the block ends. It is false in every
+	// other state.
+	Drained bool
 	// Ended is the log index at which the incarnation stopped being alive; zero while it is.
 	Ended uint64
 
@@ -124,7 +130,7 @@ func (m *Member) Hosts(kind string) bool {
 }
 
 // Validate reports the first rule that the description breaks, as a *MemberError, or as the *IdentityError of a
-// kind; nil when it breaks none. It expects a normalized member and does not look at Incarnation, State and Ended.
+// kind; nil when it breaks none. It expects a normalized member and does not look at Incarnation, State, Drained and Ended.
 func (m *Member) Validate() error {
 	if err := m.ID.Validate(); err != nil {
 		return err

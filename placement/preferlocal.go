@@ -20,7 +20,7 @@ func (PreferLocal) Choose(q *Query, candidates []*Member) Choice {
 	var bestDistance uint8
 	eligible := 0
 	for _, m := range candidates {
-		if q.full(m) {
+		if q.Full(m) {
 			continue
 		}
 		eligible++

@@ -20,7 +20,7 @@ func (ProtoActorGo1) Choose(q *Query, candidates []*Member) Choice {
 		var last *Member
 		eligible := 0
 		for _, m := range candidates {
-			if q.full(m) {
+			if q.Full(m) {
 				continue
 			}
 			eligible++

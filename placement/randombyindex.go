@@ -19,7 +19,7 @@ func (RandomByIndex) Choose(q *Query, candidates []*Member) Choice {
 	var best score
 	eligible := 0
 	for _, m := range candidates {
-		if q.full(m) {
+		if q.Full(m) {
 			continue
 		}
 		eligible++

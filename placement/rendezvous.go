@@ -18,15 +18,18 @@ type Rendezvous struct{}
 // Name is "rendezvous".
 func (Rendezvous) Name() string { return StrategyDefault }
 
-// Choose returns the member with the least wait; with q.Attempt n the one that has n members before it.
+// Choose returns the member with the least wait; after a candidate that failed, the next one of the ranking.
 func (Rendezvous) Choose(q *Query, candidates []*Member) Choice {
+	if c, ok := q.following(candidates); ok {
+		return c
+	}
 	key := rendezvousKey(q.Identity)
 	var before, best score
 	for attempt := uint8(0); ; attempt++ {
 		best = score{}
 		eligible := 0
 		for _, m := range candidates {
-			if q.full(m) {
+			if q.Full(m) {
 				continue
 			}
 			eligible++

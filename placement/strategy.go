@@ -16,6 +16,11 @@ type Query struct {
 	Near Near
 	// Load is the number of placements that a member owns.
 	Load func(*Member) uint32
+	// KindCapacity is the number of placements of the identity's kind that one member may own at most; zero is no limit.
+	KindCapacity uint32
+	// KindLoad is the number of placements of the identity's kind that a member owns. It is called only when there is a
+	// limit.
+	KindLoad func(*Member) uint32
 }
 
 // Near says where a request comes from: which members are near to it. The zero value says nothing.
@@ -88,8 +93,10 @@ func StrategyNames() []string {
 	return names
 }
 
-// full says that the member has no room for another placement.
-func (q *Query) full(m *Member) bool { return m.Capacity != 0 && q.Load(m) >= m.Capacity }
+// Full says that the member has no room for another placement, or for none of the kind.
+func (q *Query) Full(m *Member) bool {
+	return m.Capacity != 0 && q.Load(m) >= m.Capacity || q.KindCapacity != 0 && q.KindLoad(m) >= q.KindCapacity
+}
 
 // chose is the choice of m, nil for nobody, among so many that were eligible.
 func (q *Query) chose(m *Member, eligible int, reason Reason) Choice {
@@ -121,7 +128,7 @@ func (q *Query) following(candidates []*Member) (c Choice, ok bool) {
 	var first, next score
 	others := 0
 	for _, m := range candidates {
-		if m == failed.member || q.full(m) {
+		if m == failed.member || q.Full(m) {
 			continue
 		}
 		others++

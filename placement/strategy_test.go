@@ -165,6 +165,28 @@ func TestAttempts_EveryMemberOnce(t *testing.T) {
 	}
 }
 
+// Whoever was asked first by other means, an operator's say that is, the others follow, each once. protoactor-go/1 has a
+// ranking of its own, by the number of the attempt alone.
+func TestAttempts_FirstOneByOtherMeans_OthersFollowOnce(t *testing.T) {
+	from := loopback(5)
+	for _, s := range []Strategy{Rendezvous{}, LeastLoaded{}, PreferLocal{}, RandomByIndex{}} {
+		for i := range 200 {
+			first := from[i%5]
+			q := Query{Identity: Identity{"k", fmt.Sprint(i)}, Attempt: 1, Failed: first.Incarnation}
+			seen := map[*Member]bool{first: true}
+			for ; q.Attempt < 6; q.Attempt++ {
+				m, _ := pick(s, q, from)
+				if (m == nil) != (q.Attempt == 5) || seen[m] {
+					t.Fatalf("%s, attempt %d: %v, asked before: %t", s.Name(), q.Attempt, m, seen[m])
+				}
+				if m != nil {
+					seen[m], q.Failed = true, m.Incarnation
+				}
+			}
+		}
+	}
+}
+
 // The one that failed went away: the choice is a new one.
 func TestAttempts_FailedMemberIsGone(t *testing.T) {
 	from := loopback(3)
@@ -191,6 +213,10 @@ func TestStrategies_FullMembersAreLeftOut(t *testing.T) {
 	for _, s := range strategies {
 		if m, reason := pick(s, q, from); m != room || reason != ReasonOnly {
 			t.Errorf("%s chose %v, %v, want the only member with room", s.Name(), m, reason)
+		}
+		kind := Query{Identity: q.Identity, Near: q.Near, KindCapacity: 10, KindLoad: q.Load}
+		if m, reason := pick(s, kind, from); m != room || reason != ReasonOnly {
+			t.Errorf("%s chose %v, %v, want the only member with room for the kind", s.Name(), m, reason)
 		}
 		q := q
 		q.Load = func(*Member) uint32 { return 10 }
@@ -451,7 +477,7 @@ func FuzzChoose(f *testing.F) {
 		order := slices.Clone(from)
 		for _, s := range strategies {
 			m, _ := pick(s, q, from)
-			if (m == nil) != (room == 0) || m != nil && q.full(m) {
+			if (m == nil) != (room == 0) || m != nil && q.Full(m) {
 				t.Fatalf("%s chose %+v, with %d that have room", s.Name(), m, room)
 			}
 			if again, _ := pick(s, q, from); again != m {
@@ -462,7 +488,7 @@ func FuzzChoose(f *testing.F) {
 				t.Fatalf("%s asked %d of %d", s.Name(), len(asked), room)
 			}
 			for i, m := range asked {
-				if q.full(m) || slices.Contains(asked[:i], m) {
+				if q.Full(m) || slices.Contains(asked[:i], m) {
 					t.Fatalf("%s asked %s, which is full or was asked", s.Name(), m.ID)
 				}
 			}

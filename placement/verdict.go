@@ -39,6 +39,17 @@ const (
 	// UnknownStrategy: not every server has a strategy of that name.
 	UnknownStrategy Verdict = 15
 
+	// Blocked: the identity is on the block list, so it gets no owner.
+	Blocked Verdict = 20
+	// NotBlocked: the member or identity is not on the block list.
+	NotBlocked Verdict = 21
+	// MemberUnknown: no member of that name is alive.
+	MemberUnknown Verdict = 22
+	// NotEligible: the member that was named may not be given the identity.
+	NotEligible Verdict = 23
+	// LevelNotReached: not every server is known to understand that.
+	LevelNotReached Verdict = 24
+
 	// LockHeld: others hold the lock, or wait for it, and the asker does not want to wait.
 	LockHeld Verdict = 30
 	// LockNotFound: nobody holds the lock or waits for it.
@@ -63,6 +74,8 @@ var verdicts = [...]string{
 
 	LockHeld: "lock held", LockNotFound: "lock not found", NotHolder: "not holder", SessionGone: "session gone",
 	LockMismatch: "lock mismatch", LockLost: "lock lost", LockGranted: "lock granted",
+	Blocked: "blocked", NotBlocked: "not blocked", MemberUnknown: "member unknown", NotEligible: "not eligible",
+	LevelNotReached: "feature level not reached",
 }
 
 // String is the verdict in words, lower case.

@@ -35,6 +35,7 @@ func (e *Editor) hide(i uint32) {
 	s.hidden = true
 	e.v.records -= s.digest
 	s.digest = 0
+	s.kinds = nil
 	e.garbage += int(s.settled) + int(s.pending)
 	e.freeIfUnused(i)
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -64,9 +65,33 @@ func goldenKindsView() *View {
 	return e.Publish()
 }
 
+// goldenBlocksView is the view in testdata/format1-blocks.berth: the same, with blocks, moves and every setting of a kind.
+func goldenBlocksView() *View {
+	e := NewEditor(goldenKindsView())
+	_ = e.SetKind("room", placement.KindSettings{
+		Settle: placement.SettleOnPlace, Require: [placement.RequireMax]placement.Label{{Name: "zone", Value: "a"}, {Name: "disk"}}, MemberCapacity: 1000, ConfirmMs: 2500,
+	})
+	for _, b := range []Block{
+		{Subject: Subject{Member: "m1"}, Reason: "bad disk: ü", By: "ops@desk", Since: 1_600_000_000_000, Until: 1_800_000_000_000},
+		{Subject: Subject{Member: "not-there"}, Since: 5},
+		{Subject: Subject{Identity: placement.Identity{Kind: "cart", Key: "a/b c"}}, Reason: "poison", Until: 1 << 63},
+		{Subject: Subject{Identity: placement.Identity{Kind: "never", Key: "heard"}}},
+	} {
+		_ = e.PutBlock(b)
+	}
+	m := *e.View().Roster.Find("m1")
+	m.State, m.Drained = placement.MemberBlocked, true
+	e.SetMember(&m)
+	for i := range 3 {
+		_ = e.PutMove(Move{placement.Identity{Kind: "cart", Key: fmt.Sprint("on its way ", i)}, placement.MemberID(fmt.Sprint("m", i))})
+	}
+	return e.Publish()
+}
+
 func TestDecode_Golden(t *testing.T) {
 	testGolden(t, "testdata/format1.berth", goldenView())
 	testGolden(t, "testdata/format1-kinds.berth", goldenKindsView())
+	testGolden(t, "testdata/format1-blocks.berth", goldenBlocksView())
 }
 
 func testGolden(t *testing.T, file string, want *View) {
@@ -96,6 +121,12 @@ func testGolden(t *testing.T, file string, want *View) {
 			t.Errorf("%s: the settings of %s are %+v, want %+v", file, name, got, want.KindSettings(name))
 		}
 	}
+	if got, want := slices.Collect(v.Blocks()), slices.Collect(want.Blocks()); !slices.Equal(got, want) {
+		t.Errorf("%s: its blocks are %+v, want %+v", file, got, want)
+	}
+	if got, want := slices.Collect(v.Moves()), slices.Collect(want.Moves()); !slices.Equal(got, want) {
+		t.Errorf("%s: its moves are %+v, want %+v", file, got, want)
+	}
 	for p := range want.Placements() {
 		if got, _ := v.Lookup(p.Identity); got != p.Entry {
 			t.Errorf("%v is %+v, want %+v", p.Identity, got, p.Entry)
@@ -104,7 +135,7 @@ func testGolden(t *testing.T, file string, want *View) {
 }
 
 func goldenBytes(t testing.TB) []byte {
-	return bytesOf(t, goldenKindsView())
+	return bytesOf(t, goldenBlocksView())
 }
 
 func bytesOf(t testing.TB, v *View) []byte {
@@ -160,7 +191,11 @@ func TestDecode_NewerFormat_IsNamed(t *testing.T) {
 // A file with settings that this version does not have is refused: a server that went on with others would decide otherwise
 // than the rest.
 func TestDecode_SettingsOfNoKind_AreRefused(t *testing.T) {
+	label := func(name string) *snapshotpb.Label { return &snapshotpb.Label{Name: name} }
 	for _, k := range []*snapshotpb.Kind{
+		{Name: "cart", Settle: 3}, {Name: "cart", Settle: 1 << 30}, {Name: "cart", ConfirmMs: 99}, {Name: "cart", ConfirmMs: 1 << 31},
+		{Name: "cart", Require: []*snapshotpb.Label{label("a"), label("a")}}, {Name: "cart", Require: []*snapshotpb.Label{label("a b")}},
+		{Name: "cart", Require: []*snapshotpb.Label{label("a"), label("b"), label("c"), label("d"), label("e")}},
 		{Name: "cart", Strategy: "of-a-later-version"}, {Name: "cart", Strategy: "a b"}, {Name: "cart", Attempts: 17}, {Name: "cart", Attempts: 1 << 31},
 		{Name: "cart", Strategy: strings.Repeat("s", 65)},
 	} {
@@ -208,7 +243,7 @@ func (w *failingWriter) Write(b []byte) (int, error) {
 }
 
 func TestEncode_WriterFails_ErrorIsReturned(t *testing.T) {
-	v := goldenKindsView()
+	v := goldenBlocksView()
 	for n := 0; n < len(goldenBytes(t)); n += 97 {
 		if err := v.Encode(&failingWriter{n}); err == nil || err.Error() != "disk full" {
 			t.Fatalf("disk full after %d bytes: %v", n, err)
@@ -248,7 +283,7 @@ func FuzzDecodeFrames(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		var payloads [9][]byte
+		var payloads [frameMoves + 1][]byte
 		for {
 			t, p, err := r.next()
 			if err != nil || t == frameEnd {
@@ -256,23 +291,24 @@ func FuzzDecodeFrames(f *testing.F) {
 			}
 			payloads[t] = append([]byte(nil), p...)
 		}
-		f.Add(payloads[1], payloads[2], payloads[3], payloads[4], payloads[5], payloads[6], payloads[7], payloads[8])
+		f.Add(payloads[1], payloads[2], payloads[3], payloads[4], payloads[5], payloads[6], payloads[7], payloads[8], payloads[9], payloads[10])
 	}
 	seed(goldenView())
 	seed(goldenKindsView())
 	seed(goldenLocksView())
+	seed(goldenBlocksView())
 	seed(Empty())
-	f.Fuzz(func(t *testing.T, header, kinds, servers, slots, results, placements, sessions, locks []byte) {
+	f.Fuzz(func(t *testing.T, header, kinds, servers, slots, results, placements, sessions, locks, blocks, moves []byte) {
 		var b bytes.Buffer
 		w, err := newFrameWriter(&b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, p := range [][]byte{header, kinds, servers, slots, results, placements, sessions, locks} {
-			if len(p) > frameBytesMax || len(p) == 0 && i > 0 {
+		for i, p := range [...][]byte{1: header, kinds, servers, slots, results, placements, sessions, locks, frameBlocks: blocks, frameMoves: moves} {
+			if len(p) > frameBytesMax || len(p) == 0 && i != int(frameHeader) {
 				continue
 			}
-			if err := w.frame(frameType(i+1), p); err != nil {
+			if err := w.frame(frameType(i), p); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -284,6 +320,9 @@ func FuzzDecodeFrames(f *testing.F) {
 			return
 		}
 		for range v.Placements() {
+		}
+		if v.Digest() != v.RecomputeDigest() {
+			t.Fatal("a decoded view has a wrong digest")
 		}
 		recode(t, v)
 	})

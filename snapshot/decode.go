@@ -72,6 +72,10 @@ func (d *decoder) frame(t frameType, payload []byte) error {
 		return d.decodeSessions(payload)
 	case frameLocks:
 		return d.decodeLocks(payload)
+	case frameBlocks:
+		return d.decodeBlocks(payload)
+	case frameMoves:
+		return d.decodeMoves(payload)
 	}
 	return d.f.corrupt(fmt.Sprintf("there is no frame of type %d", t), nil)
 }
@@ -122,9 +126,8 @@ func (d *decoder) decodeKinds(payload []byte) error {
 		if err := placement.ValidateKind(k.Name); err != nil {
 			return d.f.corrupt("a kind is not valid", err)
 		}
-		s := placement.KindSettings{Strategy: k.Strategy, Attempts: uint8(min(k.Attempts, 255))}
-		s.Normalize()
-		if err := s.Validate(); err != nil {
+		s, ok := settingsOf(k)
+		if err := s.Validate(); err != nil || !ok {
 			return d.f.corrupt("the settings of a kind are not valid", err)
 		}
 		if placement.StrategyNamed(s.Strategy) == nil {
@@ -176,7 +179,7 @@ func (d *decoder) slot(s *snapshotpb.Slot) error {
 		return d.f.corrupt("a member is not valid", err)
 	}
 	alive := m.State.Alive()
-	if s.Member.State > 255 || !m.State.Known() || alive != (m.Ended == 0) || !alive && m.Ended <= v.Barrier || m.Ended > v.Index {
+	if s.Member.State > 255 || !m.State.Known() || alive != (m.Ended == 0) || !alive && m.Ended <= v.Barrier || m.Ended > v.Index || m.Drained && m.State != placement.MemberBlocked {
 		return d.f.corrupt("a member's state makes no sense", nil)
 	}
 	if _, ok := v.incarnations.get(incarnationKey(m.Incarnation)); ok || m.Incarnation == 0 {
@@ -197,7 +200,7 @@ func (d *decoder) slot(s *snapshotpb.Slot) error {
 func memberOf(p *snapshotpb.Member) *placement.Member {
 	m := &placement.Member{
 		ID: placement.MemberID(p.Id), Incarnation: placement.Incarnation(p.Incarnation), Address: p.Address, Kinds: p.Kinds,
-		Weight: p.Weight, Capacity: p.Capacity, State: placement.MemberState(p.State), Ended: p.Ended,
+		Weight: p.Weight, Capacity: p.Capacity, State: placement.MemberState(p.State), Ended: p.Ended, Drained: p.Drained,
 	}
 	for _, l := range p.Labels {
 		m.Labels = append(m.Labels, placement.Label{Name: l.GetName(), Value: l.GetValue()})
@@ -268,7 +271,7 @@ func (d *decoder) placement(k key, s stored) string {
 	if what := d.page.add(hash, k, s); what != "" {
 		return what
 	}
-	d.e.account(hash, s)
+	d.e.account(hash, k.kind, s)
 	return ""
 }
 
@@ -319,6 +322,9 @@ func (d *decoder) finish() (*View, error) {
 	d.page.finish()
 	e := d.e
 	e.v.Roster = placement.NewRoster(d.roster)
+	if what := d.crossCheck(); what != "" {
+		return nil, d.f.corrupt(what, nil)
+	}
 	v := e.Publish()
 	if got, want := v.Digest(), Digest(d.header.Digest); got != want {
 		return nil, d.f.corrupt(fmt.Sprintf("the state has digest %v, the header says %v", got, want), nil)

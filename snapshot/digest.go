@@ -17,20 +17,32 @@ type Digest uint64
 func (d Digest) String() string { return fmt.Sprintf("%016x", uint64(d)) }
 
 // Digest returns the digest as carried along by the changes. Its cost does not depend on the number of placements.
-func (v *View) Digest() Digest { return v.digest(v.records, v.tables.digest) }
+func (v *View) Digest() Digest {
+	return v.digest(sums{records: v.records, locks: v.tables.digest, blocks: v.blocks.digest, moves: v.moves.digest})
+}
+
+// sums are the sums of the digests of the records of which there may be many.
+type sums struct{ records, locks, blocks, moves uint64 }
 
 // RecomputeDigest computes the digest anew from everything in the view. Where it differs from Digest, memory or code
 // is broken.
 func (v *View) RecomputeDigest() Digest {
-	var sum uint64
+	var sum sums
+	for b := range v.Blocks() {
+		sum.blocks += b.digest()
+	}
+	for m := range v.Moves() {
+		sum.moves += m.digest()
+	}
 	for r := range v.storedRecords() {
 		s := recordValue(r)
 		if v.hides(s) {
 			continue
 		}
-		sum += v.recordDigest(recordKey(r).hash(v.table.seed), s)
+		sum.records += v.recordDigest(recordKey(r).hash(v.table.seed), s)
 	}
-	return v.digest(sum, v.sumLocks())
+	sum.locks = v.sumLocks()
+	return v.digest(sum)
 }
 
 // hides says that a record means nothing any more and only waits to be taken out of memory.
@@ -64,24 +76,44 @@ func fold(x, y uint64) uint64 {
 
 func foldText(x uint64, s string) uint64 { return fold(x, xxh3.HashString(s)) }
 
-func (v *View) digest(records, locks uint64) Digest {
+func (v *View) digest(sum sums) Digest {
 	x := fold(v.Index, v.Term)
 	x = fold(fold(x, v.Time), v.Barrier)
 	x = v.Cluster.fold(x)
-	x = fold(x, records)
+	x = fold(x, sum.records)
 	x = fold(x, v.membersDigest())
 	for _, name := range v.kindNames {
 		x = foldText(x, name)
 	}
 	for name, s := range v.settings.all() {
 		x = fold(foldText(foldText(x, name), s.Strategy), uint64(s.Attempts))
+		x = foldSettings(x, &s)
 	}
 	for s := range v.Servers() {
 		x = s.fold(x)
 	}
 	x = fold(fold(fold(x, v.results.forgotten), uint64(v.results.count)), v.results.digest)
-	x = v.foldLocks(x, locks)
+	x = v.foldLocks(x, sum.locks)
+	// What old files know nothing of leaves no trace when there is none of it.
+	if n := v.BlockCount(); n > 0 {
+		x = fold(fold(x, uint64(n)), sum.blocks)
+	}
+	if n := v.MoveCount(); n > 0 {
+		x = fold(fold(x, uint64(n)<<32), sum.moves)
+	}
 	return Digest(x)
+}
+
+// foldSettings mixes in what a kind has beside strategy and attempts, when that is not the defaults.
+func foldSettings(x uint64, s *placement.KindSettings) uint64 {
+	if plain := (placement.KindSettings{Strategy: s.Strategy, Attempts: s.Attempts, Settle: placement.SettleOnConfirm}); *s == plain {
+		return x
+	}
+	x = fold(fold(x, uint64(s.Settle)), uint64(s.MemberCapacity)<<32|uint64(s.ConfirmMs))
+	for _, l := range s.Required() {
+		x = foldText(foldText(x, l.Name), l.Value)
+	}
+	return x
 }
 
 func (c *Cluster) fold(x uint64) uint64 {
@@ -110,6 +142,9 @@ func (v *View) membersDigest() (sum uint64) {
 		}
 		for _, l := range m.Labels {
 			x = foldText(foldText(x, l.Name), l.Value)
+		}
+		if m.Drained {
+			x = fold(x, 1)
 		}
 		sum += x
 	}

@@ -38,6 +38,10 @@ type Editor struct {
 	free       []uint32    // slots without a member
 
 	recalled map[RequestID]*Result
+
+	// What follows from the blocks and the moves, and can be found again from a view too.
+	deadlines []deadline                             // of blocks that end, ascending
+	movesTo   map[placement.MemberID]map[string]bool // the keys of the moves to each member
 }
 
 type death struct {
@@ -53,7 +57,10 @@ type tombGroup struct {
 
 // NewEditor returns an editor whose state is that of the view. It costs one pass over the view.
 func NewEditor(v *View) *Editor {
-	e := &Editor{v: *v, gen: max(v.table.rootGen, v.slots.rootGen, v.tables.gen) + 1, recalled: map[RequestID]*Result{}}
+	e := &Editor{
+		v: *v, gen: max(v.table.rootGen, v.slots.rootGen, v.tables.gen) + 1, recalled: map[RequestID]*Result{},
+		movesTo: map[placement.MemberID]map[string]bool{},
+	}
 	// What the editor appends to must not be the array that another editor of the same view appends to.
 	e.v.kindNames = slices.Clip(e.v.kindNames)
 	e.v.results.full = slices.Clip(e.v.results.full)
@@ -61,6 +68,8 @@ func NewEditor(v *View) *Editor {
 	e.v.results.all(func(r *Result) { e.recalled[r.Request] = r })
 	e.findDeaths()
 	e.findTombstones()
+	e.findDeadlines()
+	e.findMoves()
 	return e
 }
 
@@ -105,7 +114,7 @@ func (e *Editor) Put(entry placement.Entry) {
 		panic(fmt.Sprintf("snapshot: put of %v, whose kind is not known", s.id))
 	}
 	if s.exists {
-		e.forget(s.hash, s.old)
+		e.forget(s.hash, s.kind, s.old)
 	}
 	k := e.spotKey()
 	if entry.Phase == placement.Absent {
@@ -117,7 +126,7 @@ func (e *Editor) Put(entry placement.Entry) {
 	}
 	next := e.store(entry)
 	e.v.table.put(e.gen, s.hash, k, next)
-	e.account(s.hash, next)
+	e.account(s.hash, s.kind, next)
 	s.old, s.exists = next, true
 }
 
@@ -145,7 +154,7 @@ func (e *Editor) store(entry placement.Entry) stored {
 }
 
 // account adds a record to the sums of its slot and of the view.
-func (e *Editor) account(hash uint64, s stored) {
+func (e *Editor) account(hash uint64, kind KindNumber, s stored) {
 	d := e.v.recordDigest(hash, s)
 	e.v.records += d
 	if s.phase == placement.Tombstone {
@@ -154,6 +163,7 @@ func (e *Editor) account(hash uint64, s stored) {
 	}
 	slot := e.v.slots.edit(e.gen, s.slot)
 	slot.digest += d
+	slot.count(e.gen, kind, 1)
 	if s.phase == placement.Pending {
 		slot.pending++
 	} else {
@@ -162,7 +172,7 @@ func (e *Editor) account(hash uint64, s stored) {
 }
 
 // forget takes a record that is about to go out of the sums.
-func (e *Editor) forget(hash uint64, s stored) {
+func (e *Editor) forget(hash uint64, kind KindNumber, s stored) {
 	if s.phase == placement.Tombstone {
 		if s.number > e.v.Barrier {
 			panic(fmt.Sprintf("snapshot: %v is overwritten at barrier %d, under a removal at %d", e.spot.id, e.v.Barrier, s.number))
@@ -182,6 +192,7 @@ func (e *Editor) forget(hash uint64, s stored) {
 	}
 	d := e.v.recordDigest(hash, s)
 	slot.digest -= d
+	slot.count(e.gen, kind, -1)
 	e.v.records -= d
 }
 

@@ -38,6 +38,9 @@ type model struct {
 	ended          map[placement.Incarnation]uint64 // zero while alive
 	kinds          map[string]placement.KindSettings
 	locks          *lockModel
+	blocks         map[Subject]Block
+	moves          map[placement.Identity]placement.MemberID
+	names          map[placement.MemberID]placement.Incarnation // who stands for each name
 }
 
 func (m *model) seen(id placement.Identity) placement.Entry {
@@ -72,6 +75,8 @@ func (m *model) check(t *testing.T, v *View, keys []placement.Identity) {
 			t.Fatalf("at index %d: the settings of %s are %+v, want %+v", v.Index, name, got, want)
 		}
 	}
+	m.checkBlocks(t, v)
+	m.checkLoads(t, v, keys)
 	if got, want := v.Digest(), v.RecomputeDigest(); got != want {
 		t.Fatalf("at index %d: the digest is %v, computed anew it is %v", v.Index, got, want)
 	}
@@ -97,7 +102,10 @@ func (m *model) check(t *testing.T, v *View, keys []placement.Identity) {
 func run(t *testing.T, seed uint64, reopen *rand.Rand, each func(*View)) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	e := newTestEditor()
-	m := &model{entries: map[placement.Identity]placement.Entry{}, ended: map[placement.Incarnation]uint64{0: 0}, kinds: map[string]placement.KindSettings{}, locks: newLockModel()}
+	m := &model{
+		entries: map[placement.Identity]placement.Entry{}, ended: map[placement.Incarnation]uint64{0: 0}, kinds: map[string]placement.KindSettings{},
+		locks: newLockModel(), blocks: map[Subject]Block{}, moves: map[placement.Identity]placement.MemberID{}, names: map[placement.MemberID]placement.Incarnation{},
+	}
 	var keys []placement.Identity
 	for i := range 300 {
 		keys = append(keys, placement.Identity{Kind: []string{"cart", "room"}[i%2], Key: fmt.Sprintf("key-%d", i)})
@@ -116,8 +124,12 @@ func run(t *testing.T, seed uint64, reopen *rand.Rand, each func(*View)) {
 			e.SetBarrier(m.barrier)
 		}
 		if len(alive) < 3 || rng.IntN(20) == 0 {
-			e.Join(member(fmt.Sprintf("m%d", rng.IntN(6)), next))
-			m.ended[next] = 0
+			x := member(fmt.Sprintf("m%d", rng.IntN(6)), next)
+			if _, ok := m.blocks[Subject{Member: x.ID}]; ok {
+				x.State = placement.MemberBlocked
+			}
+			e.Join(x)
+			m.ended[next], m.names[x.ID] = 0, next
 			alive = append(alive, next)
 			next++
 		}
@@ -125,15 +137,23 @@ func run(t *testing.T, seed uint64, reopen *rand.Rand, each func(*View)) {
 			i := rng.IntN(len(alive))
 			e.End(alive[i], placement.MemberExpired)
 			m.ended[alive[i]] = index
+			m.gone(alive[i])
 			alive = append(alive[:i], alive[i+1:]...)
 		}
 		if rng.IntN(20) == 0 {
 			name := []string{"cart", "room", "lobby"}[rng.IntN(3)]
-			m.kinds[name] = placement.KindSettings{Strategy: []string{"rendezvous", "least-loaded"}[rng.IntN(2)], Attempts: uint8(2 + rng.IntN(2))}
-			if err := e.SetKind(name, m.kinds[name]); err != nil {
+			s := placement.KindSettings{
+				Strategy: []string{"rendezvous", "least-loaded"}[rng.IntN(2)], Attempts: uint8(2 + rng.IntN(2)), Settle: placement.SettleMode(1 + rng.IntN(2)),
+				MemberCapacity: uint32(rng.IntN(2)), ConfirmMs: uint32(1000 * rng.IntN(2)),
+			}
+			s.Require[rng.IntN(4)] = []placement.Label{{}, {Name: "zone", Value: "a"}}[rng.IntN(2)]
+			if err := e.SetKind(name, s); err != nil {
 				t.Fatal(err)
 			}
+			s.Normalize()
+			m.kinds[name] = s
 		}
+		m.stepBlocks(t, rng, e, keys)
 		for i := range rng.IntN(12) {
 			m.locks.step(rng, e, index<<12+uint64(i))
 			step(rng, e, m, keys[rng.IntN(len(keys))], alive[rng.IntN(len(alive))])
@@ -205,6 +225,136 @@ func recode(t *testing.T, v *View) *View {
 		t.Fatalf("decode of what was encoded at index %d: %v", v.Index, err)
 	}
 	return got
+}
+
+// setBlocked gives the member of a name the state that follows from its block.
+func setBlocked(e *Editor, id placement.MemberID, blocked bool) {
+	m := e.View().Roster.Find(id)
+	if m == nil {
+		return
+	}
+	next := *m
+	switch {
+	case blocked:
+		next.State, next.Drained = placement.MemberBlocked, next.Incarnation%2 == 0
+	default:
+		next.State, next.Drained = placement.MemberLive, false
+	}
+	e.SetMember(&next)
+}
+
+// stepBlocks blocks, unblocks and moves, and ends what is over, on the editor and on the model.
+func (m *model) stepBlocks(t *testing.T, rng *rand.Rand, e *Editor, keys []placement.Identity) {
+	t.Helper()
+	for b, ok := e.BlockOver(); ok; b, ok = e.BlockOver() {
+		if m.blocks[b.Subject] != b || b.Until == 0 || b.Until > e.View().Time {
+			t.Fatalf("at %d ms the block %+v is said to be over, the model has %+v", e.View().Time, b, m.blocks[b.Subject])
+		}
+		m.unblock(e, b.Subject)
+	}
+	for s, b := range m.blocks {
+		if b.Until != 0 && b.Until <= e.View().Time {
+			t.Fatalf("at %d ms the block of %v is not over, and should be: %+v", e.View().Time, s, b)
+		}
+	}
+	s := Subject{Identity: keys[rng.IntN(20)]}
+	if rng.IntN(3) == 0 {
+		s = Subject{Member: placement.MemberID(fmt.Sprintf("m%d", rng.IntN(6)))}
+	}
+	switch moved := s.Member == ""; rng.IntN(4) {
+	case 0:
+		b := Block{Subject: s, Reason: fmt.Sprint(rng.IntN(3)), By: "x", Since: m.index, Until: uint64(rng.IntN(2)) * (e.View().Time + 10 + rng.Uint64N(300))}
+		if err := e.PutBlock(b); err != nil {
+			t.Fatal(err)
+		}
+		m.blocks[s] = b
+		if s.Member != "" {
+			setBlocked(e, s.Member, true)
+		}
+	case 1:
+		m.unblock(e, s)
+	case 2:
+		if x := e.View().Roster.All(); moved && len(x) > 0 {
+			to := x[rng.IntN(len(x))].ID
+			if err := e.PutMove(Move{s.Identity, to}); err != nil {
+				t.Fatal(err)
+			}
+			m.moves[s.Identity] = to
+		}
+	case 3:
+		e.DropMove(s.Identity)
+		delete(m.moves, s.Identity)
+	}
+}
+
+func (m *model) unblock(e *Editor, s Subject) {
+	if _, ok := m.blocks[s]; ok && s.Member != "" {
+		setBlocked(e, s.Member, false)
+	}
+	e.DropBlock(s)
+	delete(m.blocks, s)
+}
+
+// gone notes that an incarnation ended: moves to a name end with the one that stands for it.
+func (m *model) gone(inc placement.Incarnation) {
+	for name, standing := range m.names {
+		if standing != inc {
+			continue
+		}
+		delete(m.names, name)
+		for id, to := range m.moves {
+			if to == name {
+				delete(m.moves, id)
+			}
+		}
+	}
+}
+
+func (m *model) checkBlocks(t *testing.T, v *View) {
+	t.Helper()
+	n := 0
+	for b := range v.Blocks() {
+		if n++; m.blocks[b.Subject] != b {
+			t.Fatalf("at index %d: the block %+v, want %+v", v.Index, b, m.blocks[b.Subject])
+		}
+		if got, ok := v.Block(b.Subject); !ok || got != b {
+			t.Fatalf("at index %d: Block(%v) = %+v, %t", v.Index, b.Subject, got, ok)
+		}
+	}
+	if n != len(m.blocks) || v.BlockCount() != n {
+		t.Fatalf("at index %d: %d blocks are listed, %d counted, want %d", v.Index, n, v.BlockCount(), len(m.blocks))
+	}
+	n = 0
+	for x := range v.Moves() {
+		if n++; m.moves[x.Identity] != x.To {
+			t.Fatalf("at index %d: the move %+v, want one to %q", v.Index, x, m.moves[x.Identity])
+		}
+	}
+	if n != len(m.moves) || v.MoveCount() != n {
+		t.Fatalf("at index %d: %d moves are listed, %d counted, want %d", v.Index, n, v.MoveCount(), len(m.moves))
+	}
+}
+
+// checkLoads compares the counts by member and kind.
+func (m *model) checkLoads(t *testing.T, v *View, keys []placement.Identity) {
+	t.Helper()
+	type of struct {
+		inc  placement.Incarnation
+		kind string
+	}
+	want := map[of]uint32{}
+	for _, id := range keys {
+		if e := m.seen(id); e.Owner != 0 {
+			want[of{e.Owner, id.Kind}]++
+		}
+	}
+	for inc := range m.ended {
+		for _, kind := range []string{"cart", "room", "lobby", "none"} {
+			if got := v.MemberKindLoad(inc, kind); got != want[of{inc, kind}] {
+				t.Fatalf("at index %d: %d owns %d of %s, want %d", v.Index, inc, got, kind, want[of{inc, kind}])
+			}
+		}
+	}
 }
 
 func TestEditor_AgreesWithTheModel(t *testing.T) {
@@ -324,10 +474,10 @@ func TestEditor_ManyMembersComeAndGo_SlotsAreUsedAgain(t *testing.T) {
 func TestEditor_SetKind(t *testing.T) {
 	e := newTestEditor()
 	before := e.Publish()
-	if got, want := before.KindSettings("cart"), (placement.KindSettings{Strategy: "rendezvous", Attempts: 3}); got != want {
+	if got, want := before.KindSettings("cart"), (placement.KindSettings{Strategy: "rendezvous", Attempts: 3, Settle: placement.SettleOnConfirm}); got != want {
 		t.Errorf("a kind that nobody set has %+v, want %+v", got, want)
 	}
-	set := placement.KindSettings{Strategy: "least-loaded", Attempts: 3}
+	set := placement.KindSettings{Strategy: "least-loaded", Attempts: 3, Settle: placement.SettleOnConfirm}
 	if err := e.SetKind("cart", set); err != nil {
 		t.Fatal(err)
 	}

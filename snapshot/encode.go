@@ -19,7 +19,7 @@ func (v *View) Encode(w io.Writer) error {
 	}
 	for _, section := range []func(*frameWriter) error{
 		v.encodeHeader, v.encodeKinds, v.encodeServers, v.encodeSlots, v.encodeResults, v.encodePlacements,
-		v.encodeSessions, v.encodeLocks,
+		v.encodeSessions, v.encodeLocks, v.encodeBlocks, v.encodeMoves,
 	} {
 		if err := section(f); err != nil {
 			return err
@@ -55,7 +55,7 @@ func (v *View) encodeKinds(f *frameWriter) error {
 	var m snapshotpb.Kinds
 	for i, name := range v.kindNames {
 		s, _ := v.settings.get(name) // nothing for the defaults
-		m.Kinds = append(m.Kinds, &snapshotpb.Kind{Number: uint32(i), Name: name, Strategy: s.Strategy, Attempts: uint32(s.Attempts)})
+		m.Kinds = append(m.Kinds, kindMessage(i, name, &s))
 		if len(m.Kinds) == recordsPerFrame || i == len(v.kindNames)-1 {
 			if err := f.message(frameKinds, &m); err != nil {
 				return err
@@ -128,7 +128,7 @@ func (v *View) slotNumbers() []uint32 {
 func memberMessage(m *placement.Member) *snapshotpb.Member {
 	out := &snapshotpb.Member{
 		Id: string(m.ID), Incarnation: uint64(m.Incarnation), Address: m.Address, Kinds: m.Kinds,
-		Weight: m.Weight, Capacity: m.Capacity, State: uint32(m.State), Ended: m.Ended,
+		Weight: m.Weight, Capacity: m.Capacity, State: uint32(m.State), Ended: m.Ended, Drained: m.Drained,
 	}
 	for _, l := range m.Labels {
 		out.Labels = append(out.Labels, &snapshotpb.Label{Name: l.Name, Value: l.Value})

@@ -37,6 +37,8 @@ const (
 	framePlacements frameType = 6
 	frameSessions   frameType = 7
 	frameLocks      frameType = 8
+	frameBlocks     frameType = 9
+	frameMoves      frameType = 10
 	frameEnd        frameType = 255
 )
 

@@ -1,7 +1,9 @@
 package snapshot
 
 import (
+	"cmp"
 	"encoding/binary"
+	"slices"
 
 	"github.com/seed13d31b7f/berth/placement"
 )
@@ -15,6 +17,41 @@ type slot struct {
 	pending uint32
 	digest  uint64 // sum of the digests of those records
 	hidden  bool   // the incarnation ended at or below the barrier: its records mean nothing any more
+	kinds   *kindLoads
+}
+
+// kindLoads are the records that name a slot, counted by kind. An editor writes to those of its own generation alone.
+type kindLoads struct {
+	gen  uint64
+	list []kindLoad // ascending by kind
+}
+
+type kindLoad struct {
+	kind KindNumber
+	n    uint32
+}
+
+// count adds to, or takes from, the records of a kind.
+func (s *slot) count(gen uint64, kind KindNumber, by int) {
+	if s.kinds == nil || s.kinds.gen != gen {
+		next := &kindLoads{gen: gen}
+		if s.kinds != nil {
+			next.list = slices.Clone(s.kinds.list)
+		}
+		s.kinds = next
+	}
+	i, ok := s.kinds.find(kind)
+	if !ok {
+		s.kinds.list = slices.Insert(s.kinds.list, i, kindLoad{kind: kind})
+	}
+	s.kinds.list[i].n += uint32(by)
+	if s.kinds.list[i].n == 0 {
+		s.kinds.list = slices.Delete(s.kinds.list, i, i+1)
+	}
+}
+
+func (k *kindLoads) find(kind KindNumber) (int, bool) {
+	return slices.BinarySearchFunc(k.list, kind, func(l kindLoad, kind KindNumber) int { return cmp.Compare(l.kind, kind) })
 }
 
 const slotChunk = 64

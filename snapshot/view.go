@@ -43,6 +43,8 @@ type View struct {
 	servers      *dict[Server]
 	results      results
 	tables       lockTables
+	blocks       blocks
+	moves        moves
 	records      uint64 // sum of the digests of all records that mean something
 	oldest       uint64 // see OldestRemoval
 }
@@ -170,6 +172,41 @@ func (v *View) MemberLoad(inc placement.Incarnation) Load {
 		return Load{}
 	}
 	return Load{s.settled, s.pending}
+}
+
+// MemberKindLoad returns how many identities of a kind an incarnation owns as of this view; zero when it is not alive.
+func (v *View) MemberKindLoad(inc placement.Incarnation, kind string) uint32 {
+	i, ok := v.incarnations.get(incarnationKey(inc))
+	number, known := v.kinds.get(kind)
+	if !ok || !known {
+		return 0
+	}
+	s := v.slots.at(i)
+	if !s.member.State.Alive() || s.kinds == nil {
+		return 0
+	}
+	n, ok := s.kinds.find(number)
+	if !ok {
+		return 0
+	}
+	return s.kinds.list[n].n
+}
+
+// Eligible appends to dst the members that may be given new placements of the kind, ascending by name, and returns it:
+// those that are live, host it and carry the labels that it requires. Whether they have room is not looked at.
+func (v *View) Eligible(dst []*placement.Member, kind string) []*placement.Member {
+	settings, n := v.KindSettings(kind), len(dst)
+	dst = v.Roster.Eligible(dst, kind)
+	if len(settings.Required()) == 0 {
+		return dst
+	}
+	kept := dst[:n]
+	for _, m := range dst[n:] {
+		if _, missing := settings.Missing(m); !missing {
+			kept = append(kept, m)
+		}
+	}
+	return kept
 }
 
 // Incarnation returns the member of that incarnation: alive, or ended and still owning what not everybody has seen

@@ -218,6 +218,10 @@ type Command struct {
 	//	*Command_ReleaseLock
 	//	*Command_BreakLock
 	//	*Command_EndLockDelay
+	//	*Command_Block
+	//	*Command_Unblock
+	//	*Command_SetFeatureLevel
+	//	*Command_Move
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -445,6 +449,42 @@ func (x *Command) GetEndLockDelay() *EndLockDelay {
 	return nil
 }
 
+func (x *Command) GetBlock() *Block {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Block); ok {
+			return x.Block
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetUnblock() *Unblock {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Unblock); ok {
+			return x.Unblock
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetSetFeatureLevel() *SetFeatureLevel {
+	if x != nil {
+		if x, ok := x.Body.(*Command_SetFeatureLevel); ok {
+			return x.SetFeatureLevel
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetMove() *Move {
+	if x != nil {
+		if x, ok := x.Body.(*Command_Move); ok {
+			return x.Move
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -525,6 +565,22 @@ type Command_EndLockDelay struct {
 	EndLockDelay *EndLockDelay `protobuf:"bytes,47,opt,name=end_lock_delay,json=endLockDelay,proto3,oneof"`
 }
 
+type Command_Block struct {
+	Block *Block `protobuf:"bytes,33,opt,name=block,proto3,oneof"`
+}
+
+type Command_Unblock struct {
+	Unblock *Unblock `protobuf:"bytes,34,opt,name=unblock,proto3,oneof"`
+}
+
+type Command_SetFeatureLevel struct {
+	SetFeatureLevel *SetFeatureLevel `protobuf:"bytes,35,opt,name=set_feature_level,json=setFeatureLevel,proto3,oneof"`
+}
+
+type Command_Move struct {
+	Move *Move `protobuf:"bytes,36,opt,name=move,proto3,oneof"`
+}
+
 func (*Command_Join) isCommand_Body() {}
 
 func (*Command_Leave) isCommand_Body() {}
@@ -562,6 +618,14 @@ func (*Command_ReleaseLock) isCommand_Body() {}
 func (*Command_BreakLock) isCommand_Body() {}
 
 func (*Command_EndLockDelay) isCommand_Body() {}
+
+func (*Command_Block) isCommand_Body() {}
+
+func (*Command_Unblock) isCommand_Body() {}
+
+func (*Command_SetFeatureLevel) isCommand_Body() {}
+
+func (*Command_Move) isCommand_Body() {}
 
 // Join makes a new incarnation of a member.
 type Join struct {
@@ -992,10 +1056,13 @@ func (x *Confirm) GetEpoch() uint64 {
 
 // Fail says that an activation did not come about; the next candidate is asked.
 type Fail struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	Epoch         uint64                 `protobuf:"fixed64,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Epoch uint64                 `protobuf:"fixed64,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Why: a code of the closed list, and more words for people, at most 255 bytes.
+	Code          uint32 `protobuf:"varint,4,opt,name=code,proto3" json:"code,omitempty"`
+	Text          string `protobuf:"bytes,5,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1049,6 +1116,20 @@ func (x *Fail) GetEpoch() uint64 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *Fail) GetCode() uint32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *Fail) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
 }
 
 // Release ends what its owner stopped.
@@ -1321,10 +1402,21 @@ func (x *RemoveServer) GetName() string {
 
 // SetKind says how the identities of a kind are placed from now on. What is not set stays as it is.
 type SetKind struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Strategy      string                 `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
-	Attempts      uint32                 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Kind     string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Strategy string                 `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	Attempts uint32                 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// 1 when the owner has to confirm, 2 when it need not.
+	Settle uint32 `protobuf:"varint,4,opt,name=settle,proto3" json:"settle,omitempty"`
+	// The labels that a member must carry, at most 4; or that none are required any more.
+	Require   []*Label `protobuf:"bytes,5,rep,name=require,proto3" json:"require,omitempty"`
+	NoRequire bool     `protobuf:"varint,6,opt,name=no_require,json=noRequire,proto3" json:"no_require,omitempty"`
+	// The most identities of the kind that one member may own; or that there is no limit any more.
+	MemberCapacity   uint32 `protobuf:"varint,7,opt,name=member_capacity,json=memberCapacity,proto3" json:"member_capacity,omitempty"`
+	NoMemberCapacity bool   `protobuf:"varint,8,opt,name=no_member_capacity,json=noMemberCapacity,proto3" json:"no_member_capacity,omitempty"`
+	// How long an owner may take to confirm, in milliseconds; or that it is what the servers are told.
+	ConfirmMs     uint32 `protobuf:"varint,9,opt,name=confirm_ms,json=confirmMs,proto3" json:"confirm_ms,omitempty"`
+	NoConfirmMs   bool   `protobuf:"varint,10,opt,name=no_confirm_ms,json=noConfirmMs,proto3" json:"no_confirm_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1380,6 +1472,318 @@ func (x *SetKind) GetAttempts() uint32 {
 	return 0
 }
 
+func (x *SetKind) GetSettle() uint32 {
+	if x != nil {
+		return x.Settle
+	}
+	return 0
+}
+
+func (x *SetKind) GetRequire() []*Label {
+	if x != nil {
+		return x.Require
+	}
+	return nil
+}
+
+func (x *SetKind) GetNoRequire() bool {
+	if x != nil {
+		return x.NoRequire
+	}
+	return false
+}
+
+func (x *SetKind) GetMemberCapacity() uint32 {
+	if x != nil {
+		return x.MemberCapacity
+	}
+	return 0
+}
+
+func (x *SetKind) GetNoMemberCapacity() bool {
+	if x != nil {
+		return x.NoMemberCapacity
+	}
+	return false
+}
+
+func (x *SetKind) GetConfirmMs() uint32 {
+	if x != nil {
+		return x.ConfirmMs
+	}
+	return 0
+}
+
+func (x *SetKind) GetNoConfirmMs() bool {
+	if x != nil {
+		return x.NoConfirmMs
+	}
+	return false
+}
+
+// Block puts a member, by its name, or an identity on the block list.
+type Block struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Either the member, or kind and key.
+	Member string `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Kind   string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key    string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Why, and who wants it, for people: at most 255 and 128 bytes.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	By     string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	// When it ends by the replicated clock, in milliseconds since 1970; zero for when it is taken away.
+	UntilMs       uint64 `protobuf:"varint,6,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Block) Reset() {
+	*x = Block{}
+	mi := &file_fsm_commandpb_command_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Block) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Block) ProtoMessage() {}
+
+func (x *Block) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_commandpb_command_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Block.ProtoReflect.Descriptor instead.
+func (*Block) Descriptor() ([]byte, []int) {
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Block) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *Block) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Block) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Block) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Block) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Block) GetUntilMs() uint64 {
+	if x != nil {
+		return x.UntilMs
+	}
+	return 0
+}
+
+// Unblock takes a member or an identity off the block list.
+type Unblock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unblock) Reset() {
+	*x = Unblock{}
+	mi := &file_fsm_commandpb_command_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unblock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unblock) ProtoMessage() {}
+
+func (x *Unblock) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_commandpb_command_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unblock.ProtoReflect.Descriptor instead.
+func (*Unblock) Descriptor() ([]byte, []int) {
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Unblock) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *Unblock) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Unblock) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+// SetFeatureLevel raises the feature level of the cluster.
+type SetFeatureLevel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Level         uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetFeatureLevel) Reset() {
+	*x = SetFeatureLevel{}
+	mi := &file_fsm_commandpb_command_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetFeatureLevel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetFeatureLevel) ProtoMessage() {}
+
+func (x *SetFeatureLevel) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_commandpb_command_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetFeatureLevel.ProtoReflect.Descriptor instead.
+func (*SetFeatureLevel) Descriptor() ([]byte, []int) {
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SetFeatureLevel) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+// Move asks the owner to stop and release, and says who is next. An epoch of zero means whatever is there.
+type Move struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Epoch         uint64                 `protobuf:"fixed64,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	To            string                 `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Move) Reset() {
+	*x = Move{}
+	mi := &file_fsm_commandpb_command_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Move) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Move) ProtoMessage() {}
+
+func (x *Move) ProtoReflect() protoreflect.Message {
+	mi := &file_fsm_commandpb_command_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Move.ProtoReflect.Descriptor instead.
+func (*Move) Descriptor() ([]byte, []int) {
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Move) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Move) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Move) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Move) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
 // OpenSession opens a session, on which locks hang.
 type OpenSession struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1392,7 +1796,7 @@ type OpenSession struct {
 
 func (x *OpenSession) Reset() {
 	*x = OpenSession{}
-	mi := &file_fsm_commandpb_command_proto_msgTypes[16]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +1808,7 @@ func (x *OpenSession) String() string {
 func (*OpenSession) ProtoMessage() {}
 
 func (x *OpenSession) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_commandpb_command_proto_msgTypes[16]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +1821,7 @@ func (x *OpenSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSession.ProtoReflect.Descriptor instead.
 func (*OpenSession) Descriptor() ([]byte, []int) {
-	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{16}
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *OpenSession) GetTtlNs() uint64 {
@@ -1451,7 +1855,7 @@ type CloseSession struct {
 
 func (x *CloseSession) Reset() {
 	*x = CloseSession{}
-	mi := &file_fsm_commandpb_command_proto_msgTypes[17]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1463,7 +1867,7 @@ func (x *CloseSession) String() string {
 func (*CloseSession) ProtoMessage() {}
 
 func (x *CloseSession) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_commandpb_command_proto_msgTypes[17]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1476,7 +1880,7 @@ func (x *CloseSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSession.ProtoReflect.Descriptor instead.
 func (*CloseSession) Descriptor() ([]byte, []int) {
-	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{17}
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CloseSession) GetSession() uint64 {
@@ -1496,7 +1900,7 @@ type ExpireSession struct {
 
 func (x *ExpireSession) Reset() {
 	*x = ExpireSession{}
-	mi := &file_fsm_commandpb_command_proto_msgTypes[18]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1912,7 @@ func (x *ExpireSession) String() string {
 func (*ExpireSession) ProtoMessage() {}
 
 func (x *ExpireSession) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_commandpb_command_proto_msgTypes[18]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1925,7 @@ func (x *ExpireSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireSession.ProtoReflect.Descriptor instead.
 func (*ExpireSession) Descriptor() ([]byte, []int) {
-	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{18}
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExpireSession) GetSession() uint64 {
@@ -1552,7 +1956,7 @@ type AcquireLock struct {
 
 func (x *AcquireLock) Reset() {
 	*x = AcquireLock{}
-	mi := &file_fsm_commandpb_command_proto_msgTypes[19]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1968,7 @@ func (x *AcquireLock) String() string {
 func (*AcquireLock) ProtoMessage() {}
 
 func (x *AcquireLock) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_commandpb_command_proto_msgTypes[19]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1981,7 @@ func (x *AcquireLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireLock.ProtoReflect.Descriptor instead.
 func (*AcquireLock) Descriptor() ([]byte, []int) {
-	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{19}
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AcquireLock) GetName() string {
@@ -1643,7 +2047,7 @@ type ReleaseLock struct {
 
 func (x *ReleaseLock) Reset() {
 	*x = ReleaseLock{}
-	mi := &file_fsm_commandpb_command_proto_msgTypes[20]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1655,7 +2059,7 @@ func (x *ReleaseLock) String() string {
 func (*ReleaseLock) ProtoMessage() {}
 
 func (x *ReleaseLock) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_commandpb_command_proto_msgTypes[20]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1668,7 +2072,7 @@ func (x *ReleaseLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLock.ProtoReflect.Descriptor instead.
 func (*ReleaseLock) Descriptor() ([]byte, []int) {
-	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{20}
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReleaseLock) GetName() string {
@@ -1710,7 +2114,7 @@ type BreakLock struct {
 
 func (x *BreakLock) Reset() {
 	*x = BreakLock{}
-	mi := &file_fsm_commandpb_command_proto_msgTypes[21]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +2126,7 @@ func (x *BreakLock) String() string {
 func (*BreakLock) ProtoMessage() {}
 
 func (x *BreakLock) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_commandpb_command_proto_msgTypes[21]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +2139,7 @@ func (x *BreakLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakLock.ProtoReflect.Descriptor instead.
 func (*BreakLock) Descriptor() ([]byte, []int) {
-	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{21}
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BreakLock) GetName() string {
@@ -1763,7 +2167,7 @@ type EndLockDelay struct {
 
 func (x *EndLockDelay) Reset() {
 	*x = EndLockDelay{}
-	mi := &file_fsm_commandpb_command_proto_msgTypes[22]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1775,7 +2179,7 @@ func (x *EndLockDelay) String() string {
 func (*EndLockDelay) ProtoMessage() {}
 
 func (x *EndLockDelay) ProtoReflect() protoreflect.Message {
-	mi := &file_fsm_commandpb_command_proto_msgTypes[22]
+	mi := &file_fsm_commandpb_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1788,7 +2192,7 @@ func (x *EndLockDelay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndLockDelay.ProtoReflect.Descriptor instead.
 func (*EndLockDelay) Descriptor() ([]byte, []int) {
-	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{22}
+	return file_fsm_commandpb_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *EndLockDelay) GetName() string {
@@ -1822,7 +2226,7 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\rmember_ttl_ns\x18\x03 \x01(\x04R\vmemberTtlNs\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x04 \x01(\tR\tclusterId\x12\x12\n" +
-	"\x04seed\x18\x05 \x01(\x06R\x04seed\"\xc2\t\n" +
+	"\x04seed\x18\x05 \x01(\x06R\x04seed\"\xa9\v\n" +
 	"\aCommand\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12\x1f\n" +
@@ -1848,7 +2252,11 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\frelease_lock\x18- \x01(\v2\x1d.berth.command.v1.ReleaseLockH\x00R\vreleaseLock\x12<\n" +
 	"\n" +
 	"break_lock\x18. \x01(\v2\x1b.berth.command.v1.BreakLockH\x00R\tbreakLock\x12F\n" +
-	"\x0eend_lock_delay\x18/ \x01(\v2\x1e.berth.command.v1.EndLockDelayH\x00R\fendLockDelayB\x06\n" +
+	"\x0eend_lock_delay\x18/ \x01(\v2\x1e.berth.command.v1.EndLockDelayH\x00R\fendLockDelay\x12/\n" +
+	"\x05block\x18! \x01(\v2\x17.berth.command.v1.BlockH\x00R\x05block\x125\n" +
+	"\aunblock\x18\" \x01(\v2\x19.berth.command.v1.UnblockH\x00R\aunblock\x12O\n" +
+	"\x11set_feature_level\x18# \x01(\v2!.berth.command.v1.SetFeatureLevelH\x00R\x0fsetFeatureLevel\x12,\n" +
+	"\x04move\x18$ \x01(\v2\x16.berth.command.v1.MoveH\x00R\x04moveB\x06\n" +
 	"\x04body\"\xb3\x01\n" +
 	"\x04Join\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x18\n" +
@@ -1880,11 +2288,13 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12 \n" +
 	"\vincarnation\x18\x03 \x01(\x06R\vincarnation\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\x06R\x05epoch\"B\n" +
+	"\x05epoch\x18\x04 \x01(\x06R\x05epoch\"j\n" +
 	"\x04Fail\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
-	"\x05epoch\x18\x03 \x01(\x06R\x05epoch\"g\n" +
+	"\x05epoch\x18\x03 \x01(\x06R\x05epoch\x12\x12\n" +
+	"\x04code\x18\x04 \x01(\rR\x04code\x12\x12\n" +
+	"\x04text\x18\x05 \x01(\tR\x04text\"g\n" +
 	"\aRelease\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12 \n" +
@@ -1903,11 +2313,39 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\rfeature_level\x18\x06 \x01(\rR\ffeatureLevel\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\"\"\n" +
 	"\fRemoveServer\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"U\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xd9\x02\n" +
 	"\aSetKind\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1a\n" +
 	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x12\x1a\n" +
-	"\battempts\x18\x03 \x01(\rR\battempts\"R\n" +
+	"\battempts\x18\x03 \x01(\rR\battempts\x12\x16\n" +
+	"\x06settle\x18\x04 \x01(\rR\x06settle\x121\n" +
+	"\arequire\x18\x05 \x03(\v2\x17.berth.command.v1.LabelR\arequire\x12\x1d\n" +
+	"\n" +
+	"no_require\x18\x06 \x01(\bR\tnoRequire\x12'\n" +
+	"\x0fmember_capacity\x18\a \x01(\rR\x0ememberCapacity\x12,\n" +
+	"\x12no_member_capacity\x18\b \x01(\bR\x10noMemberCapacity\x12\x1d\n" +
+	"\n" +
+	"confirm_ms\x18\t \x01(\rR\tconfirmMs\x12\"\n" +
+	"\rno_confirm_ms\x18\n" +
+	" \x01(\bR\vnoConfirmMs\"\x88\x01\n" +
+	"\x05Block\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\x12\x19\n" +
+	"\buntil_ms\x18\x06 \x01(\x04R\auntilMs\"G\n" +
+	"\aUnblock\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\"'\n" +
+	"\x0fSetFeatureLevel\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\"R\n" +
+	"\x04Move\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\x06R\x05epoch\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\"R\n" +
 	"\vOpenSession\x12\x15\n" +
 	"\x06ttl_ns\x18\x01 \x01(\x04R\x05ttlNs\x12\x16\n" +
 	"\x06holder\x18\x02 \x01(\tR\x06holder\x12\x14\n" +
@@ -1949,31 +2387,35 @@ func file_fsm_commandpb_command_proto_rawDescGZIP() []byte {
 	return file_fsm_commandpb_command_proto_rawDescData
 }
 
-var file_fsm_commandpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_fsm_commandpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_fsm_commandpb_command_proto_goTypes = []any{
-	(*Entry)(nil),          // 0: berth.command.v1.Entry
-	(*Start)(nil),          // 1: berth.command.v1.Start
-	(*Command)(nil),        // 2: berth.command.v1.Command
-	(*Join)(nil),           // 3: berth.command.v1.Join
-	(*Label)(nil),          // 4: berth.command.v1.Label
-	(*Leave)(nil),          // 5: berth.command.v1.Leave
-	(*Expire)(nil),         // 6: berth.command.v1.Expire
-	(*Drain)(nil),          // 7: berth.command.v1.Drain
-	(*Place)(nil),          // 8: berth.command.v1.Place
-	(*Confirm)(nil),        // 9: berth.command.v1.Confirm
-	(*Fail)(nil),           // 10: berth.command.v1.Fail
-	(*Release)(nil),        // 11: berth.command.v1.Release
-	(*Evict)(nil),          // 12: berth.command.v1.Evict
-	(*RegisterServer)(nil), // 13: berth.command.v1.RegisterServer
-	(*RemoveServer)(nil),   // 14: berth.command.v1.RemoveServer
-	(*SetKind)(nil),        // 15: berth.command.v1.SetKind
-	(*OpenSession)(nil),    // 16: berth.command.v1.OpenSession
-	(*CloseSession)(nil),   // 17: berth.command.v1.CloseSession
-	(*ExpireSession)(nil),  // 18: berth.command.v1.ExpireSession
-	(*AcquireLock)(nil),    // 19: berth.command.v1.AcquireLock
-	(*ReleaseLock)(nil),    // 20: berth.command.v1.ReleaseLock
-	(*BreakLock)(nil),      // 21: berth.command.v1.BreakLock
-	(*EndLockDelay)(nil),   // 22: berth.command.v1.EndLockDelay
+	(*Entry)(nil),           // 0: berth.command.v1.Entry
+	(*Start)(nil),           // 1: berth.command.v1.Start
+	(*Command)(nil),         // 2: berth.command.v1.Command
+	(*Join)(nil),            // 3: berth.command.v1.Join
+	(*Label)(nil),           // 4: berth.command.v1.Label
+	(*Leave)(nil),           // 5: berth.command.v1.Leave
+	(*Expire)(nil),          // 6: berth.command.v1.Expire
+	(*Drain)(nil),           // 7: berth.command.v1.Drain
+	(*Place)(nil),           // 8: berth.command.v1.Place
+	(*Confirm)(nil),         // 9: berth.command.v1.Confirm
+	(*Fail)(nil),            // 10: berth.command.v1.Fail
+	(*Release)(nil),         // 11: berth.command.v1.Release
+	(*Evict)(nil),           // 12: berth.command.v1.Evict
+	(*RegisterServer)(nil),  // 13: berth.command.v1.RegisterServer
+	(*RemoveServer)(nil),    // 14: berth.command.v1.RemoveServer
+	(*SetKind)(nil),         // 15: berth.command.v1.SetKind
+	(*Block)(nil),           // 16: berth.command.v1.Block
+	(*Unblock)(nil),         // 17: berth.command.v1.Unblock
+	(*SetFeatureLevel)(nil), // 18: berth.command.v1.SetFeatureLevel
+	(*Move)(nil),            // 19: berth.command.v1.Move
+	(*OpenSession)(nil),     // 20: berth.command.v1.OpenSession
+	(*CloseSession)(nil),    // 21: berth.command.v1.CloseSession
+	(*ExpireSession)(nil),   // 22: berth.command.v1.ExpireSession
+	(*AcquireLock)(nil),     // 23: berth.command.v1.AcquireLock
+	(*ReleaseLock)(nil),     // 24: berth.command.v1.ReleaseLock
+	(*BreakLock)(nil),       // 25: berth.command.v1.BreakLock
+	(*EndLockDelay)(nil),    // 26: berth.command.v1.EndLockDelay
 }
 var file_fsm_commandpb_command_proto_depIdxs = []int32{
 	2,  // 0: berth.command.v1.Entry.commands:type_name -> berth.command.v1.Command
@@ -1990,19 +2432,24 @@ var file_fsm_commandpb_command_proto_depIdxs = []int32{
 	13, // 11: berth.command.v1.Command.register_server:type_name -> berth.command.v1.RegisterServer
 	14, // 12: berth.command.v1.Command.remove_server:type_name -> berth.command.v1.RemoveServer
 	15, // 13: berth.command.v1.Command.set_kind:type_name -> berth.command.v1.SetKind
-	16, // 14: berth.command.v1.Command.open_session:type_name -> berth.command.v1.OpenSession
-	17, // 15: berth.command.v1.Command.close_session:type_name -> berth.command.v1.CloseSession
-	18, // 16: berth.command.v1.Command.expire_session:type_name -> berth.command.v1.ExpireSession
-	19, // 17: berth.command.v1.Command.acquire_lock:type_name -> berth.command.v1.AcquireLock
-	20, // 18: berth.command.v1.Command.release_lock:type_name -> berth.command.v1.ReleaseLock
-	21, // 19: berth.command.v1.Command.break_lock:type_name -> berth.command.v1.BreakLock
-	22, // 20: berth.command.v1.Command.end_lock_delay:type_name -> berth.command.v1.EndLockDelay
-	4,  // 21: berth.command.v1.Join.labels:type_name -> berth.command.v1.Label
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	20, // 14: berth.command.v1.Command.open_session:type_name -> berth.command.v1.OpenSession
+	21, // 15: berth.command.v1.Command.close_session:type_name -> berth.command.v1.CloseSession
+	22, // 16: berth.command.v1.Command.expire_session:type_name -> berth.command.v1.ExpireSession
+	23, // 17: berth.command.v1.Command.acquire_lock:type_name -> berth.command.v1.AcquireLock
+	24, // 18: berth.command.v1.Command.release_lock:type_name -> berth.command.v1.ReleaseLock
+	25, // 19: berth.command.v1.Command.break_lock:type_name -> berth.command.v1.BreakLock
+	26, // 20: berth.command.v1.Command.end_lock_delay:type_name -> berth.command.v1.EndLockDelay
+	16, // 21: berth.command.v1.Command.block:type_name -> berth.command.v1.Block
+	17, // 22: berth.command.v1.Command.unblock:type_name -> berth.command.v1.Unblock
+	18, // 23: berth.command.v1.Command.set_feature_level:type_name -> berth.command.v1.SetFeatureLevel
+	19, // 24: berth.command.v1.Command.move:type_name -> berth.command.v1.Move
+	4,  // 25: berth.command.v1.Join.labels:type_name -> berth.command.v1.Label
+	4,  // 26: berth.command.v1.SetKind.require:type_name -> berth.command.v1.Label
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_fsm_commandpb_command_proto_init() }
@@ -2030,6 +2477,10 @@ func file_fsm_commandpb_command_proto_init() {
 		(*Command_ReleaseLock)(nil),
 		(*Command_BreakLock)(nil),
 		(*Command_EndLockDelay)(nil),
+		(*Command_Block)(nil),
+		(*Command_Unblock)(nil),
+		(*Command_SetFeatureLevel)(nil),
+		(*Command_Move)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2037,7 +2488,7 @@ func file_fsm_commandpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fsm_commandpb_command_proto_rawDesc), len(file_fsm_commandpb_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

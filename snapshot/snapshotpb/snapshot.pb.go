@@ -285,16 +285,18 @@ func (x *Slot) GetMember() *Member {
 }
 
 type Member struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Incarnation   uint64                 `protobuf:"fixed64,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
-	Kinds         []string               `protobuf:"bytes,4,rep,name=kinds,proto3" json:"kinds,omitempty"`
-	Labels        []*Label               `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty"`
-	Weight        uint32                 `protobuf:"varint,6,opt,name=weight,proto3" json:"weight,omitempty"`
-	Capacity      uint32                 `protobuf:"varint,7,opt,name=capacity,proto3" json:"capacity,omitempty"`
-	State         uint32                 `protobuf:"varint,8,opt,name=state,proto3" json:"state,omitempty"`
-	Ended         uint64                 `protobuf:"varint,9,opt,name=ended,proto3" json:"ended,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Incarnation uint64                 `protobuf:"fixed64,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Address     string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Kinds       []string               `protobuf:"bytes,4,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	Labels      []*Label               `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty"`
+	Weight      uint32                 `protobuf:"varint,6,opt,name=weight,proto3" json:"weight,omitempty"`
+	Capacity    uint32                 `protobuf:"varint,7,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	State       uint32                 `protobuf:"varint,8,opt,name=state,proto3" json:"state,omitempty"`
+	Ended       uint64                 `protobuf:"varint,9,opt,name=ended,proto3" json:"ended,omitempty"`
+	// A blocked member drains too, and does so still when the block ends.
+	Drained       bool `protobuf:"varint,10,opt,name=drained,proto3" json:"drained,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -392,6 +394,13 @@ func (x *Member) GetEnded() uint64 {
 	return 0
 }
 
+func (x *Member) GetDrained() bool {
+	if x != nil {
+		return x.Drained
+	}
+	return false
+}
+
 type Label struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -449,8 +458,16 @@ type Kind struct {
 	Number uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	Name   string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// How its identities are placed; nothing for the defaults.
-	Strategy      string `protobuf:"bytes,3,opt,name=strategy,proto3" json:"strategy,omitempty"`
-	Attempts      uint32 `protobuf:"varint,4,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Strategy string `protobuf:"bytes,3,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	Attempts uint32 `protobuf:"varint,4,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// 2 when a placement is settled as soon as its owner is chosen; nothing when the owner has to confirm.
+	Settle uint32 `protobuf:"varint,5,opt,name=settle,proto3" json:"settle,omitempty"`
+	// The labels that a member must carry.
+	Require []*Label `protobuf:"bytes,6,rep,name=require,proto3" json:"require,omitempty"`
+	// The most identities of the kind that one member may own; zero for no limit.
+	MemberCapacity uint32 `protobuf:"varint,7,opt,name=member_capacity,json=memberCapacity,proto3" json:"member_capacity,omitempty"`
+	// How long an owner may take to confirm, in milliseconds; zero for what the servers are told.
+	ConfirmMs     uint32 `protobuf:"varint,8,opt,name=confirm_ms,json=confirmMs,proto3" json:"confirm_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -509,6 +526,34 @@ func (x *Kind) GetStrategy() string {
 func (x *Kind) GetAttempts() uint32 {
 	if x != nil {
 		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Kind) GetSettle() uint32 {
+	if x != nil {
+		return x.Settle
+	}
+	return 0
+}
+
+func (x *Kind) GetRequire() []*Label {
+	if x != nil {
+		return x.Require
+	}
+	return nil
+}
+
+func (x *Kind) GetMemberCapacity() uint32 {
+	if x != nil {
+		return x.MemberCapacity
+	}
+	return 0
+}
+
+func (x *Kind) GetConfirmMs() uint32 {
+	if x != nil {
+		return x.ConfirmMs
 	}
 	return 0
 }
@@ -613,7 +658,7 @@ func (x *Server) GetRemoved() bool {
 	return false
 }
 
-// Slots, Kinds, Servers and Results are the payloads of their frames.
+// Slots, Kinds, Servers, Results, Blocks and Moves are the payloads of their frames.
 type Slots struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Slots         []*Slot                `protobuf:"bytes,1,rep,name=slots,proto3" json:"slots,omitempty"`
@@ -790,6 +835,251 @@ func (x *Results) GetResults() []*Result {
 	return nil
 }
 
+type Blocks struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Blocks        []*Block               `protobuf:"bytes,1,rep,name=blocks,proto3" json:"blocks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Blocks) Reset() {
+	*x = Blocks{}
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Blocks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Blocks) ProtoMessage() {}
+
+func (x *Blocks) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Blocks.ProtoReflect.Descriptor instead.
+func (*Blocks) Descriptor() ([]byte, []int) {
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Blocks) GetBlocks() []*Block {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
+type Moves struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Moves         []*Move                `protobuf:"bytes,1,rep,name=moves,proto3" json:"moves,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Moves) Reset() {
+	*x = Moves{}
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Moves) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Moves) ProtoMessage() {}
+
+func (x *Moves) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Moves.ProtoReflect.Descriptor instead.
+func (*Moves) Descriptor() ([]byte, []int) {
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Moves) GetMoves() []*Move {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+// Block keeps a member, by its name, from being given anything, or an identity from being given an owner.
+type Block struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Either the member, or kind and key.
+	Member string `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Kind   string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key    string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	By     string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	// By the replicated clock, in milliseconds since 1970. An end of zero is none.
+	SinceMs       uint64 `protobuf:"varint,6,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	UntilMs       uint64 `protobuf:"varint,7,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Block) Reset() {
+	*x = Block{}
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Block) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Block) ProtoMessage() {}
+
+func (x *Block) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Block.ProtoReflect.Descriptor instead.
+func (*Block) Descriptor() ([]byte, []int) {
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Block) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *Block) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Block) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Block) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Block) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Block) GetSinceMs() uint64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *Block) GetUntilMs() uint64 {
+	if x != nil {
+		return x.UntilMs
+	}
+	return 0
+}
+
+// Move says who is given an identity when it is placed the next time.
+type Move struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// The name of a member that stands for it.
+	To            string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Move) Reset() {
+	*x = Move{}
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Move) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Move) ProtoMessage() {}
+
+func (x *Move) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Move.ProtoReflect.Descriptor instead.
+func (*Move) Descriptor() ([]byte, []int) {
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Move) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Move) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Move) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
 // Result is the remembered answer to one request.
 type Result struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -816,7 +1106,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[11]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +1118,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[11]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -841,7 +1131,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{11}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Result) GetRequestId() []byte {
@@ -959,7 +1249,7 @@ type Sessions struct {
 
 func (x *Sessions) Reset() {
 	*x = Sessions{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[12]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1261,7 @@ func (x *Sessions) String() string {
 func (*Sessions) ProtoMessage() {}
 
 func (x *Sessions) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[12]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1274,7 @@ func (x *Sessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sessions.ProtoReflect.Descriptor instead.
 func (*Sessions) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{12}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Sessions) GetSessions() []*Session {
@@ -1003,7 +1293,7 @@ type Locks struct {
 
 func (x *Locks) Reset() {
 	*x = Locks{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[13]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1305,7 @@ func (x *Locks) String() string {
 func (*Locks) ProtoMessage() {}
 
 func (x *Locks) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[13]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1318,7 @@ func (x *Locks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Locks.ProtoReflect.Descriptor instead.
 func (*Locks) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{13}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Locks) GetLocks() []*Lock {
@@ -1051,7 +1341,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[14]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1353,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[14]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1366,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{14}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Session) GetId() uint64 {
@@ -1123,7 +1413,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[15]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1425,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[15]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1438,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{15}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Lock) GetName() string {
@@ -1195,7 +1485,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[16]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1497,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[16]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1510,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{16}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Claim) GetToken() uint64 {
@@ -1293,7 +1583,7 @@ const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
 	"\x12max_session_ttl_ns\x18\x14 \x01(\x04R\x0fmaxSessionTtlNs\"M\n" +
 	"\x04Slot\x12\x12\n" +
 	"\x04slot\x18\x01 \x01(\rR\x04slot\x121\n" +
-	"\x06member\x18\x02 \x01(\v2\x19.berth.snapshot.v1.MemberR\x06member\"\xfc\x01\n" +
+	"\x06member\x18\x02 \x01(\v2\x19.berth.snapshot.v1.MemberR\x06member\"\x96\x02\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x18\n" +
@@ -1303,15 +1593,22 @@ const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
 	"\x06weight\x18\x06 \x01(\rR\x06weight\x12\x1a\n" +
 	"\bcapacity\x18\a \x01(\rR\bcapacity\x12\x14\n" +
 	"\x05state\x18\b \x01(\rR\x05state\x12\x14\n" +
-	"\x05ended\x18\t \x01(\x04R\x05ended\"1\n" +
+	"\x05ended\x18\t \x01(\x04R\x05ended\x12\x18\n" +
+	"\adrained\x18\n" +
+	" \x01(\bR\adrained\"1\n" +
 	"\x05Label\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"j\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xfe\x01\n" +
 	"\x04Kind\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1a\n" +
 	"\bstrategy\x18\x03 \x01(\tR\bstrategy\x12\x1a\n" +
-	"\battempts\x18\x04 \x01(\rR\battempts\"\x80\x02\n" +
+	"\battempts\x18\x04 \x01(\rR\battempts\x12\x16\n" +
+	"\x06settle\x18\x05 \x01(\rR\x06settle\x122\n" +
+	"\arequire\x18\x06 \x03(\v2\x18.berth.snapshot.v1.LabelR\arequire\x12'\n" +
+	"\x0fmember_capacity\x18\a \x01(\rR\x0ememberCapacity\x12\x1d\n" +
+	"\n" +
+	"confirm_ms\x18\b \x01(\rR\tconfirmMs\"\x80\x02\n" +
 	"\x06Server\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12!\n" +
@@ -1328,7 +1625,23 @@ const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
 	"\aServers\x123\n" +
 	"\aservers\x18\x01 \x03(\v2\x19.berth.snapshot.v1.ServerR\aservers\">\n" +
 	"\aResults\x123\n" +
-	"\aresults\x18\x01 \x03(\v2\x19.berth.snapshot.v1.ResultR\aresults\"\x88\x03\n" +
+	"\aresults\x18\x01 \x03(\v2\x19.berth.snapshot.v1.ResultR\aresults\":\n" +
+	"\x06Blocks\x120\n" +
+	"\x06blocks\x18\x01 \x03(\v2\x18.berth.snapshot.v1.BlockR\x06blocks\"6\n" +
+	"\x05Moves\x12-\n" +
+	"\x05moves\x18\x01 \x03(\v2\x17.berth.snapshot.v1.MoveR\x05moves\"\xa3\x01\n" +
+	"\x05Block\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\x12\x19\n" +
+	"\bsince_ms\x18\x06 \x01(\x04R\asinceMs\x12\x19\n" +
+	"\buntil_ms\x18\a \x01(\x04R\auntilMs\"<\n" +
+	"\x04Move\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\"\x88\x03\n" +
 	"\x06Result\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12\x1b\n" +
@@ -1382,7 +1695,7 @@ func file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP() []byte {
 	return file_snapshot_snapshotpb_snapshot_proto_rawDescData
 }
 
-var file_snapshot_snapshotpb_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_snapshot_snapshotpb_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_snapshot_snapshotpb_snapshot_proto_goTypes = []any{
 	(*Header)(nil),   // 0: berth.snapshot.v1.Header
 	(*Cluster)(nil),  // 1: berth.snapshot.v1.Cluster
@@ -1395,29 +1708,36 @@ var file_snapshot_snapshotpb_snapshot_proto_goTypes = []any{
 	(*Kinds)(nil),    // 8: berth.snapshot.v1.Kinds
 	(*Servers)(nil),  // 9: berth.snapshot.v1.Servers
 	(*Results)(nil),  // 10: berth.snapshot.v1.Results
-	(*Result)(nil),   // 11: berth.snapshot.v1.Result
-	(*Sessions)(nil), // 12: berth.snapshot.v1.Sessions
-	(*Locks)(nil),    // 13: berth.snapshot.v1.Locks
-	(*Session)(nil),  // 14: berth.snapshot.v1.Session
-	(*Lock)(nil),     // 15: berth.snapshot.v1.Lock
-	(*Claim)(nil),    // 16: berth.snapshot.v1.Claim
+	(*Blocks)(nil),   // 11: berth.snapshot.v1.Blocks
+	(*Moves)(nil),    // 12: berth.snapshot.v1.Moves
+	(*Block)(nil),    // 13: berth.snapshot.v1.Block
+	(*Move)(nil),     // 14: berth.snapshot.v1.Move
+	(*Result)(nil),   // 15: berth.snapshot.v1.Result
+	(*Sessions)(nil), // 16: berth.snapshot.v1.Sessions
+	(*Locks)(nil),    // 17: berth.snapshot.v1.Locks
+	(*Session)(nil),  // 18: berth.snapshot.v1.Session
+	(*Lock)(nil),     // 19: berth.snapshot.v1.Lock
+	(*Claim)(nil),    // 20: berth.snapshot.v1.Claim
 }
 var file_snapshot_snapshotpb_snapshot_proto_depIdxs = []int32{
 	1,  // 0: berth.snapshot.v1.Header.cluster:type_name -> berth.snapshot.v1.Cluster
 	3,  // 1: berth.snapshot.v1.Slot.member:type_name -> berth.snapshot.v1.Member
 	4,  // 2: berth.snapshot.v1.Member.labels:type_name -> berth.snapshot.v1.Label
-	2,  // 3: berth.snapshot.v1.Slots.slots:type_name -> berth.snapshot.v1.Slot
-	5,  // 4: berth.snapshot.v1.Kinds.kinds:type_name -> berth.snapshot.v1.Kind
-	6,  // 5: berth.snapshot.v1.Servers.servers:type_name -> berth.snapshot.v1.Server
-	11, // 6: berth.snapshot.v1.Results.results:type_name -> berth.snapshot.v1.Result
-	14, // 7: berth.snapshot.v1.Sessions.sessions:type_name -> berth.snapshot.v1.Session
-	15, // 8: berth.snapshot.v1.Locks.locks:type_name -> berth.snapshot.v1.Lock
-	16, // 9: berth.snapshot.v1.Lock.claims:type_name -> berth.snapshot.v1.Claim
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	4,  // 3: berth.snapshot.v1.Kind.require:type_name -> berth.snapshot.v1.Label
+	2,  // 4: berth.snapshot.v1.Slots.slots:type_name -> berth.snapshot.v1.Slot
+	5,  // 5: berth.snapshot.v1.Kinds.kinds:type_name -> berth.snapshot.v1.Kind
+	6,  // 6: berth.snapshot.v1.Servers.servers:type_name -> berth.snapshot.v1.Server
+	15, // 7: berth.snapshot.v1.Results.results:type_name -> berth.snapshot.v1.Result
+	13, // 8: berth.snapshot.v1.Blocks.blocks:type_name -> berth.snapshot.v1.Block
+	14, // 9: berth.snapshot.v1.Moves.moves:type_name -> berth.snapshot.v1.Move
+	18, // 10: berth.snapshot.v1.Sessions.sessions:type_name -> berth.snapshot.v1.Session
+	19, // 11: berth.snapshot.v1.Locks.locks:type_name -> berth.snapshot.v1.Lock
+	20, // 12: berth.snapshot.v1.Lock.claims:type_name -> berth.snapshot.v1.Claim
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_snapshotpb_snapshot_proto_init() }
@@ -1431,7 +1751,7 @@ func file_snapshot_snapshotpb_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_snapshotpb_snapshot_proto_rawDesc), len(file_snapshot_snapshotpb_snapshot_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,121 @@
+package fsm
+
+import (
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/snapshot"
+)
+
+// Block puts a member or an identity on the block list, or changes what the list says of it.
+//
+// A blocked member is given nothing, in this life and in those that follow; it keeps what it owns until it releases that
+// or its lease ends. A blocked identity is given no owner; the one that it has is asked to release it.
+//
+// Verdicts: Done, Already, LimitReached; about an identity with the entry that follows.
+type Block struct {
+	snapshot.Subject
+	// Reason and By say for people why, and who wants it: at most placement.ReasonBytesMax and
+	// snapshot.BlockByBytesMax bytes.
+	Reason, By string
+	// Until is when the block ends, by the replicated clock, in milliseconds since 1970; zero for when it is taken away.
+	Until uint64
+}
+
+// Unblock takes a member or an identity off the block list. What was asked back meanwhile stays so.
+//
+// Verdicts: Done, NotBlocked.
+type Unblock struct{ snapshot.Subject }
+
+// Validate wants a member or an identity, and texts for people.
+func (c *Block) Validate() error {
+	b := snapshot.Block{Subject: c.Subject, Reason: c.Reason, By: c.By, Until: c.Until}
+	return b.Validate()
+}
+
+// blocksEndedMax is the number of blocks that end by their time with one log entry. When more are due, the others end with
+// the entries that follow.
+const blocksEndedMax = 256
+
+// advanceTime takes the clock of an entry in, and ends the blocks whose time has come. A block is in force while it is in
+// the list, and nothing else decides that.
+func (m *Machine) advanceTime(ms uint64) {
+	m.edit.AdvanceTime(ms)
+	for range blocksEndedMax {
+		b, ok := m.edit.BlockOver()
+		if !ok {
+			return
+		}
+		m.unblock(b.Subject)
+	}
+}
+
+func (m *Machine) applyBlock(b []byte) (Result, error) {
+	c, err := decodeBlock(b, opBlock)
+	if err != nil || c.Validate() != nil {
+		return Result{Verdict: placement.Invalid}, err
+	}
+	next := snapshot.Block{Subject: c.Subject, Reason: c.Reason, By: c.By, Since: m.edit.View().Time, Until: c.Until}
+	old, blocked := m.edit.View().Block(c.Subject)
+	if blocked {
+		if next.Since = old.Since; next == old {
+			return Result{Verdict: placement.Already}, nil
+		}
+	}
+	if err := m.edit.PutBlock(next); err != nil {
+		return Result{Verdict: placement.LimitReached}, nil
+	}
+	if c.Member != "" {
+		m.showBlocked(c.Member)
+		return Result{Verdict: placement.Done}, nil
+	}
+	r := m.transition(c.Identity, func(e placement.Entry) (placement.Entry, placement.Verdict) { return e.Evict(0) })
+	r.Verdict = placement.Done // what there was to evict is another question
+	return r, nil
+}
+
+func (m *Machine) applyUnblock(b []byte) (Result, error) {
+	c, err := decodeBlock(b, opUnblock)
+	if err != nil || c.Subject.Validate() != nil {
+		return Result{Verdict: placement.Invalid}, err
+	}
+	if _, blocked := m.edit.View().Block(c.Subject); !blocked {
+		return Result{Verdict: placement.NotBlocked}, nil
+	}
+	m.unblock(c.Subject)
+	return Result{Verdict: placement.Done}, nil
+}
+
+func (m *Machine) unblock(s snapshot.Subject) {
+	m.edit.DropBlock(s)
+	if s.Member != "" {
+		m.showBlocked(s.Member)
+	}
+}
+
+// showBlocked gives the incarnation that stands for a name the state that the block list says.
+func (m *Machine) showBlocked(id placement.MemberID) {
+	member := m.edit.View().Roster.Find(id)
+	if member == nil {
+		return
+	}
+	next := *member
+	m.settleState(&next, member.State == placement.MemberDraining || member.Drained)
+	if next.State == member.State {
+		return
+	}
+	m.edit.SetMember(&next)
+	m.rosterChanged(MemberChanged, &next)
+}
+
+// settleState gives a member of the roster its state: by the block list, and by whether it drains.
+func (m *Machine) settleState(member *placement.Member, drains bool) {
+	_, blocked := m.edit.View().Block(snapshot.Subject{Member: member.ID})
+	member.Drained = blocked && drains
+	switch {
+	case blocked:
+		member.State = placement.MemberBlocked
+	case drains:
+		member.State = placement.MemberDraining
+	default:
+		member.State = placement.MemberLive
+	}
+}

@@ -1,0 +1,202 @@
+package snapshot
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/snapshot/snapshotpb"
+)
+
+func blocked(key string) Subject {
+	return Subject{Identity: placement.Identity{Kind: "cart", Key: key}}
+}
+
+func TestEditor_Blocks_EndInTheOrderOfTheirTimes(t *testing.T) {
+	e := newTestEditor()
+	for i, until := range []uint64{300, 0, 100, 200, 100} {
+		if err := e.PutBlock(Block{Subject: blocked(fmt.Sprint(i)), Until: until}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The end of a block that is replaced, or taken away, is that of nothing.
+	for _, b := range []Block{{Subject: blocked("0"), Until: 150}, {Subject: blocked("3")}} {
+		if err := e.PutBlock(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.DropBlock(blocked("4"))
+	e.DropBlock(blocked("4"))
+	e.DropBlock(Subject{Member: "never"})
+	over := func(e *Editor) (keys []string) {
+		for b, ok := e.BlockOver(); ok; b, ok = e.BlockOver() {
+			keys = append(keys, b.Identity.Key)
+			e.DropBlock(b.Subject)
+		}
+		return keys
+	}
+	again := NewEditor(recode(t, e.Publish()))
+	for _, step := range []struct {
+		time uint64
+		want []string
+	}{{99, nil}, {100, []string{"2"}}, {149, nil}, {1000, []string{"0"}}} {
+		for name, e := range map[string]*Editor{"steady": e, "restarted": again} {
+			e.AdvanceTime(step.time)
+			if got := over(e); !slices.Equal(got, step.want) {
+				t.Errorf("%s, at %d ms: %q are over, want %q", name, step.time, got, step.want)
+			}
+			if e.v.Digest() != e.v.RecomputeDigest() {
+				t.Errorf("%s, at %d ms: the digest is off", name, step.time)
+			}
+		}
+	}
+	if e.v.Digest() != again.v.Digest() || e.v.BlockCount() != 2 {
+		t.Errorf("%d blocks are left; digests %v and %v", e.v.BlockCount(), e.v.Digest(), again.v.Digest())
+	}
+	for _, key := range []string{"1", "3"} {
+		e.DropBlock(blocked(key))
+	}
+	if e.Publish().Digest() == newTestEditor().Publish().Digest() {
+		t.Error("the time is no part of the digest")
+	}
+	fresh := newTestEditor()
+	fresh.AdvanceTime(1000)
+	if e.Publish().Digest() != fresh.Publish().Digest() {
+		t.Error("blocks that are over leave a trace")
+	}
+}
+
+func TestEditor_BlocksAndMoves_AreBounded(t *testing.T) {
+	e := newTestEditor()
+	e.Join(member("m", 1))
+	for i := range BlocksMax {
+		if err := e.PutBlock(Block{Subject: blocked(fmt.Sprint(i)), Until: uint64(BlocksMax - i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range MovesMax {
+		if err := e.PutMove(Move{blocked(fmt.Sprint(i)).Identity, "m"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.PutBlock(Block{Subject: Subject{Member: "one-more"}}); !errors.Is(err, ErrLimit) {
+		t.Errorf("block %d: %v, want ErrLimit", BlocksMax, err)
+	}
+	if err := e.PutMove(Move{blocked("one-more").Identity, "m"}); !errors.Is(err, ErrLimit) {
+		t.Errorf("move %d: %v, want ErrLimit", MovesMax, err)
+	}
+	if err := e.PutBlock(Block{Subject: blocked("7"), Reason: "another"}); err != nil {
+		t.Errorf("a block that is there: %v", err)
+	}
+	if err := e.PutMove(Move{blocked("7").Identity, "m"}); err != nil {
+		t.Errorf("a move that is there: %v", err)
+	}
+	v := e.Publish()
+	got := recode(t, v)
+	if got.BlockCount() != BlocksMax || got.MoveCount() != MovesMax || got.RecomputeDigest() != v.Digest() {
+		t.Errorf("%d blocks and %d moves come back from a file", got.BlockCount(), got.MoveCount())
+	}
+	// The end of the member is the end of all moves to it.
+	e.SetPosition(9, 1)
+	e.End(1, placement.MemberLeft)
+	if e.v.MoveCount() != 0 || len(e.movesTo) != 0 || e.v.Digest() != e.v.RecomputeDigest() {
+		t.Errorf("%d moves are left", e.v.MoveCount())
+	}
+}
+
+func TestEditor_OlderIncarnationEnds_MovesStay(t *testing.T) {
+	e := newTestEditor()
+	e.Join(member("m", 1))
+	e.Join(member("m", 2))
+	if err := e.PutMove(Move{blocked("1").Identity, "m"}); err != nil {
+		t.Fatal(err)
+	}
+	e.End(1, placement.MemberExpired)
+	if _, ok := e.v.Move(blocked("1").Identity); !ok {
+		t.Error("the end of the incarnation before took the move away")
+	}
+	e.End(2, placement.MemberExpired)
+	if _, ok := e.v.Move(blocked("1").Identity); ok {
+		t.Error("the move to nobody is still there")
+	}
+}
+
+func TestView_Eligible_LooksAtTheLabels(t *testing.T) {
+	e := newTestEditor()
+	for i, zone := range []string{"a", "b", "a"} {
+		m := member(fmt.Sprint("m", i), placement.Incarnation(i+1))
+		m.Labels = []placement.Label{{Name: "zone", Value: zone}}
+		e.Join(m)
+	}
+	if err := e.SetKind("cart", placement.KindSettings{Require: [placement.RequireMax]placement.Label{{Name: "zone", Value: "a"}}}); err != nil {
+		t.Fatal(err)
+	}
+	names := func(kind string) (out []string) {
+		for _, m := range e.v.Eligible(make([]*placement.Member, 1), kind)[1:] {
+			out = append(out, string(m.ID))
+		}
+		return out
+	}
+	for kind, want := range map[string][]string{"cart": {"m0", "m2"}, "room": {"m0", "m1", "m2"}, "lobby": nil} {
+		if got := names(kind); !slices.Equal(got, want) {
+			t.Errorf("%s may go to %q, want %q", kind, got, want)
+		}
+	}
+}
+
+// What no machine could have written is refused, behind the checksums too.
+func TestDecode_BlocksAndMovesThatMakeNoSense_AreRefused(t *testing.T) {
+	block := func(b ...*snapshotpb.Block) *snapshotpb.Blocks { return &snapshotpb.Blocks{Blocks: b} }
+	move := func(m ...*snapshotpb.Move) *snapshotpb.Moves { return &snapshotpb.Moves{Moves: m} }
+	slot := func(state placement.MemberState, drained bool) *snapshotpb.Slots {
+		m := member("m1", 5)
+		m.State, m.Drained = state, drained
+		return &snapshotpb.Slots{Slots: []*snapshotpb.Slot{{Member: memberMessage(m)}}}
+	}
+	live := slot(placement.MemberLive, false)
+	for _, tt := range []struct {
+		name   string
+		slots  *snapshotpb.Slots
+		blocks *snapshotpb.Blocks
+		moves  *snapshotpb.Moves
+	}{
+		{"of nothing", live, block(&snapshotpb.Block{}), nil},
+		{"of two things", live, block(&snapshotpb.Block{Member: "m2", Kind: "cart", Key: "1"}), nil},
+		{"of a name that is none", live, block(&snapshotpb.Block{Member: "a b"}), nil},
+		{"of an identity that is none", live, block(&snapshotpb.Block{Kind: "cart", Key: "\x00"}), nil},
+		{"a long reason", live, block(&snapshotpb.Block{Member: "m2", Reason: strings.Repeat("r", 256)}), nil},
+		{"a long name of who", live, block(&snapshotpb.Block{Member: "m2", By: strings.Repeat("r", 129)}), nil},
+		{"twice", live, block(&snapshotpb.Block{Member: "m2"}, &snapshotpb.Block{Member: "m2"}), nil},
+		{"of a member that is live", live, block(&snapshotpb.Block{Member: "m1"}), nil},
+		{"blocked without a block", slot(placement.MemberBlocked, false), nil, nil},
+		{"drained without a block", slot(placement.MemberDraining, true), nil, nil},
+		{"a move of nothing", live, nil, move(&snapshotpb.Move{To: "m1"})},
+		{"a move to nobody", live, nil, move(&snapshotpb.Move{Kind: "cart", Key: "1", To: "m2"})},
+		{"a move twice", live, nil, move(&snapshotpb.Move{Kind: "cart", Key: "1", To: "m1"}, &snapshotpb.Move{Kind: "cart", Key: "1", To: "m1"})},
+		{"a move to one that is superseded", slot(placement.MemberSuperseded, false), nil, move(&snapshotpb.Move{Kind: "cart", Key: "1", To: "m1"})},
+	} {
+		var b bytes.Buffer
+		w, err := newFrameWriter(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		errs := []error{w.message(frameHeader, &snapshotpb.Header{Cluster: &snapshotpb.Cluster{}}), w.message(frameSlots, tt.slots)}
+		if tt.blocks != nil {
+			errs = append(errs, w.message(frameBlocks, tt.blocks))
+		}
+		if tt.moves != nil {
+			errs = append(errs, w.message(frameMoves, tt.moves))
+		}
+		if err := errors.Join(append(errs, w.end())...); err != nil {
+			t.Fatal(err)
+		}
+		var c *CorruptError
+		if _, err := Decode(&b); !errors.As(err, &c) || strings.Contains(err.Error(), "digest") {
+			t.Errorf("%s: %v, want a CorruptError that is not about the digest", tt.name, err)
+		}
+	}
+}
