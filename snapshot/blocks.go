@@ -1,11 +1,11 @@
 package snapshot
 
 import (
-	"cmp"
+	"encoding/binary"
 	"fmt"
 	"iter"
-	"slices"
-	"strings"
+
+	"github.com/zeebo/xxh3"
 
 	"github.com/seed13d31b7f/berth/placement"
 )
@@ -51,14 +51,9 @@ type blocks struct {
 	digest uint64 // sum of the digests of all of them
 }
 
-// deadline is when a block ends.
-type deadline struct {
-	until uint64
-	key   string
-}
-
-func compareDeadlines(a, b deadline) int {
-	return cmp.Or(cmp.Compare(a.until, b.until), strings.Compare(a.key, b.key))
+// deadlineOf is when a block ends and which it is, in one text that is in the order of the times.
+func deadlineOf(until uint64, key string) string {
+	return string(binary.BigEndian.AppendUint64(nil, until)) + key
 }
 
 // Block returns the block of a member or an identity; ok is false when there is none.
@@ -103,9 +98,8 @@ func (e *Editor) PutBlock(b Block) error {
 func (e *Editor) noteBlock(key string, b *Block) {
 	e.v.blocks.digest += b.digest()
 	if b.Until != 0 {
-		d := deadline{b.Until, key}
-		i, _ := slices.BinarySearchFunc(e.deadlines, d, compareDeadlines)
-		e.deadlines = slices.Insert(e.deadlines, i, d)
+		d := deadlineOf(b.Until, key)
+		e.deadlines.add(0, d, xxh3.HashString(d), struct{}{})
 	}
 }
 
@@ -121,26 +115,27 @@ func (e *Editor) DropBlock(s Subject) {
 // forgetBlock takes a block out of the sum and of the list of ends.
 func (e *Editor) forgetBlock(key string, b *Block) {
 	e.v.blocks.digest -= b.digest()
-	if i, ok := slices.BinarySearchFunc(e.deadlines, deadline{b.Until, key}, compareDeadlines); ok {
-		e.deadlines = slices.Delete(e.deadlines, i, i+1)
+	if b.Until != 0 {
+		e.deadlines.remove(0, deadlineOf(b.Until, key))
 	}
 }
 
 // BlockOver returns the first of the blocks whose end has come by the replicated clock; ok is false when there is none.
 // Which one is first does not depend on how the editor came to its state.
 func (e *Editor) BlockOver() (b Block, ok bool) {
-	if len(e.deadlines) == 0 || e.deadlines[0].until > e.v.Time {
+	d, _, ok := e.deadlines.after("")
+	if !ok || binary.BigEndian.Uint64([]byte(d)) > e.v.Time {
 		return Block{}, false
 	}
-	return e.v.blocks.all.get(e.deadlines[0].key)
+	return e.v.blocks.all.get(d[8:])
 }
 
 // findDeadlines makes the list of the blocks' ends from the view.
 func (e *Editor) findDeadlines() {
 	for key, b := range e.v.blocks.all.all() {
 		if b.Until != 0 {
-			e.deadlines = append(e.deadlines, deadline{b.Until, key})
+			d := deadlineOf(b.Until, key)
+			e.deadlines.add(0, d, xxh3.HashString(d), struct{}{})
 		}
 	}
-	slices.SortFunc(e.deadlines, compareDeadlines)
 }

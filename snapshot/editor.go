@@ -40,7 +40,7 @@ type Editor struct {
 	recalled map[RequestID]*Result
 
 	// What follows from the blocks and the moves, and can be found again from a view too.
-	deadlines []deadline                             // of blocks that end, ascending
+	deadlines tree[string, struct{}]                 // of blocks that end, see deadlineOf; nobody else has seen it
 	movesTo   map[placement.MemberID]map[string]bool // the keys of the moves to each member
 }
 
