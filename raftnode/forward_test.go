@@ -296,3 +296,44 @@ func peerConn(t *testing.T, c *raftnodetest.Cluster, s *raftnodetest.Server) *gr
 	}
 	return conn
 }
+
+// A follower that was cut off answers a second after it has healed: it does not wait for what TCP sends again on the
+// connection to its leader, which is later the longer the cut was.
+func TestReads_FollowerHeals_AnswersWithinASecond(t *testing.T) {
+	site(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster, client *lookupclient.Client) {
+		if _, _, err := client.Place(context.Background(), file("a")); err != nil {
+			t.Fatal(err)
+		}
+		for _, outage := range []time.Duration{2 * time.Second, 5 * time.Second, 9 * time.Second, 20 * time.Second, 50 * time.Second} {
+			leader := c.Leader(nil)
+			follower := c.Others(leader)[0]
+			api := apiv1.NewPlacementsClient(c.Dial("client", follower))
+			lookup := func(patience time.Duration) error {
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				defer cancel()
+				_, err := api.Lookup(ctx, &apiv1.LookupRequest{Kind: "file", Key: "a"})
+				return err
+			}
+			if err := lookup(5 * time.Second); err != nil {
+				t.Fatal(err)
+			}
+			// Only the servers' own link is cut, so that what is measured is not the caller's connection.
+			c.Network.Isolate(follower.Host, true, c.Servers[0].Host, c.Servers[1].Host, c.Servers[2].Host)
+			end := time.Now().Add(outage)
+			for time.Now().Before(end) {
+				if err := lookup(min(time.Second, time.Until(end))); err == nil {
+					t.Fatal("it answers alone")
+				}
+			}
+			c.Network.Isolate(follower.Host, false, c.Servers[0].Host, c.Servers[1].Host, c.Servers[2].Host)
+			begin := time.Now()
+			if err := lookup(time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("outage %v: answered after %v", outage, time.Since(begin))
+			if took := time.Since(begin); took > time.Second {
+				t.Errorf("outage %v: answered %v after healing", outage, took)
+			}
+		}
+	})
+}
