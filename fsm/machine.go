@@ -24,7 +24,9 @@ type Machine struct {
 	entry   entry // reused
 	out     *Output
 	place   int // of the command at hand within its entry
-	members int // alive
+	cause   Cause
+	request snapshot.RequestID // of the command at hand
+	members int                // alive
 
 	// plans are kept by kind, and emptied when the roster or the settings of a kind change.
 	plans map[string]*plan
@@ -67,6 +69,7 @@ func (m *Machine) Apply(index, term uint64, data []byte) (*Output, error) {
 		return fail(err)
 	}
 	m.out = &Output{Index: index, Term: term}
+	m.place, m.cause, m.request = 0, NoCause, snapshot.RequestID{}
 	m.edit.SetPosition(index, term)
 	if err := m.startGeneration(index); err != nil {
 		return fail(err)
@@ -80,6 +83,7 @@ func (m *Machine) Apply(index, term uint64, data []byte) (*Output, error) {
 	if err != nil {
 		return fail(err)
 	}
+	m.out.Time = m.edit.View().Time
 	// More than the batch can have left behind, so that garbage never piles up.
 	m.edit.Collect(4 + 2*len(m.entry.commands))
 	return m.out, nil
@@ -157,6 +161,7 @@ func (m *Machine) applyCommand(b []byte) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	m.cause, m.request = Cause(c.op), c.request
 	if c.request == (snapshot.RequestID{}) {
 		return m.carryOut(&c)
 	}
@@ -253,7 +258,12 @@ func (m *Machine) dispatch(c *command) (Result, error) {
 }
 
 func (m *Machine) changed(c Change) {
-	if m.Observed {
-		m.out.Changes = append(m.out.Changes, c)
+	if !m.Observed {
+		return
 	}
+	if m.out.Changes == nil {
+		m.out.Changes = make([]Change, 0, max(1, len(m.entry.commands)))
+	}
+	c.Cause, c.Position, c.Request = m.cause, m.place, m.request
+	m.out.Changes = append(m.out.Changes, c)
 }

@@ -1,11 +1,16 @@
 package fsm
 
-import "github.com/seed13d31b7f/berth/placement"
+import (
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/snapshot"
+)
 
 // Output is what one log entry did.
 type Output struct {
 	// Index and Term are the entry's position in the log.
 	Index, Term uint64
+	// Time is the replicated clock after the entry, in milliseconds since 1970.
+	Time uint64
 	// Started says that the entry was a Start: the tenure of Term begins.
 	Started bool
 	// WrongTerm says that the batch was made for another term and did nothing. Results are WrongTerm all.
@@ -75,15 +80,20 @@ const (
 // Change is one thing that became different.
 type Change struct {
 	Type ChangeType
+	// Cause is the command that made it; NoCause for RemovalsCompleted. Position is the command's place in its entry, and
+	// Request the one that it belongs to, zero for none.
+	Cause    Cause
+	Position int
+	Request  snapshot.RequestID
 	// Identity and Entry are set for PlacementChanged. Before is the entry that everybody had to see until now.
 	Identity      placement.Identity
 	Before, Entry placement.Entry
 	// Failed is why the owner of Before did not become the owner for good, when it was a Fail that ended it; nil otherwise.
 	// It must not be changed.
 	Failed *placement.Failure
-	// Member is set for the changes of members, and for PlacementChanged when the entry has an owner. It must not be
-	// changed.
-	Member *placement.Member
+	// Member is set for the changes of members, and for PlacementChanged when the entry has an owner. Former is who owned
+	// it before, when that was another placement. They must not be changed.
+	Member, Former *placement.Member
 	// Session is set for the changes of sessions and locks, and Lock for those of locks. It must not be changed.
 	Session placement.SessionID
 	Lock    *LockClaim

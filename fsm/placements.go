@@ -94,10 +94,19 @@ func (m *Machine) transition(id placement.Identity, step func(placement.Entry) (
 	}
 	m.edit.Put(after)
 	if m.Observed {
-		id := placement.Identity{Kind: strings.Clone(id.Kind), Key: strings.Clone(id.Key)}
-		m.changed(Change{Type: PlacementChanged, Identity: id, Before: before, Entry: after, Member: r.Owner})
+		c := Change{Type: PlacementChanged, Identity: cloned(id), Before: before, Entry: after, Member: r.Owner}
+		if before.Owner != 0 && before.Epoch != after.Epoch {
+			c.Former = m.edit.View().Incarnation(before.Owner)
+		}
+		m.changed(c)
 	}
 	return r
+}
+
+// cloned copies the texts of an identity that points into the entry, in one piece.
+func cloned(id placement.Identity) placement.Identity {
+	text := id.Kind + id.Key
+	return placement.Identity{Kind: text[:len(id.Kind)], Key: text[len(id.Kind):]}
 }
 
 // choose asks the kind's strategy for an owner. The texts of the query point into the entry.

@@ -103,7 +103,9 @@ func (r *rehearsal) commit() error {
 	}
 	r.commands = r.commands[:0]
 	for _, x := range out.Results {
-		if x.Verdict != placement.Done && x.Verdict != placement.NoEligibleMember {
+		switch x.Verdict {
+		case placement.Done, placement.NoEligibleMember, placement.Blocked: // a Place may find nobody
+		default:
 			return fmt.Errorf("%w: %v", ErrChangeRefused, x.Verdict)
 		}
 	}
@@ -220,12 +222,12 @@ func (p *Prediction) Certainty(kind string) Certainty {
 
 // draws says that the owners of the kind are drawn.
 func (p *Prediction) draws(kind string) bool {
-	return p.After.KindSettings(kind).Strategy == placement.RandomByIndex{}.Name() && len(p.After.Roster.Eligible(nil, kind)) > 1
+	return p.After.KindSettings(kind).Strategy == placement.RandomByIndex{}.Name() && len(p.After.Eligible(nil, kind)) > 1
 }
 
 // looksAtLoads says that the owners of the kind depend on what the members own.
 func (p *Prediction) looksAtLoads(kind string) bool {
-	candidates := p.After.Roster.Eligible(nil, kind)
-	return slices.ContainsFunc(candidates, func(m *placement.Member) bool { return m.Capacity != 0 }) ||
-		p.After.KindSettings(kind).Strategy == placement.LeastLoaded{}.Name() && len(candidates) > 1
+	candidates, settings := p.After.Eligible(nil, kind), p.After.KindSettings(kind)
+	return settings.MemberCapacity != 0 || slices.ContainsFunc(candidates, func(m *placement.Member) bool { return m.Capacity != 0 }) ||
+		settings.Strategy == placement.LeastLoaded{}.Name() && len(candidates) > 1
 }

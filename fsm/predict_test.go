@@ -91,7 +91,14 @@ func randomNear(rng *rand.Rand) (n placement.Near) {
 func randomCluster(t *testing.T, rng *rand.Rand, capacities bool) *snapshot.View {
 	w := newWorkshop(t)
 	for _, s := range predictionKinds {
-		w.do(&SetKind{Kind: kindOf(s), Settings: placement.KindSettings{Strategy: s, Attempts: 3}})
+		k := placement.KindSettings{Strategy: s, Attempts: 3, Settle: placement.SettleMode(1 + rng.IntN(2))}
+		if rng.IntN(4) == 0 {
+			k.Require[0] = placement.Label{Name: "zone", Value: "a"}
+		}
+		if capacities && rng.IntN(4) == 0 {
+			k.MemberCapacity = 1 + rng.Uint32N(6)
+		}
+		w.do(&SetKind{Kind: kindOf(s), Settings: k})
 	}
 	var lives []placement.Incarnation
 	join := func(name string) {
@@ -124,15 +131,21 @@ func randomCluster(t *testing.T, rng *rand.Rand, capacities bool) *snapshot.View
 				w.do(&Confirm{id, e.Owner, e.Epoch})
 			}
 		}
-		switch rng.IntN(25) {
+		switch rng.IntN(30) {
 		case 0:
 			w.do(&Drain{Incarnation: lives[rng.IntN(len(lives))]})
 		case 1:
 			join(fmt.Sprint("m", rng.IntN(6)))
 		case 2:
 			w.do(&Expire{lives[rng.IntN(len(lives))]})
-		case 3:
+		case 3, 4:
 			w.complete()
+		case 5:
+			w.do(&Block{Subject: snapshot.Subject{Identity: id}, Reason: "x"})
+		case 6:
+			w.do(&Block{Subject: snapshot.Subject{Member: placement.MemberID(fmt.Sprint("m", rng.IntN(6)))}, Reason: "x"})
+		case 7, 8:
+			w.do(&Move{Identity: id, To: placement.MemberID(fmt.Sprint("m", rng.IntN(6)))})
 		}
 	}
 	return w.m.Publish()

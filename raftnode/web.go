@@ -136,6 +136,8 @@ func wrongParameter(r *http.Request) error {
 		fields = (&apiv1.ListRequest{}).ProtoReflect().Descriptor().Fields()
 	case ok && strings.HasPrefix(rest, "/") && r.Method == http.MethodGet:
 		fields = (&apiv1.LookupRequest{}).ProtoReflect().Descriptor().Fields()
+	case strings.HasPrefix(r.URL.Path, "/v1/history/") && r.Method == http.MethodGet:
+		fields = (&apiv1.HistoryRequest{}).ProtoReflect().Descriptor().Fields()
 	case r.URL.Path == "/v1/kinds" && r.Method == http.MethodGet:
 		fields = (&apiv1.ListKindsRequest{}).ProtoReflect().Descriptor().Fields()
 	}
@@ -171,6 +173,7 @@ func (s *serving) index(w http.ResponseWriter) {
 		"GET  /v1/placements/KIND/KEY          who owns it\n" +
 		"POST /v1/placements/KIND/KEY:place    give it an owner\n" +
 		"GET  /v1/placements                   all placements, page by page\n" +
+		"GET  /v1/history/KIND/KEY             what became of it lately\n" +
 		"GET  /v1/members                      who hosts\n" +
 		"GET  /v1/kinds                        the kinds, and how they are placed\n" +
 		"GET  /v1/cluster                      the servers\n" +

@@ -15,20 +15,45 @@ import (
 
 func (a *app) lookupCommand() *cobra.Command {
 	var ids identities
+	var history bool
+	var limit uint32
 	c := command("lookup ID…", "Show who owns identities", nil, func(ctx context.Context, args []string) error {
+		if history {
+			return a.lookOne(ids, args, "--history", func(l *looking, id placement.Identity) error { return l.history(ctx, id, limit) })
+		}
 		return a.ask(func(c *lookupclient.Client) error {
 			l := &looking{app: a, api: apiv1.NewPlacementsClient(c.Conn())}
 			return l.run(ctx, ids, args)
 		})
 	})
 	c.Aliases = []string{"get"}
+	c.Flags().BoolVar(&history, "history", false, "show what became of the identity lately, and why: one identity")
+	c.Flags().Uint32Var(&limit, "limit", 50, "with --history: how many events to show")
 	c.Long = `Show the settled owner of each identity (kind/key). The answer is linearizable, and says which server gave it, at which log
-index. Several identities are looked up as of one moment.`
+index. Several identities are looked up as of one moment.
+
+With --history, what became of one identity lately, as one server remembers it, the newest first: when it was placed, settled,
+removed, on which member, by which command. Servers remember in memory, so they also say from where on.`
 	c.Example = `  berth lookup cart/42
+  berth lookup cart/42 --history
   berth lookup cart/42 -o json | jq -r .placement.member`
 	ids.flags(c)
 	a.asking(c)
 	return c
+}
+
+// lookOne asks about one identity.
+func (a *app) lookOne(from identities, args []string, flag string, ask func(*looking, placement.Identity) error) error {
+	if from.stdin || len(args) != 1 {
+		return usage("%s is for one identity", flag)
+	}
+	ids, err := arguments(args)
+	if err != nil {
+		return err
+	}
+	return a.ask(func(c *lookupclient.Client) error {
+		return ask(&looking{app: a, api: apiv1.NewPlacementsClient(c.Conn())}, ids[0])
+	})
 }
 
 // looking is one run of the command.

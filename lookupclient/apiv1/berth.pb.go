@@ -316,6 +316,69 @@ func (SnapshotChange_Type) EnumDescriptor() ([]byte, []int) {
 	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65, 0}
 }
 
+type PlacementEvent_Type int32
+
+const (
+	PlacementEvent_UNSPECIFIED PlacementEvent_Type = 0
+	// The member was chosen as the owner.
+	PlacementEvent_PLACED PlacementEvent_Type = 1
+	// The owner confirmed.
+	PlacementEvent_SETTLED PlacementEvent_Type = 2
+	// The owner that was chosen did not activate it.
+	PlacementEvent_FAILED PlacementEvent_Type = 3
+	// The owner was asked to stop.
+	PlacementEvent_STOPPING PlacementEvent_Type = 4
+	// The owner, or the one that was chosen, has it no longer.
+	PlacementEvent_REMOVED PlacementEvent_Type = 5
+)
+
+// Enum value maps for PlacementEvent_Type.
+var (
+	PlacementEvent_Type_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "PLACED",
+		2: "SETTLED",
+		3: "FAILED",
+		4: "STOPPING",
+		5: "REMOVED",
+	}
+	PlacementEvent_Type_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"PLACED":      1,
+		"SETTLED":     2,
+		"FAILED":      3,
+		"STOPPING":    4,
+		"REMOVED":     5,
+	}
+)
+
+func (x PlacementEvent_Type) Enum() *PlacementEvent_Type {
+	p := new(PlacementEvent_Type)
+	*p = x
+	return p
+}
+
+func (x PlacementEvent_Type) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PlacementEvent_Type) Descriptor() protoreflect.EnumDescriptor {
+	return file_lookupclient_apiv1_berth_proto_enumTypes[5].Descriptor()
+}
+
+func (PlacementEvent_Type) Type() protoreflect.EnumType {
+	return &file_lookupclient_apiv1_berth_proto_enumTypes[5]
+}
+
+func (x PlacementEvent_Type) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PlacementEvent_Type.Descriptor instead.
+func (PlacementEvent_Type) EnumDescriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70, 0}
+}
+
 type Identity struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -4957,6 +5020,278 @@ func (x *PlanMove) GetCertain() string {
 	return ""
 }
 
+type HistoryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// How many events to return, the newest; at most 1,000, and 50 when it is not set.
+	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryRequest) Reset() {
+	*x = HistoryRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryRequest) ProtoMessage() {}
+
+func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
+func (*HistoryRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *HistoryRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *HistoryRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *HistoryRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type HistoryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the log.
+	Events []*PlacementEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// What happened at or before this log index is not remembered. When an owner ends that was chosen before it, nothing says
+	// what it owned.
+	AfterIndex uint64 `protobuf:"varint,2,opt,name=after_index,json=afterIndex,proto3" json:"after_index,omitempty"`
+	// Older events are remembered that were not asked for.
+	More          bool  `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
+	Read          *Read `protobuf:"bytes,4,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryResponse) Reset() {
+	*x = HistoryResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryResponse) ProtoMessage() {}
+
+func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
+func (*HistoryResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *HistoryResponse) GetEvents() []*PlacementEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *HistoryResponse) GetAfterIndex() uint64 {
+	if x != nil {
+		return x.AfterIndex
+	}
+	return 0
+}
+
+func (x *HistoryResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *HistoryResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+// PlacementEvent is one thing that happened to a placement.
+type PlacementEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The log index, and the leader's clock at that moment.
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	Type  PlacementEvent_Type    `protobuf:"varint,3,opt,name=type,proto3,enum=berth.v1.PlacementEvent_Type" json:"type,omitempty"`
+	Kind  string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	// Who owns it, or owned it until then, in which life, under which epoch.
+	Member      string `protobuf:"bytes,6,opt,name=member,proto3" json:"member,omitempty"`
+	Incarnation uint64 `protobuf:"varint,7,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Epoch       uint64 `protobuf:"varint,8,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The command that did it: place, confirm, fail, evict, release, leave, expire.
+	Cause string `protobuf:"bytes,9,opt,name=cause,proto3" json:"cause,omitempty"`
+	// The request that the command belongs to; empty for none.
+	RequestId string `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How the owner was chosen, in PLACED.
+	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Why, in FAILED.
+	Failure       string `protobuf:"bytes,12,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlacementEvent) Reset() {
+	*x = PlacementEvent{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlacementEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlacementEvent) ProtoMessage() {}
+
+func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlacementEvent.ProtoReflect.Descriptor instead.
+func (*PlacementEvent) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *PlacementEvent) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *PlacementEvent) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *PlacementEvent) GetType() PlacementEvent_Type {
+	if x != nil {
+		return x.Type
+	}
+	return PlacementEvent_UNSPECIFIED
+}
+
+func (x *PlacementEvent) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *PlacementEvent) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *PlacementEvent) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *PlacementEvent) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *PlacementEvent) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *PlacementEvent) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *PlacementEvent) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *PlacementEvent) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PlacementEvent) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
 type SnapshotInfo_KindCount struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -4968,7 +5303,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4980,7 +5315,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5037,7 +5372,7 @@ type SnapshotDiff_Counts struct {
 
 func (x *SnapshotDiff_Counts) Reset() {
 	*x = SnapshotDiff_Counts{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5049,7 +5384,7 @@ func (x *SnapshotDiff_Counts) String() string {
 func (*SnapshotDiff_Counts) ProtoMessage() {}
 
 func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5133,7 +5468,7 @@ type Plan_Kind struct {
 
 func (x *Plan_Kind) Reset() {
 	*x = Plan_Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5145,7 +5480,7 @@ func (x *Plan_Kind) String() string {
 func (*Plan_Kind) ProtoMessage() {}
 
 func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5222,7 +5557,7 @@ type Plan_Member struct {
 
 func (x *Plan_Member) Reset() {
 	*x = Plan_Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5234,7 +5569,7 @@ func (x *Plan_Member) String() string {
 func (*Plan_Member) ProtoMessage() {}
 
 func (x *Plan_Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5311,7 +5646,7 @@ type Plan_Flow struct {
 
 func (x *Plan_Flow) Reset() {
 	*x = Plan_Flow{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5323,7 +5658,7 @@ func (x *Plan_Flow) String() string {
 func (*Plan_Flow) ProtoMessage() {}
 
 func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5777,7 +6112,41 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x04 \x01(\tR\x02to\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x18\n" +
-	"\acertain\x18\x06 \x01(\tR\acertain2\xfc\x04\n" +
+	"\acertain\x18\x06 \x01(\tR\acertain\"L\n" +
+	"\x0eHistoryRequest\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\x9c\x01\n" +
+	"\x0fHistoryResponse\x120\n" +
+	"\x06events\x18\x01 \x03(\v2\x18.berth.v1.PlacementEventR\x06events\x12\x1f\n" +
+	"\vafter_index\x18\x02 \x01(\x04R\n" +
+	"afterIndex\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\x12\"\n" +
+	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xbf\x03\n" +
+	"\x0ePlacementEvent\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x121\n" +
+	"\x04type\x18\x03 \x01(\x0e2\x1d.berth.v1.PlacementEvent.TypeR\x04type\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\tR\x03key\x12\x16\n" +
+	"\x06member\x18\x06 \x01(\tR\x06member\x12 \n" +
+	"\vincarnation\x18\a \x01(\x04R\vincarnation\x12\x14\n" +
+	"\x05epoch\x18\b \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05cause\x18\t \x01(\tR\x05cause\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\n" +
+	" \x01(\tR\trequestId\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\x12\x18\n" +
+	"\afailure\x18\f \x01(\tR\afailure\"W\n" +
+	"\x04Type\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06PLACED\x10\x01\x12\v\n" +
+	"\aSETTLED\x10\x02\x12\n" +
+	"\n" +
+	"\x06FAILED\x10\x03\x12\f\n" +
+	"\bSTOPPING\x10\x04\x12\v\n" +
+	"\aREMOVED\x10\x052\xe1\x05\n" +
 	"\n" +
 	"Placements\x12c\n" +
 	"\x06Lookup\x12\x17.berth.v1.LookupRequest\x1a\x18.berth.v1.LookupResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/placements/{kind}/{key=**}\x12q\n" +
@@ -5786,7 +6155,8 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\n" +
 	"BatchPlace\x12\x1b.berth.v1.BatchPlaceRequest\x1a\x1c.berth.v1.BatchPlaceResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/placements:batchPlace\x12m\n" +
 	"\x06Remove\x12\x17.berth.v1.RemoveRequest\x1a\x18.berth.v1.RemoveResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/placements/{kind}/{key=**}:remove\x12M\n" +
-	"\x04List\x12\x15.berth.v1.ListRequest\x1a\x16.berth.v1.ListResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/placements2\xa3\x01\n" +
+	"\x04List\x12\x15.berth.v1.ListRequest\x1a\x16.berth.v1.ListResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/placements\x12c\n" +
+	"\aHistory\x12\x18.berth.v1.HistoryRequest\x1a\x19.berth.v1.HistoryResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/history/{kind}/{key=**}2\xa3\x01\n" +
 	"\aMembers\x12_\n" +
 	"\vListMembers\x12\x1c.berth.v1.ListMembersRequest\x1a\x1d.berth.v1.ListMembersResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/members\x127\n" +
 	"\aSession\x12\x14.berth.v1.FromMember\x1a\x12.berth.v1.ToMember(\x010\x012\xbd\x01\n" +
@@ -5814,216 +6184,226 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 	return file_lookupclient_apiv1_berth_proto_rawDescData
 }
 
-var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
+var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
 	(Level_Name)(0),                    // 2: berth.v1.Level.Name
 	(Member_State)(0),                  // 3: berth.v1.Member.State
 	(SnapshotChange_Type)(0),           // 4: berth.v1.SnapshotChange.Type
-	(*Identity)(nil),                   // 5: berth.v1.Identity
-	(*Placement)(nil),                  // 6: berth.v1.Placement
-	(*Role)(nil),                       // 7: berth.v1.Role
-	(*Level)(nil),                      // 8: berth.v1.Level
-	(*Read)(nil),                       // 9: berth.v1.Read
-	(*Error)(nil),                      // 10: berth.v1.Error
-	(*LookupRequest)(nil),              // 11: berth.v1.LookupRequest
-	(*LookupResponse)(nil),             // 12: berth.v1.LookupResponse
-	(*BatchLookupRequest)(nil),         // 13: berth.v1.BatchLookupRequest
-	(*BatchLookupResponse)(nil),        // 14: berth.v1.BatchLookupResponse
-	(*LookupResult)(nil),               // 15: berth.v1.LookupResult
-	(*Retry)(nil),                      // 16: berth.v1.Retry
-	(*Near)(nil),                       // 17: berth.v1.Near
-	(*PlaceRequest)(nil),               // 18: berth.v1.PlaceRequest
-	(*PlaceResponse)(nil),              // 19: berth.v1.PlaceResponse
-	(*BatchPlaceRequest)(nil),          // 20: berth.v1.BatchPlaceRequest
-	(*BatchPlaceResponse)(nil),         // 21: berth.v1.BatchPlaceResponse
-	(*PlaceResult)(nil),                // 22: berth.v1.PlaceResult
-	(*RemoveRequest)(nil),              // 23: berth.v1.RemoveRequest
-	(*RemoveResponse)(nil),             // 24: berth.v1.RemoveResponse
-	(*ListRequest)(nil),                // 25: berth.v1.ListRequest
-	(*ListResponse)(nil),               // 26: berth.v1.ListResponse
-	(*Member)(nil),                     // 27: berth.v1.Member
-	(*ListMembersRequest)(nil),         // 28: berth.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 29: berth.v1.ListMembersResponse
-	(*Kind)(nil),                       // 30: berth.v1.Kind
-	(*ListKindsRequest)(nil),           // 31: berth.v1.ListKindsRequest
-	(*ListKindsResponse)(nil),          // 32: berth.v1.ListKindsResponse
-	(*SetKindRequest)(nil),             // 33: berth.v1.SetKindRequest
-	(*SetKindResponse)(nil),            // 34: berth.v1.SetKindResponse
-	(*Held)(nil),                       // 35: berth.v1.Held
-	(*FromMember)(nil),                 // 36: berth.v1.FromMember
-	(*Join)(nil),                       // 37: berth.v1.Join
-	(*Resume)(nil),                     // 38: berth.v1.Resume
-	(*Keepalive)(nil),                  // 39: berth.v1.Keepalive
-	(*Confirm)(nil),                    // 40: berth.v1.Confirm
-	(*Failed)(nil),                     // 41: berth.v1.Failed
-	(*Failure)(nil),                    // 42: berth.v1.Failure
-	(*Released)(nil),                   // 43: berth.v1.Released
-	(*Drain)(nil),                      // 44: berth.v1.Drain
-	(*Leave)(nil),                      // 45: berth.v1.Leave
-	(*ToMember)(nil),                   // 46: berth.v1.ToMember
-	(*Welcome)(nil),                    // 47: berth.v1.Welcome
-	(*Alive)(nil),                      // 48: berth.v1.Alive
-	(*Gone)(nil),                       // 49: berth.v1.Gone
-	(*Activate)(nil),                   // 50: berth.v1.Activate
-	(*Stop)(nil),                       // 51: berth.v1.Stop
-	(*Outcome)(nil),                    // 52: berth.v1.Outcome
-	(*HeldOutcome)(nil),                // 53: berth.v1.HeldOutcome
-	(*Redirect)(nil),                   // 54: berth.v1.Redirect
-	(*Left)(nil),                       // 55: berth.v1.Left
-	(*StatusRequest)(nil),              // 56: berth.v1.StatusRequest
-	(*StatusResponse)(nil),             // 57: berth.v1.StatusResponse
-	(*ServerInfo)(nil),                 // 58: berth.v1.ServerInfo
-	(*ServerStatusRequest)(nil),        // 59: berth.v1.ServerStatusRequest
-	(*ServerStatusResponse)(nil),       // 60: berth.v1.ServerStatusResponse
-	(*RemoveServerRequest)(nil),        // 61: berth.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),       // 62: berth.v1.RemoveServerResponse
-	(*TransferLeadershipRequest)(nil),  // 63: berth.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 64: berth.v1.TransferLeadershipResponse
-	(*SaveRequest)(nil),                // 65: berth.v1.SaveRequest
-	(*SaveResponse)(nil),               // 66: berth.v1.SaveResponse
-	(*SnapshotInfo)(nil),               // 67: berth.v1.SnapshotInfo
-	(*SnapshotRestore)(nil),            // 68: berth.v1.SnapshotRestore
-	(*SnapshotDiff)(nil),               // 69: berth.v1.SnapshotDiff
-	(*SnapshotChange)(nil),             // 70: berth.v1.SnapshotChange
-	(*Plan)(nil),                       // 71: berth.v1.Plan
-	(*PlanMove)(nil),                   // 72: berth.v1.PlanMove
-	nil,                                // 73: berth.v1.Error.MetadataEntry
-	nil,                                // 74: berth.v1.Member.LabelsEntry
-	(*SnapshotInfo_KindCount)(nil),     // 75: berth.v1.SnapshotInfo.KindCount
-	(*SnapshotDiff_Counts)(nil),        // 76: berth.v1.SnapshotDiff.Counts
-	(*Plan_Kind)(nil),                  // 77: berth.v1.Plan.Kind
-	(*Plan_Member)(nil),                // 78: berth.v1.Plan.Member
-	(*Plan_Flow)(nil),                  // 79: berth.v1.Plan.Flow
-	(*durationpb.Duration)(nil),        // 80: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 81: google.protobuf.Timestamp
+	(PlacementEvent_Type)(0),           // 5: berth.v1.PlacementEvent.Type
+	(*Identity)(nil),                   // 6: berth.v1.Identity
+	(*Placement)(nil),                  // 7: berth.v1.Placement
+	(*Role)(nil),                       // 8: berth.v1.Role
+	(*Level)(nil),                      // 9: berth.v1.Level
+	(*Read)(nil),                       // 10: berth.v1.Read
+	(*Error)(nil),                      // 11: berth.v1.Error
+	(*LookupRequest)(nil),              // 12: berth.v1.LookupRequest
+	(*LookupResponse)(nil),             // 13: berth.v1.LookupResponse
+	(*BatchLookupRequest)(nil),         // 14: berth.v1.BatchLookupRequest
+	(*BatchLookupResponse)(nil),        // 15: berth.v1.BatchLookupResponse
+	(*LookupResult)(nil),               // 16: berth.v1.LookupResult
+	(*Retry)(nil),                      // 17: berth.v1.Retry
+	(*Near)(nil),                       // 18: berth.v1.Near
+	(*PlaceRequest)(nil),               // 19: berth.v1.PlaceRequest
+	(*PlaceResponse)(nil),              // 20: berth.v1.PlaceResponse
+	(*BatchPlaceRequest)(nil),          // 21: berth.v1.BatchPlaceRequest
+	(*BatchPlaceResponse)(nil),         // 22: berth.v1.BatchPlaceResponse
+	(*PlaceResult)(nil),                // 23: berth.v1.PlaceResult
+	(*RemoveRequest)(nil),              // 24: berth.v1.RemoveRequest
+	(*RemoveResponse)(nil),             // 25: berth.v1.RemoveResponse
+	(*ListRequest)(nil),                // 26: berth.v1.ListRequest
+	(*ListResponse)(nil),               // 27: berth.v1.ListResponse
+	(*Member)(nil),                     // 28: berth.v1.Member
+	(*ListMembersRequest)(nil),         // 29: berth.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 30: berth.v1.ListMembersResponse
+	(*Kind)(nil),                       // 31: berth.v1.Kind
+	(*ListKindsRequest)(nil),           // 32: berth.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),          // 33: berth.v1.ListKindsResponse
+	(*SetKindRequest)(nil),             // 34: berth.v1.SetKindRequest
+	(*SetKindResponse)(nil),            // 35: berth.v1.SetKindResponse
+	(*Held)(nil),                       // 36: berth.v1.Held
+	(*FromMember)(nil),                 // 37: berth.v1.FromMember
+	(*Join)(nil),                       // 38: berth.v1.Join
+	(*Resume)(nil),                     // 39: berth.v1.Resume
+	(*Keepalive)(nil),                  // 40: berth.v1.Keepalive
+	(*Confirm)(nil),                    // 41: berth.v1.Confirm
+	(*Failed)(nil),                     // 42: berth.v1.Failed
+	(*Failure)(nil),                    // 43: berth.v1.Failure
+	(*Released)(nil),                   // 44: berth.v1.Released
+	(*Drain)(nil),                      // 45: berth.v1.Drain
+	(*Leave)(nil),                      // 46: berth.v1.Leave
+	(*ToMember)(nil),                   // 47: berth.v1.ToMember
+	(*Welcome)(nil),                    // 48: berth.v1.Welcome
+	(*Alive)(nil),                      // 49: berth.v1.Alive
+	(*Gone)(nil),                       // 50: berth.v1.Gone
+	(*Activate)(nil),                   // 51: berth.v1.Activate
+	(*Stop)(nil),                       // 52: berth.v1.Stop
+	(*Outcome)(nil),                    // 53: berth.v1.Outcome
+	(*HeldOutcome)(nil),                // 54: berth.v1.HeldOutcome
+	(*Redirect)(nil),                   // 55: berth.v1.Redirect
+	(*Left)(nil),                       // 56: berth.v1.Left
+	(*StatusRequest)(nil),              // 57: berth.v1.StatusRequest
+	(*StatusResponse)(nil),             // 58: berth.v1.StatusResponse
+	(*ServerInfo)(nil),                 // 59: berth.v1.ServerInfo
+	(*ServerStatusRequest)(nil),        // 60: berth.v1.ServerStatusRequest
+	(*ServerStatusResponse)(nil),       // 61: berth.v1.ServerStatusResponse
+	(*RemoveServerRequest)(nil),        // 62: berth.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),       // 63: berth.v1.RemoveServerResponse
+	(*TransferLeadershipRequest)(nil),  // 64: berth.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 65: berth.v1.TransferLeadershipResponse
+	(*SaveRequest)(nil),                // 66: berth.v1.SaveRequest
+	(*SaveResponse)(nil),               // 67: berth.v1.SaveResponse
+	(*SnapshotInfo)(nil),               // 68: berth.v1.SnapshotInfo
+	(*SnapshotRestore)(nil),            // 69: berth.v1.SnapshotRestore
+	(*SnapshotDiff)(nil),               // 70: berth.v1.SnapshotDiff
+	(*SnapshotChange)(nil),             // 71: berth.v1.SnapshotChange
+	(*Plan)(nil),                       // 72: berth.v1.Plan
+	(*PlanMove)(nil),                   // 73: berth.v1.PlanMove
+	(*HistoryRequest)(nil),             // 74: berth.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 75: berth.v1.HistoryResponse
+	(*PlacementEvent)(nil),             // 76: berth.v1.PlacementEvent
+	nil,                                // 77: berth.v1.Error.MetadataEntry
+	nil,                                // 78: berth.v1.Member.LabelsEntry
+	(*SnapshotInfo_KindCount)(nil),     // 79: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 80: berth.v1.SnapshotDiff.Counts
+	(*Plan_Kind)(nil),                  // 81: berth.v1.Plan.Kind
+	(*Plan_Member)(nil),                // 82: berth.v1.Plan.Member
+	(*Plan_Flow)(nil),                  // 83: berth.v1.Plan.Flow
+	(*durationpb.Duration)(nil),        // 84: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 85: google.protobuf.Timestamp
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,   // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
 	1,   // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
 	2,   // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	73,  // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	77,  // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
 	2,   // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
-	6,   // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
-	9,   // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
-	5,   // 7: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
+	7,   // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
+	10,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
+	6,   // 7: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
 	2,   // 8: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
-	15,  // 9: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
-	9,   // 10: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
-	6,   // 11: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
-	10,  // 12: berth.v1.LookupResult.error:type_name -> berth.v1.Error
-	16,  // 13: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
-	17,  // 14: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
-	6,   // 15: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
-	9,   // 16: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
-	5,   // 17: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
-	16,  // 18: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
-	17,  // 19: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
-	22,  // 20: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
-	9,   // 21: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
-	6,   // 22: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
-	10,  // 23: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
-	16,  // 24: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	80,  // 25: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
-	6,   // 26: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
-	9,   // 27: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
+	16,  // 9: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
+	10,  // 10: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
+	7,   // 11: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
+	11,  // 12: berth.v1.LookupResult.error:type_name -> berth.v1.Error
+	17,  // 13: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
+	18,  // 14: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
+	7,   // 15: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
+	10,  // 16: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
+	6,   // 17: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
+	17,  // 18: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
+	18,  // 19: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
+	23,  // 20: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
+	10,  // 21: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
+	7,   // 22: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
+	11,  // 23: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
+	17,  // 24: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
+	84,  // 25: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	7,   // 26: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
+	10,  // 27: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
 	0,   // 28: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	6,   // 29: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	9,   // 30: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	74,  // 31: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	7,   // 29: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	10,  // 30: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	78,  // 31: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
 	3,   // 32: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	80,  // 33: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	27,  // 34: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	9,   // 35: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	30,  // 36: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
-	9,   // 37: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
-	16,  // 38: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	30,  // 39: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
-	9,   // 40: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	37,  // 41: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	38,  // 42: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	39,  // 43: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	40,  // 44: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	41,  // 45: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	43,  // 46: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	44,  // 47: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	45,  // 48: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	27,  // 49: berth.v1.Join.member:type_name -> berth.v1.Member
-	16,  // 50: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	35,  // 51: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	42,  // 52: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	35,  // 53: berth.v1.Failure.held:type_name -> berth.v1.Held
-	35,  // 54: berth.v1.Released.held:type_name -> berth.v1.Held
-	47,  // 55: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	48,  // 56: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	49,  // 57: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	50,  // 58: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	51,  // 59: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	52,  // 60: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	54,  // 61: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	55,  // 62: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	80,  // 63: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	80,  // 64: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	35,  // 65: berth.v1.Activate.held:type_name -> berth.v1.Held
-	35,  // 66: berth.v1.Stop.held:type_name -> berth.v1.Held
-	53,  // 67: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	35,  // 68: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	58,  // 69: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	9,   // 70: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	84,  // 33: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	28,  // 34: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	10,  // 35: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	31,  // 36: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	10,  // 37: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	17,  // 38: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	31,  // 39: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	10,  // 40: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	38,  // 41: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	39,  // 42: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	40,  // 43: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	41,  // 44: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	42,  // 45: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	44,  // 46: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	45,  // 47: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	46,  // 48: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	28,  // 49: berth.v1.Join.member:type_name -> berth.v1.Member
+	17,  // 50: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	36,  // 51: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	43,  // 52: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	36,  // 53: berth.v1.Failure.held:type_name -> berth.v1.Held
+	36,  // 54: berth.v1.Released.held:type_name -> berth.v1.Held
+	48,  // 55: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	49,  // 56: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	50,  // 57: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	51,  // 58: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	52,  // 59: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	53,  // 60: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	55,  // 61: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	56,  // 62: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	84,  // 63: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	84,  // 64: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	36,  // 65: berth.v1.Activate.held:type_name -> berth.v1.Held
+	36,  // 66: berth.v1.Stop.held:type_name -> berth.v1.Held
+	54,  // 67: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	36,  // 68: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	59,  // 69: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	10,  // 70: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
 	1,   // 71: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
 	1,   // 72: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	81,  // 73: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	9,   // 74: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	75,  // 75: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	27,  // 76: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	67,  // 77: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	67,  // 78: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	67,  // 79: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	76,  // 80: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	76,  // 81: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	85,  // 73: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	10,  // 74: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	79,  // 75: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	28,  // 76: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	68,  // 77: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	68,  // 78: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	68,  // 79: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	80,  // 80: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	80,  // 81: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
 	4,   // 82: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	6,   // 83: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	6,   // 84: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	77,  // 85: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
-	78,  // 86: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
-	79,  // 87: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
-	11,  // 88: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	13,  // 89: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	18,  // 90: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	20,  // 91: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	23,  // 92: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	25,  // 93: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	28,  // 94: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	36,  // 95: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	31,  // 96: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	33,  // 97: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	56,  // 98: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	59,  // 99: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	61,  // 100: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	63,  // 101: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	65,  // 102: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	12,  // 103: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	14,  // 104: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	19,  // 105: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	21,  // 106: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	24,  // 107: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	26,  // 108: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	29,  // 109: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	46,  // 110: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	32,  // 111: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	34,  // 112: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	57,  // 113: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	60,  // 114: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	62,  // 115: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	64,  // 116: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	66,  // 117: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	103, // [103:118] is the sub-list for method output_type
-	88,  // [88:103] is the sub-list for method input_type
-	88,  // [88:88] is the sub-list for extension type_name
-	88,  // [88:88] is the sub-list for extension extendee
-	0,   // [0:88] is the sub-list for field type_name
+	7,   // 83: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	7,   // 84: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	81,  // 85: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	82,  // 86: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	83,  // 87: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	76,  // 88: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
+	10,  // 89: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
+	85,  // 90: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
+	5,   // 91: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
+	12,  // 92: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	14,  // 93: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	19,  // 94: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	21,  // 95: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	24,  // 96: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	26,  // 97: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	74,  // 98: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	29,  // 99: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	37,  // 100: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	32,  // 101: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	34,  // 102: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	57,  // 103: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	60,  // 104: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	62,  // 105: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	64,  // 106: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	66,  // 107: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	13,  // 108: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	15,  // 109: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	20,  // 110: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	22,  // 111: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	25,  // 112: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	27,  // 113: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	75,  // 114: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	30,  // 115: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	47,  // 116: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	33,  // 117: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	35,  // 118: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	58,  // 119: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	61,  // 120: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	63,  // 121: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	65,  // 122: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	67,  // 123: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	108, // [108:124] is the sub-list for method output_type
+	92,  // [92:108] is the sub-list for method input_type
+	92,  // [92:92] is the sub-list for extension type_name
+	92,  // [92:92] is the sub-list for extension extendee
+	0,   // [0:92] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -6056,8 +6436,8 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   75,
+			NumEnums:      6,
+			NumMessages:   78,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -31,6 +31,7 @@ const (
 	Placements_BatchPlace_FullMethodName  = "/berth.v1.Placements/BatchPlace"
 	Placements_Remove_FullMethodName      = "/berth.v1.Placements/Remove"
 	Placements_List_FullMethodName        = "/berth.v1.Placements/List"
+	Placements_History_FullMethodName     = "/berth.v1.Placements/History"
 )
 
 // PlacementsClient is the client API for Placements service.
@@ -57,6 +58,10 @@ type PlacementsClient interface {
 	// have fewer placements than were asked for, or none, and others follow all the same: one call looks at 100,000
 	// placements at most, however few of them are wanted. Errors: INDEX_COMPACTED when a page comes too late.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
+	// History returns what became of an identity lately, as the server that is asked remembers it: in memory, bounded, from
+	// where its process began. It says where that is. An identity of which nothing is remembered has no events, and that is no
+	// error.
+	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
 }
 
 type placementsClient struct {
@@ -127,6 +132,16 @@ func (c *placementsClient) List(ctx context.Context, in *ListRequest, opts ...gr
 	return out, nil
 }
 
+func (c *placementsClient) History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HistoryResponse)
+	err := c.cc.Invoke(ctx, Placements_History_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PlacementsServer is the server API for Placements service.
 // All implementations must embed UnimplementedPlacementsServer
 // for forward compatibility.
@@ -151,6 +166,10 @@ type PlacementsServer interface {
 	// have fewer placements than were asked for, or none, and others follow all the same: one call looks at 100,000
 	// placements at most, however few of them are wanted. Errors: INDEX_COMPACTED when a page comes too late.
 	List(context.Context, *ListRequest) (*ListResponse, error)
+	// History returns what became of an identity lately, as the server that is asked remembers it: in memory, bounded, from
+	// where its process began. It says where that is. An identity of which nothing is remembered has no events, and that is no
+	// error.
+	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
 	mustEmbedUnimplementedPlacementsServer()
 }
 
@@ -178,6 +197,9 @@ func (UnimplementedPlacementsServer) Remove(context.Context, *RemoveRequest) (*R
 }
 func (UnimplementedPlacementsServer) List(context.Context, *ListRequest) (*ListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method List not implemented")
+}
+func (UnimplementedPlacementsServer) History(context.Context, *HistoryRequest) (*HistoryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method History not implemented")
 }
 func (UnimplementedPlacementsServer) mustEmbedUnimplementedPlacementsServer() {}
 func (UnimplementedPlacementsServer) testEmbeddedByValue()                    {}
@@ -308,6 +330,24 @@ func _Placements_List_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Placements_History_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HistoryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PlacementsServer).History(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Placements_History_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PlacementsServer).History(ctx, req.(*HistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Placements_ServiceDesc is the grpc.ServiceDesc for Placements service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -338,6 +378,10 @@ var Placements_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "List",
 			Handler:    _Placements_List_Handler,
+		},
+		{
+			MethodName: "History",
+			Handler:    _Placements_History_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

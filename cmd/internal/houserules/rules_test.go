@@ -34,10 +34,11 @@ var mayImport = map[string][]string{
 	},
 	"raftnode/internal/port":    nil,
 	"raftnode/internal/storage": {"snapshot"},
-	"raftnode/internal/group":   {"placement", "snapshot", "fsm", "raftnode/lease", "raftnode/internal/storage"},
+	"raftnode/internal/events":  {"placement", "snapshot", "fsm"},
+	"raftnode/internal/group":   {"placement", "snapshot", "fsm", "raftnode/lease", "raftnode/internal/events", "raftnode/internal/storage"},
 	"raftnode/internal/leader":  {"placement", "snapshot", "fsm", "raftnode/lease", "raftnode/internal/group"},
 	"raftnode/internal/api": {
-		"placement", "snapshot", "fsm", "lookupclient/apiv1", "raftnode/internal/group", "raftnode/internal/leader", "raftnode/internal/peerv1",
+		"placement", "snapshot", "fsm", "lookupclient/apiv1", "raftnode/internal/events", "raftnode/internal/group", "raftnode/internal/leader", "raftnode/internal/peerv1",
 	},
 	"raftnode":                  {"placement", "snapshot", "fsm", "lookupclient/apiv1", "raftnode/lease", "raftnode/internal/"},
 	"raftnode/raftnodetest":     {"snapshot", "lookupclient/apiv1", "raftnode", "raftnode/lease"},

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed13d31b7f/berth/fsm"
+	"github.com/seed13d31b7f/berth/raftnode/internal/events"
 	"github.com/seed13d31b7f/berth/raftnode/internal/storage"
 	"github.com/seed13d31b7f/berth/raftnode/lease"
 	"github.com/seed13d31b7f/berth/snapshot"
@@ -146,6 +147,9 @@ func (g *Group) form(conf *raft.Config, logs raft.LogStore) error {
 
 // View is the newest published state of this server.
 func (g *Group) View() *snapshot.View { return g.machine.view.Load() }
+
+// Events are what happened lately on this server: all that led to the view, back to where they begin.
+func (g *Group) Events() *events.Ring { return &g.machine.events }
 
 // Tenure is the current tenure of this server, nil when it has none.
 func (g *Group) Tenure() *Tenure { return g.leader.tenure() }

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/seed13d31b7f/berth/fsm"
+	"github.com/seed13d31b7f/berth/raftnode/internal/events"
 	"github.com/seed13d31b7f/berth/raftnode/internal/storage"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
@@ -24,6 +25,7 @@ type machine struct {
 	view    atomic.Pointer[snapshot.View]
 	waiters waiters
 	feed    atomic.Pointer[Feed]
+	events  events.Ring
 	applied atomic.Uint64 // commands
 }
 
@@ -31,6 +33,7 @@ var errBroken = errors.New("the state machine is stopped")
 
 func newMachine(stop func(error)) *machine {
 	m := &machine{fsm: fsm.New(snapshot.Empty()), stop: stop}
+	m.fsm.Observed = true // for the events
 	m.view.Store(snapshot.Empty())
 	return m
 }
@@ -43,7 +46,6 @@ func (m *machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0
 func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 	responses := make([]any, len(logs))
 	feed := m.feed.Load()
-	m.fsm.Observed = feed != nil
 	var outputs []*fsm.Output
 	for i, l := range logs {
 		if l.Type != raft.LogCommand {
@@ -70,8 +72,10 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 	return responses
 }
 
-// publish makes a view everybody's, and only then tells who waits for it.
+// publish makes a view everybody's, and only then tells who waits for it. Whoever has the view finds the events that led
+// to it.
 func (m *machine) publish(v *snapshot.View, outputs []*fsm.Output, feed *Feed) {
+	m.events.Add(outputs)
 	prev := m.view.Swap(v)
 	if feed != nil {
 		feed.add(prev.Index, v, outputs)
@@ -113,7 +117,9 @@ func (m *machine) Restore(rc io.ReadCloser) error {
 		return err
 	}
 	m.fsm = fsm.New(v)
+	m.fsm.Observed = true
 	m.broken = false
+	m.events.Begin(v.Index)
 	m.publish(v, nil, nil) // a feed finds out by the index that follows
 	return nil
 }
