@@ -12,7 +12,7 @@ import (
 
 const (
 	hotIdentities = 10_000
-	perRound      = 100_000
+	perRound      = 10_000
 )
 
 // cold draws requests for identities all over the index: most of what they touch is in no cache.
@@ -43,6 +43,25 @@ func lookupEach(v *View) func(requests) {
 	}
 }
 
+func lookupBatches(v *View) func(requests) {
+	return func(r requests) {
+		var sum placement.Epoch
+		var batch [64]Placement
+		for ids := r.ids; len(ids) > 0; {
+			n := min(len(ids), len(batch))
+			for i, id := range ids[:n] {
+				batch[i].Identity = id
+			}
+			v.LookupBatch(batch[:n])
+			for i := range batch[:n] {
+				sum += batch[i].Entry.Epoch
+			}
+			ids = ids[n:]
+		}
+		sink.Add(uint64(sum))
+	}
+}
+
 func getEach(get func(string) (peerEntry, bool)) func(requests) {
 	return func(r requests) {
 		var sum uint64
@@ -68,11 +87,18 @@ func BenchmarkLookup(b *testing.B) {
 	for _, n := range []int{1000, hotIdentities} {
 		b.Run(fmt.Sprintf("hot=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
-			versus(b, hot(drawn(n, 7)), contender{"view", lookupEach(v)}, contender{"map", plain})
+			versus(b, true, hot(drawn(n, 7)), contender{"view", lookupEach(v)}, contender{"map", plain})
 		})
 	}
 	b.Run("cold", func(b *testing.B) {
-		versus(b, cold, contender{"view", lookupEach(v)}, contender{"map+RWMutex", getEach(m.get)})
+		versus(b, false, cold, contender{"view", lookupEach(v)}, contender{"map+RWMutex", getEach(m.get)})
+	})
+	b.Run("cold-unlocked", func(b *testing.B) {
+		versus(b, false, cold, contender{"view", lookupEach(v)}, contender{"map", plain})
+	})
+	b.Run("cold-64", func(b *testing.B) {
+		b.ReportAllocs()
+		versus(b, false, cold, contender{"view", lookupBatches(v)}, contender{"map+RWMutex", getEach(m.get)})
 	})
 }
 
@@ -108,7 +134,7 @@ func BenchmarkLookupBesideWriter(b *testing.B) {
 					case <-tick.C:
 						// A late tick makes up for those that were lost, up to a second's worth.
 						for due := min(int(time.Since(began)/time.Millisecond)*100, n+100_000); n < due; n += 100 {
-							write(round, requests{r.ids[n%(perRound-100):][:100], r.texts[n%(perRound-100):][:100]})
+							write(round, requests{r.ids[n%(9*perRound):][:100], r.texts[n%(9*perRound):][:100]})
 						}
 					}
 				}
@@ -123,7 +149,7 @@ func BenchmarkLookupBesideWriter(b *testing.B) {
 			rounds[side]++
 		}
 	}
-	versus(b, func(round uint64) requests { return drawn(perRound, 5000+round) },
+	versus(b, false, func(round uint64) requests { return drawn(10*perRound, 5000+round) },
 		contender{"view", beside(0, ours, func(_ uint64, r requests) {
 			for _, id := range r.ids {
 				entry := e.Seek(id)

@@ -27,7 +27,7 @@ func changing(e *Editor) func(requests) {
 func BenchmarkUpdate(b *testing.B) {
 	e, m := benchEditor(), benchMap()
 	b.ReportAllocs()
-	versus(b, cold, contender{"view", changing(e)}, contender{"map+RWMutex", func(r requests) {
+	versus(b, false, cold, contender{"view", changing(e)}, contender{"map+RWMutex", func(r requests) {
 		for i, text := range r.texts {
 			m.put(text, peerEntry{epoch: uint64(i), phase: 2})
 		}
@@ -55,7 +55,7 @@ func BenchmarkUpdateWhileEncoding(b *testing.B) {
 		close(stop)
 		writer.Wait()
 	}
-	versus(b, cold, contender{"encoding", while}, contender{"quiet", changing(e)})
+	versus(b, false, cold, contender{"encoding", while}, contender{"quiet", changing(e)})
 }
 
 // stoppedWriter takes everything until it is told to stop.
