@@ -71,7 +71,7 @@ func (e *Editor) Collect(buckets int) {
 		hash := e.buried[n]
 		e.buried = e.buried[:n]
 		if e.v.table.buckets > 0 {
-			e.collectBucket(bucket(hash, e.v.table.buckets))
+			e.collectBucket(e.v.table.bucket(hash))
 		}
 	}
 	for ; buckets > 0 && e.garbage > 0; buckets-- {
@@ -85,20 +85,20 @@ func (e *Editor) Collect(buckets int) {
 
 func (e *Editor) collectBucket(b int) {
 	var owners []uint32
-	e.v.table.remove(e.gen, b, func(r []byte) bool {
-		s := recordValue(r)
+	e.v.table.remove(e.gen, b, func(r record) bool {
+		s := r.value()
 		if !e.v.hides(s) {
 			return false
 		}
-		if s.phase != placement.Tombstone {
-			slot := e.v.slots.edit(e.gen, s.slot)
-			if s.phase == placement.Pending {
+		if s.phase() != placement.Tombstone {
+			slot := e.v.slots.edit(e.gen, s.slot())
+			if s.phase() == placement.Pending {
 				slot.pending--
 			} else {
 				slot.settled--
 			}
 			e.garbage--
-			owners = append(owners, s.slot)
+			owners = append(owners, s.slot())
 		}
 		return true
 	})
@@ -127,11 +127,12 @@ func (e *Editor) findDeaths() {
 func (e *Editor) findTombstones() {
 	groups := map[uint64]*tombGroup{}
 	for r := range e.v.storedRecords() {
-		s := recordValue(r)
-		if s.phase != placement.Tombstone {
+		s := r.value()
+		if s.phase() != placement.Tombstone {
 			continue
 		}
-		hash := recordKey(r).hash(e.v.table.seed)
+		k := r.key()
+		hash := k.hash(e.v.table.seed)
 		if s.number <= e.v.Barrier {
 			e.buried = append(e.buried, hash)
 			continue

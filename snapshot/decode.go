@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf8"
+	"unsafe"
 
 	"google.golang.org/protobuf/proto"
 
@@ -110,7 +111,7 @@ func (d *decoder) decodeHeader() error {
 		FeatureLevel: c.GetFeatureLevel(), MaxReadLease: c.GetMaxReadLeaseNs(), MaxMemberTTL: c.GetMaxMemberTtlNs(),
 		MaxSessionTTL: c.GetMaxSessionTtlNs(),
 	})
-	d.page = pageBuilder{t: &v.table, gen: d.e.gen, buckets: int(h.Buckets)}
+	d.page = newPageBuilder(&v.table, d.e.gen, int(h.Buckets))
 	return nil
 }
 
@@ -241,7 +242,7 @@ func (d *decoder) decodePlacements(payload []byte) error {
 			return d.f.corrupt("a placement cannot be read", nil)
 		}
 		payload = rest
-		if what := d.placement(k, s); what != "" {
+		if what := d.placement(&k, s); what != "" {
 			return d.f.corrupt(what, nil)
 		}
 	}
@@ -249,23 +250,23 @@ func (d *decoder) decodePlacements(payload []byte) error {
 }
 
 // placement checks one record and puts it in its place. It returns what is wrong, or nothing.
-func (d *decoder) placement(k key, s stored) string {
+func (d *decoder) placement(k *key, s stored) string {
 	v := &d.e.v
 	if int(k.kind) >= len(v.kindNames) {
 		return "a placement has a kind that is not there"
 	}
-	if !k.packed && (len(k.bytes) == 0 || len(k.bytes) > placement.KeyBytesMax || !utf8.Valid(k.bytes)) {
+	if !k.packed && (k.text == "" || len(k.text) > placement.KeyBytesMax || !utf8.ValidString(k.text)) {
 		return "a placement has a key that is not valid"
 	}
 	if k.repacks() {
 		return "a placement has a key in the wrong form"
 	}
 	hash := k.hash(v.table.seed)
-	if s.phase == placement.Tombstone {
-		if s != (stored{phase: s.phase, number: s.number}) || s.number <= v.Barrier || s.number > v.Index {
+	if s.phase() == placement.Tombstone {
+		if s.bits != uint64(placement.Tombstone) || s.number <= v.Barrier || s.number > v.Index {
 			return "a tombstone makes no sense"
 		}
-	} else if int(s.slot) >= v.slots.count {
+	} else if s.slot() >= uint32(v.slots.count) {
 		return "a placement names a slot that is not there"
 	}
 	if what := d.page.add(hash, k, s); what != "" {
@@ -276,20 +277,17 @@ func (d *decoder) placement(k key, s stored) string {
 }
 
 // repacks says that the key is a UUID that should have been packed.
-func (k key) repacks() bool {
-	var buf [16]byte
-	return !k.packed && len(k.bytes) == uuidTextBytes && packUUID(&buf, string(k.bytes))
+func (k *key) repacks() bool {
+	_, ok := packUUID(k.text)
+	return ok && !k.packed
 }
 
+// readRecord cuts one record off b. The key's text points into b.
 func readRecord(b []byte) (k key, s stored, rest []byte, ok bool) {
 	if len(b) < 2 || b[0]&flagPhase == 0 {
 		return k, s, nil, false
 	}
-	flags := b[0]
-	s = stored{
-		phase: placement.Phase(flags & flagPhase), draining: flags&flagDraining != 0, attempt: flags >> flagAttempt,
-		reason: placement.Reason(b[1]),
-	}
+	flags, reason := b[0], b[1]
 	b = b[2:]
 	var numbers [3]uint64
 	for i := range numbers {
@@ -302,20 +300,22 @@ func readRecord(b []byte) (k key, s stored, rest []byte, ok bool) {
 	if numbers[0] >= KindsMax || numbers[1] > 1<<32-1 {
 		return k, s, nil, false
 	}
-	k.kind, s.slot, s.number = KindNumber(numbers[0]), uint32(numbers[1]), numbers[2]
-	length := uint64(16)
-	if k.packed = flags&flagPacked != 0; !k.packed {
-		n, size := binary.Uvarint(b)
-		if size <= 0 {
+	k.kind, k.packed = KindNumber(numbers[0]), flags&flagPacked != 0
+	s = stored{uint64(flags&^flagPacked) | uint64(reason)<<shiftReason | numbers[1]<<shiftSlot, numbers[2]}
+	if k.packed {
+		if len(b) < 16 {
 			return k, s, nil, false
 		}
-		length, b = n, b[size:]
+		k.uuid = uuidOf(b)
+		return k, s, b[16:], true
 	}
-	if uint64(len(b)) < length {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) {
 		return k, s, nil, false
 	}
-	k.bytes = b[:length]
-	return k, s, b[length:], true
+	b = b[size:]
+	k.text = unsafe.String(unsafe.SliceData(b), int(n))
+	return k, s, b[n:], true
 }
 
 func (d *decoder) finish() (*View, error) {

@@ -55,7 +55,7 @@ func Diff(from, to *View) iter.Seq[Change] {
 			if p.Owner == nil {
 				continue
 			}
-			c := Change{From: p, To: to.find(p.Identity)}
+			c := Change{From: p, To: to.placement(p.Identity)}
 			if c.Type = changeType(&c.From, &c.To); c.Type != 0 && !yield(c) {
 				return
 			}
@@ -64,14 +64,14 @@ func Diff(from, to *View) iter.Seq[Change] {
 			if p.Owner == nil {
 				continue
 			}
-			if before := from.find(p.Identity); before.Owner == nil && !yield(Change{Type: Placed, From: before, To: p}) {
+			if before := from.placement(p.Identity); before.Owner == nil && !yield(Change{Type: Placed, From: before, To: p}) {
 				return
 			}
 		}
 	}
 }
 
-func (v *View) find(id placement.Identity) Placement {
+func (v *View) placement(id placement.Identity) Placement {
 	entry, owner := v.Lookup(id)
 	return Placement{Identity: id, Entry: entry, Owner: owner}
 }

@@ -35,11 +35,12 @@ func (v *View) RecomputeDigest() Digest {
 		sum.moves += m.digest()
 	}
 	for r := range v.storedRecords() {
-		s := recordValue(r)
+		s := r.value()
 		if v.hides(s) {
 			continue
 		}
-		sum.records += v.recordDigest(recordKey(r).hash(v.table.seed), s)
+		k := r.key()
+		sum.records += v.recordDigest(k.hash(v.table.seed), s)
 	}
 	sum.locks = v.sumLocks()
 	return v.digest(sum)
@@ -47,21 +48,21 @@ func (v *View) RecomputeDigest() Digest {
 
 // hides says that a record means nothing any more and only waits to be taken out of memory.
 func (v *View) hides(s stored) bool {
-	if s.phase == placement.Tombstone {
+	if s.phase() == placement.Tombstone {
 		return s.number <= v.Barrier
 	}
-	return v.slots.at(s.slot).hidden
+	return v.slots.at(s.slot()).hidden
 }
 
 // recordDigest is the share of one record.
 func (v *View) recordDigest(hash uint64, s stored) uint64 {
-	x := uint64(s.phase) | uint64(s.attempt)<<8 | uint64(s.reason)<<16
-	if s.draining {
+	x := uint64(s.phase()) | uint64(s.attempt())<<8 | uint64(s.reason())<<16
+	if s.draining() {
 		x |= 1 << 24
 	}
 	owner := placement.Incarnation(0)
-	if s.phase != placement.Tombstone {
-		owner = v.slots.at(s.slot).member.Incarnation
+	if s.phase() != placement.Tombstone {
+		owner = v.slots.at(s.slot()).member.Incarnation
 	}
 	return fold(fold(fold(hash, x), uint64(owner)), s.number)
 }

@@ -8,8 +8,8 @@
 // before it every page that did not change. So the snapshot that Raft asks for is a pointer, and writing it to disk
 // runs beside new changes.
 //
-// A look-up hashes kind and key, finds one page and compares a byte a record, and allocates nothing. A change copies one
-// page of about 1.4 KB. The death of a member is one small change, whatever it owned. The placements are in memory without
+// A look-up hashes the key, finds one page and compares a byte a record, and allocates nothing; View.LookupBatch makes many
+// look-ups wait for memory together. A change copies one page of about 256 bytes. The death of a member is one small change, whatever it owned. The placements are in memory without
 // pointers, so the garbage collector does not look into them. A view may be held as long as one likes; it keeps the pages
 // that newer views replaced.
 //

@@ -21,12 +21,11 @@ type Editor struct {
 	// What Seek found, for Put.
 	spot struct {
 		id     placement.Identity
-		kind   KindNumber
 		known  bool // the kind is known
+		key    key
 		hash   uint64
 		old    stored
 		exists bool
-		buf    [16]byte
 	}
 
 	// Work that follows from the barrier. All of it can be found again from a view, so it is not part of one.
@@ -86,24 +85,23 @@ func (e *Editor) Publish() *View {
 
 // Seek returns what everybody must see of an identity, and remembers where it stands for the Put that may follow.
 // id's strings are not kept beyond that.
-func (e *Editor) Seek(id placement.Identity) placement.Entry {
+func (e *Editor) Seek(id placement.Identity) (entry placement.Entry) {
 	s := &e.spot
 	s.id, s.exists = id, false
-	if s.kind, s.known = e.v.kinds.get(id.Kind); !s.known {
-		return placement.Entry{}
+	var kind KindNumber
+	if kind, s.known = e.v.kinds.get(id.Kind); !s.known {
+		return entry
 	}
-	k := e.spotKey()
-	s.hash = k.hash(e.v.table.seed)
-	r := e.v.table.get(s.hash, k)
-	if r == nil {
-		return placement.Entry{}
+	s.key.set(kind, id.Key)
+	s.hash = s.key.hash(e.v.table.seed)
+	p, at := e.v.table.get(s.hash, &s.key)
+	if at == 0 {
+		return entry
 	}
-	s.old, s.exists = recordValue(r), true
-	entry, _ := e.v.seen(s.old)
+	s.old, s.exists = p.value(at), true
+	e.v.see(s.old, &entry)
 	return entry
 }
-
-func (e *Editor) spotKey() key { return makeKey(e.spot.kind, e.spot.id.Key, &e.spot.buf) }
 
 // Put replaces the entry of the identity that Seek found last. The owner of a Pending or Settled entry must be an
 // incarnation of this view, and a Tombstone must not be above the index of a later one; the kind must be known. It
@@ -114,57 +112,51 @@ func (e *Editor) Put(entry placement.Entry) {
 		panic(fmt.Sprintf("snapshot: put of %v, whose kind is not known", s.id))
 	}
 	if s.exists {
-		e.forget(s.hash, s.kind, s.old)
+		e.forget(s.hash, s.key.kind, s.old)
 	}
-	k := e.spotKey()
 	if entry.Phase == placement.Absent {
 		if s.exists {
-			e.v.table.remove(e.gen, bucket(s.hash, e.v.table.buckets), func(r []byte) bool { return recordHasKey(r, k) })
+			e.v.table.remove(e.gen, e.v.table.bucket(s.hash), func(r record) bool { return r.has(&s.key) })
 		}
 		s.exists = false
 		return
 	}
 	next := e.store(entry)
-	e.v.table.put(e.gen, s.hash, k, next)
-	e.account(s.hash, s.kind, next)
+	e.v.table.put(e.gen, s.hash, &s.key, next)
+	e.account(s.hash, s.key.kind, next)
 	s.old, s.exists = next, true
 }
 
 // store turns an entry into what the index keeps.
 func (e *Editor) store(entry placement.Entry) stored {
-	next := stored{
-		phase: entry.Phase, draining: entry.Draining, attempt: entry.Attempt, reason: entry.Reason,
-		number: uint64(entry.Epoch),
-	}
 	if entry.Phase == placement.Tombstone {
-		return stored{phase: entry.Phase, number: entry.Removed}
+		return storedEntry(entry, 0)
 	}
-	if e.spot.exists && e.spot.old.phase != placement.Tombstone {
-		if m := e.v.slots.at(e.spot.old.slot).member; m != nil && m.Incarnation == entry.Owner {
-			next.slot = e.spot.old.slot
-			return next
+	if e.spot.exists && e.spot.old.phase() != placement.Tombstone {
+		slot := e.spot.old.slot()
+		if m := e.v.slots.at(slot).member; m != nil && m.Incarnation == entry.Owner {
+			return storedEntry(entry, slot)
 		}
 	}
 	slot, ok := e.v.incarnations.get(incarnationKey(entry.Owner))
 	if !ok {
 		panic(fmt.Sprintf("snapshot: put of %v with an owner that is not there: %#x", e.spot.id, entry.Owner))
 	}
-	next.slot = slot
-	return next
+	return storedEntry(entry, slot)
 }
 
 // account adds a record to the sums of its slot and of the view.
 func (e *Editor) account(hash uint64, kind KindNumber, s stored) {
 	d := e.v.recordDigest(hash, s)
 	e.v.records += d
-	if s.phase == placement.Tombstone {
+	if s.phase() == placement.Tombstone {
 		e.tombstone(s.number, hash, d)
 		return
 	}
-	slot := e.v.slots.edit(e.gen, s.slot)
+	slot := e.v.slots.edit(e.gen, s.slot())
 	slot.digest += d
 	slot.count(e.gen, kind, 1)
-	if s.phase == placement.Pending {
+	if s.phase() == placement.Pending {
 		slot.pending++
 	} else {
 		slot.settled++
@@ -173,21 +165,21 @@ func (e *Editor) account(hash uint64, kind KindNumber, s stored) {
 
 // forget takes a record that is about to go out of the sums.
 func (e *Editor) forget(hash uint64, kind KindNumber, s stored) {
-	if s.phase == placement.Tombstone {
+	if s.phase() == placement.Tombstone {
 		if s.number > e.v.Barrier {
 			panic(fmt.Sprintf("snapshot: %v is overwritten at barrier %d, under a removal at %d", e.spot.id, e.v.Barrier, s.number))
 		}
 		return
 	}
-	slot := e.v.slots.edit(e.gen, s.slot)
-	if s.phase == placement.Pending {
+	slot := e.v.slots.edit(e.gen, s.slot())
+	if s.phase() == placement.Pending {
 		slot.pending--
 	} else {
 		slot.settled--
 	}
 	if slot.hidden {
 		e.garbage--
-		e.freeIfUnused(s.slot)
+		e.freeIfUnused(s.slot())
 		return
 	}
 	d := e.v.recordDigest(hash, s)

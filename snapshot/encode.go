@@ -163,14 +163,15 @@ func (v *View) encodePlacements(f *frameWriter) error {
 	out := make([]byte, 0, frameBytes+recordBytesMax)
 	numbers := v.slotNumbers()
 	for r := range v.storedRecords() {
-		s := recordValue(r)
+		s := r.value()
 		if v.hides(s) {
 			continue
 		}
-		if s.phase != placement.Tombstone {
-			s.slot = numbers[s.slot]
+		if s.phase() != placement.Tombstone {
+			s = s.withSlot(numbers[s.slot()])
 		}
-		out = appendRecord(out, recordKey(r), s)
+		k := r.key()
+		out = appendRecord(out, &k, s)
 		if len(out) >= frameBytes {
 			if err := f.frame(framePlacements, out); err != nil {
 				return err
@@ -186,20 +187,19 @@ func (v *View) encodePlacements(f *frameWriter) error {
 
 const recordBytesMax = 2 + 4*binary.MaxVarintLen64 + placement.KeyBytesMax
 
-func appendRecord(b []byte, k key, s stored) []byte {
-	flags := byte(s.phase) | s.attempt<<flagAttempt
-	if s.draining {
-		flags |= flagDraining
-	}
+func appendRecord(b []byte, k *key, s stored) []byte {
+	flags := byte(s.bits)
 	if k.packed {
 		flags |= flagPacked
 	}
-	b = append(b, flags, byte(s.reason))
+	b = append(b, flags, byte(s.reason()))
 	b = binary.AppendUvarint(b, uint64(k.kind))
-	b = binary.AppendUvarint(b, uint64(s.slot))
+	b = binary.AppendUvarint(b, uint64(s.slot()))
 	b = binary.AppendUvarint(b, s.number)
-	if !k.packed {
-		b = binary.AppendUvarint(b, uint64(len(k.bytes)))
+	if k.packed {
+		b = binary.LittleEndian.AppendUint64(b, k.uuid.lo)
+		return binary.LittleEndian.AppendUint64(b, k.uuid.hi)
 	}
-	return append(b, k.bytes...)
+	b = binary.AppendUvarint(b, uint64(len(k.text)))
+	return append(b, k.text...)
 }

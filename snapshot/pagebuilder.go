@@ -2,23 +2,29 @@ package snapshot
 
 // pageBuilder fills the buckets of an empty table from records that come bucket by bucket.
 type pageBuilder struct {
-	t       *table
-	gen     uint64
-	buckets int
+	t      *table
+	gen    uint64
+	layout table // of as many buckets, and nothing in them
 
-	now     int // the bucket being filled
-	tags    []byte
-	records [][]byte
-	size    int
-	room    []byte // what records point into
+	now   int // the bucket being filled
+	tags  []byte
+	room  []byte // the records, one after the other
+	ends  []int  // of each record in room
+	mixed bool
+}
+
+func newPageBuilder(t *table, gen uint64, buckets int) pageBuilder {
+	b := pageBuilder{t: t, gen: gen}
+	b.layout.setBuckets(buckets)
+	return b
 }
 
 // add takes one record. It returns what is wrong with it, or nothing. k is copied.
-func (b *pageBuilder) add(hash uint64, k key, s stored) string {
-	if b.buckets == 0 {
+func (b *pageBuilder) add(hash uint64, k *key, s stored) string {
+	if b.layout.buckets == 0 {
 		return "there are placements, but no buckets"
 	}
-	i := bucket(hash, b.buckets)
+	i := b.layout.bucket(hash)
 	if i < b.now {
 		return "a placement stands in the wrong bucket"
 	}
@@ -26,27 +32,30 @@ func (b *pageBuilder) add(hash uint64, k key, s stored) string {
 		b.flush()
 		b.now = i
 	}
-	for j, tag := range b.tags {
-		if tag == tagOf(hash) && recordHasKey(b.records[j], k) {
+	tag := tagOf(hash)
+	for j, other := range b.tags {
+		if other == tag && b.record(j).has(k) {
 			return "a placement stands twice"
 		}
 	}
-	size := recordSize(k)
-	if recordsAt(len(b.tags)+1)+b.size+size > pagePayloadBytesMax {
+	at, size := len(b.room), k.size()
+	if recordsAt(len(b.tags)+1, true)+at+size > pageBytesMax {
 		return "a bucket is larger than a page"
 	}
-	if len(b.room)+size > cap(b.room) {
-		b.room = make([]byte, 0, max(64<<10, size)) // the records so far stay in the room before
-	}
-	at := len(b.room)
-	b.room = b.room[:at+size]
-	r := b.room[at:]
-	clear(r)
-	putRecord(r, k, s)
-	b.tags = append(b.tags, tagOf(hash))
-	b.records = append(b.records, r[:recordBytes(r)])
-	b.size += size
+	b.room = append(b.room, make([]byte, size)...)
+	record(b.room[at:]).init(k, s)
+	b.tags = append(b.tags, tag)
+	b.ends = append(b.ends, len(b.room))
+	b.mixed = b.mixed || !k.packed
 	return ""
+}
+
+func (b *pageBuilder) record(i int) record {
+	from := 0
+	if i > 0 {
+		from = b.ends[i-1]
+	}
+	return b.room[from:b.ends[i]]
 }
 
 func (b *pageBuilder) flush() {
@@ -54,24 +63,30 @@ func (b *pageBuilder) flush() {
 		return
 	}
 	b.grow(b.now + 1)
-	b.t.setPage(b.gen, b.now, buildPage(b.gen, b.tags, b.records, b.size))
-	b.tags, b.records, b.size, b.room = b.tags[:0], b.records[:0], 0, b.room[:0]
+	f := startPage(b.gen, len(b.tags), b.mixed, len(b.room))
+	for i, tag := range b.tags {
+		f.add(tag, b.record(i))
+	}
+	b.t.setPage(b.gen, b.now, f.page)
+	b.tags, b.room, b.ends, b.mixed = b.tags[:0], b.room[:0], b.ends[:0], false
 }
 
 // grow makes room for n buckets.
 func (b *pageBuilder) grow(n int) {
 	t := b.t
 	t.rootGen = b.gen
-	for len(t.root)*chunkPages < n {
-		t.root = append(t.root, emptyChunk)
+	for len(t.root)*branchPages < n {
+		t.root = append(t.root, emptyBranch)
 	}
-	t.buckets = max(t.buckets, n)
+	t.setBuckets(max(t.buckets, n))
 }
 
-// emptyChunk stands for any chunk without pages. It belongs to no generation, so it is copied before it is written.
-var emptyChunk = &chunk{}
-
+// finish makes the buckets as many as were announced, and then as many as this version would have made: the file may be of
+// one that had larger pages.
 func (b *pageBuilder) finish() {
 	b.flush()
-	b.grow(b.buckets)
+	b.grow(b.layout.buckets)
+	for b.t.full() {
+		b.t.split(b.gen)
+	}
 }

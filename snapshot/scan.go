@@ -1,6 +1,10 @@
 package snapshot
 
-import "github.com/seed13d31b7f/berth/placement"
+import (
+	"strings"
+
+	"github.com/seed13d31b7f/berth/placement"
+)
 
 // scanAll is a limit that no index reaches.
 const scanAll = int(^uint(0) >> 1)
@@ -45,17 +49,18 @@ func (v *View) Scan(f Filter, from Cursor, limit int, take func(Placement) bool)
 		if p == nil {
 			continue
 		}
-		for ; record < int(p.count); record++ {
+		for ; record < p.count(); record++ {
 			if limit <= 0 {
 				return cursorOf(b, record), false
 			}
 			limit--
 			r := p.record(record)
-			k := recordKey(r)
+			k := r.key()
 			if f.Kind != "" && k.kind != kind || f.Prefix != "" && !k.begins(f.Prefix) {
 				continue
 			}
-			e, owner := v.seen(recordValue(r))
+			var e placement.Entry
+			owner := v.see(r.value(), &e)
 			if f.wants(&e, owner) && !take(Placement{v.identity(k), e, owner}) {
 				return cursorOf(b, record), false
 			}
@@ -73,11 +78,10 @@ func (f *Filter) wants(e *placement.Entry, owner *placement.Member) bool {
 }
 
 // begins says whether the key begins with a text.
-func (k key) begins(prefix string) bool {
-	b := k.bytes
-	if k.packed {
-		text := uuidText((*[16]byte)(k.bytes))
-		b = text[:]
+func (k *key) begins(prefix string) bool {
+	if !k.packed {
+		return strings.HasPrefix(k.text, prefix)
 	}
-	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
+	text := k.uuid.text()
+	return len(text) >= len(prefix) && string(text[:len(prefix)]) == prefix
 }

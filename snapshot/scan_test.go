@@ -90,7 +90,7 @@ func TestScan_FilterThatWantsNothing_IsBounded(t *testing.T) {
 }
 
 func BenchmarkScan(b *testing.B) {
-	v := filledEditor(b, benchSize).Publish()
+	v := benchEditor().Publish()
 	for _, f := range []struct {
 		name string
 		Filter
@@ -100,7 +100,7 @@ func BenchmarkScan(b *testing.B) {
 			for b.Loop() {
 				v.Scan(f.Filter, 0, scanAll, func(Placement) bool { return true })
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchSize, "ns/record")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(*identities), "ns/record")
 		})
 	}
 }

@@ -3,30 +3,44 @@ package snapshot
 import "math/bits"
 
 const (
-	chunkPages = 64 // a change copies one chunk of pointers, 512 bytes, and the array of chunks once a generation
+	// A change copies one chunk of pointers to pages and one branch of pointers to chunks, unless a change of the same
+	// generation has done so: 264 and 520 bytes. Not more: that would cost more than the page. Not fewer: each level is
+	// a load on the path of a look-up.
+	chunkPages   = 1 << chunkBits
+	chunkBits    = 5
+	branchChunks = 1 << branchBits
+	branchBits   = 6
+	branchPages  = chunkPages * branchChunks
 
-	// pageTargetBytes is the mean size of a page's payload that splits and merges aim at. Not larger: each update
-	// copies a page. Not smaller: each page costs a pointer, a header and a share of an allocator's size class.
-	pageTargetBytes = 1400
+	// pageTargetBytes is the mean size of a page that splits and merges aim at, about seven UUIDs. Not larger: each update
+	// copies a page, and a look-up finds tags and record in neighbouring lines of the cache. Not smaller: each page costs
+	// a pointer, a head and a share of an allocator's size class.
+	pageTargetBytes = 256
 
-	// bucketsMax bounds what a snapshot can make a reader allocate for nothing, 8 MiB, and is far above what
+	// bucketsMax bounds what a snapshot can make a reader allocate for nothing, 1 MiB, and is far above what
 	// fits in memory.
-	bucketsMax = 1 << 26
+	bucketsMax = 1 << 28
 )
 
 // table is the index: an immutable map from keys to records, by linear hashing (Litwin 1980). There are n buckets, each
 // one page; the bucket of a hash follows from the hash and n alone, and n grows and shrinks by one, so nothing is ever
 // rebuilt at once. A changed table shares with its former self every page that did not change.
 //
-// A table is a value. Its methods that change something write only to pages, chunks and the root of generation gen,
-// which no published view holds.
+// A table is a value. Its methods that change something write only to pages, chunks, branches and the root of generation
+// gen, which no published view holds.
 type table struct {
 	seed    uint64
 	buckets int
+	mask    uint64 // of the bits of a hash that say its bucket; see bucketMask
 	records int
-	bytes   int64 // of all payloads
-	root    []*chunk
+	bytes   int64 // of all pages
+	root    []*branch
 	rootGen uint64
+}
+
+type branch struct {
+	gen   uint64
+	chunk [branchChunks]*chunk
 }
 
 type chunk struct {
@@ -34,101 +48,135 @@ type chunk struct {
 	page [chunkPages]*page
 }
 
-// bucket is the bucket of a hash among n.
-func bucket(hash uint64, n int) int {
-	mask := uint64(1)<<bits.Len(uint(n-1)) - 1
-	if i := hash & mask; i < uint64(n) {
-		return int(i)
-	}
-	return int(hash & (mask >> 1))
+// emptyChunk and emptyBranch stand for all that have no pages. They belong to no generation, so they are copied before
+// they are written.
+var (
+	emptyChunk  = &chunk{}
+	emptyBranch = func() *branch {
+		b := &branch{}
+		for i := range b.chunk {
+			b.chunk[i] = emptyChunk
+		}
+		return b
+	}()
+)
+
+// bucketMask has the bits of a hash that tell n buckets apart: one more than needed, while n is no power of two.
+func bucketMask(n int) uint64 { return 1<<bits.Len(uint(n-1)) - 1 }
+
+// bucket is the bucket of a hash: its low bits, or one bit less where there is no such bucket yet.
+func (t *table) bucket(hash uint64) int {
+	i := hash & t.mask
+	// Nobody can foresee which of the two it is, so it is no branch: all bits are set when i is a bucket, none otherwise.
+	exists := uint64(int64(i-uint64(t.buckets)) >> 63)
+	return int(i & (exists | t.mask>>1))
 }
 
-func (t *table) page(i int) *page {
-	c := t.root[i/chunkPages]
-	return c.page[i%chunkPages]
+func (t *table) setBuckets(n int) { t.buckets, t.mask = n, bucketMask(n) }
+
+func (t *table) page(i int) *page { return t.chunk(i).page[uint(i)%chunkPages] }
+
+// chunk is the one that holds the page of a bucket.
+func (t *table) chunk(i int) *chunk {
+	return t.root[uint(i)/branchPages].chunk[uint(i)/chunkPages%branchChunks]
 }
 
-// get returns the record of a key, nil when there is none. It must not be changed.
-func (t *table) get(hash uint64, k key) []byte {
+// get returns the page of a key and where in it the record is; zero when there is none.
+func (t *table) get(hash uint64, k *key) (*page, int) {
 	if t.buckets == 0 {
-		return nil
+		return nil, 0
 	}
-	p := t.page(bucket(hash, t.buckets))
-	if i := p.find(tagOf(hash), k); i >= 0 {
-		return p.record(i)
-	}
-	return nil
+	p := t.page(t.bucket(hash))
+	return p, p.find(tagOf(hash), k)
 }
 
 func tagOf(hash uint64) byte { return byte(hash >> 56) }
 
-// setPage replaces the page of a bucket.
-func (t *table) setPage(gen uint64, i int, p *page) {
+// place is where the page of a bucket stands, to be written to.
+func (t *table) place(gen uint64, i int) **page {
 	if t.rootGen != gen {
-		t.root = append(make([]*chunk, 0, len(t.root)+1), t.root...)
+		t.root = append(make([]*branch, 0, len(t.root)+1), t.root...)
 		t.rootGen = gen
 	}
-	c := t.root[i/chunkPages]
+	b := t.root[i/branchPages]
+	if b.gen != gen {
+		next := *b
+		next.gen = gen
+		b = &next
+		t.root[i/branchPages] = b
+	}
+	c := b.chunk[i/chunkPages%branchChunks]
 	if c.gen != gen {
 		next := *c
 		next.gen = gen
 		c = &next
-		t.root[i/chunkPages] = c
+		b.chunk[i/chunkPages%branchChunks] = c
 	}
-	if old := c.page[i%chunkPages]; old != nil {
-		t.bytes -= int64(old.size)
-		t.records -= int(old.count)
+	return &c.page[i%chunkPages]
+}
+
+// setPage replaces the page of a bucket.
+func (t *table) setPage(gen uint64, i int, p *page) {
+	at := t.place(gen, i)
+	if old := *at; old != nil {
+		t.bytes -= int64(old.size())
+		t.records -= old.count()
 	}
 	if p != nil {
-		t.bytes += int64(p.size)
-		t.records += int(p.count)
+		t.bytes += int64(p.size())
+		t.records += p.count()
 	}
-	c.page[i%chunkPages] = p
+	*at = p
 }
 
 // put sets the record of a key, and returns what it was before.
-func (t *table) put(gen, hash uint64, k key, s stored) (old stored, existed bool) {
+func (t *table) put(gen, hash uint64, k *key, s stored) (old stored, existed bool) {
 	if t.buckets == 0 {
 		t.grow(gen)
 	}
-	b := bucket(hash, t.buckets)
+	b := t.bucket(hash)
 	p := t.page(b)
-	i := p.find(tagOf(hash), k)
-	if i < 0 {
+	at := p.find(tagOf(hash), k)
+	if at == 0 {
 		t.setPage(gen, b, p.with(gen, tagOf(hash), k, s))
-		if t.bytes > int64(t.buckets)*pageTargetBytes && t.buckets < bucketsMax {
+		if t.full() {
 			t.split(gen)
 		}
 		return stored{}, false
 	}
-	if p.gen != gen {
+	if p.gen() != gen {
 		p = p.clone(gen)
-		t.setPage(gen, b, p)
+		*t.place(gen, b) = p
 	}
-	r := p.record(i)
-	old = recordValue(r)
-	putValue(r, s)
+	old = p.value(at)
+	p.set(at, s)
 	return old, true
 }
 
+// full says that the pages are larger than they should be.
+func (t *table) full() bool {
+	return t.bytes > int64(t.buckets)*pageTargetBytes && t.buckets < bucketsMax
+}
+
 // remove takes away the records of one bucket that drop wants, and returns how many there were.
-func (t *table) remove(gen uint64, b int, drop func(record []byte) bool) int {
+func (t *table) remove(gen uint64, b int, drop func(record) bool) int {
 	p := t.page(b)
 	if p == nil {
 		return 0
 	}
-	n := 0
-	q := p.filter(gen, func(r []byte) bool {
-		if drop(r) {
+	var room [64]bool
+	keep, n := room[:0], 0
+	for i := range p.count() {
+		dropped := drop(p.record(i))
+		keep = append(keep, !dropped)
+		if dropped {
 			n++
-			return false
 		}
-		return true
-	})
+	}
 	if n == 0 {
 		return 0
 	}
-	t.setPage(gen, b, q)
+	t.setPage(gen, b, p.only(gen, keep))
 	// A third of the target: an index that shrinks and grows by a few records does not split and merge each time.
 	if t.buckets > 1 && t.bytes < int64(t.buckets)*pageTargetBytes/3 {
 		t.merge(gen)
@@ -138,11 +186,11 @@ func (t *table) remove(gen uint64, b int, drop func(record []byte) bool) int {
 
 // grow adds an empty bucket at the end.
 func (t *table) grow(gen uint64) {
-	if t.buckets%chunkPages == 0 {
-		t.root = append(append(make([]*chunk, 0, len(t.root)+1), t.root...), &chunk{gen: gen})
+	if t.buckets%branchPages == 0 {
+		t.root = append(append(make([]*branch, 0, len(t.root)+1), t.root...), emptyBranch)
 		t.rootGen = gen
 	}
-	t.buckets++
+	t.setBuckets(t.buckets + 1)
 }
 
 // split adds a bucket and moves into it what belongs there, all of it from one other bucket.
@@ -154,9 +202,15 @@ func (t *table) split(gen uint64) {
 	if p == nil {
 		return
 	}
-	stays := func(r []byte) bool { return bucket(recordKey(r).hash(t.seed), t.buckets) == from }
-	t.setPage(gen, to, p.filter(gen, func(r []byte) bool { return !stays(r) }))
-	t.setPage(gen, from, p.filter(gen, stays))
+	var room [2][64]bool
+	stay, move := room[0][:0], room[1][:0]
+	for i := range p.count() {
+		k := p.record(i).key()
+		stays := t.bucket(k.hash(t.seed)) == from
+		stay, move = append(stay, stays), append(move, !stays)
+	}
+	t.setPage(gen, to, p.only(gen, move))
+	t.setPage(gen, from, p.only(gen, stay))
 }
 
 // merge takes away the last bucket; its records go back to where split took them from.
@@ -166,25 +220,8 @@ func (t *table) merge(gen uint64) {
 	a, b := t.page(into), t.page(last)
 	t.setPage(gen, last, nil)
 	t.setPage(gen, into, joinPages(gen, a, b))
-	t.buckets--
-	if t.buckets%chunkPages == 0 {
+	t.setBuckets(t.buckets - 1)
+	if t.buckets%branchPages == 0 {
 		t.root = t.root[: len(t.root)-1 : len(t.root)-1]
 	}
-}
-
-func joinPages(gen uint64, pages ...*page) *page {
-	var tags []byte
-	var records [][]byte
-	size := 0
-	for _, p := range pages {
-		if p == nil {
-			continue
-		}
-		tags = append(tags, p.payload()[:p.count]...)
-		for i := range int(p.count) {
-			r := p.record(i)
-			records, size = append(records, r), size+(len(r)+1)&^1
-		}
-	}
-	return buildPage(gen, tags, records, size)
 }

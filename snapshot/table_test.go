@@ -11,14 +11,17 @@ import (
 
 func TestBucket_EveryNumberOfBucketsCoversItsRange(t *testing.T) {
 	for n := 1; n <= 300; n++ {
+		var tab, more table
+		tab.setBuckets(n)
+		more.setBuckets(n + 1)
 		for h := range uint64(2048) {
-			i := bucket(h, n)
+			i := tab.bucket(h)
 			if i < 0 || i >= n {
-				t.Fatalf("bucket(%d, %d) = %d", h, n, i)
+				t.Fatalf("hash %d is in bucket %d of %d", h, i, n)
 			}
 			// When the buckets are one more, a hash stays or moves to the new one.
-			if j := bucket(h, n+1); j != i && j != n {
-				t.Fatalf("bucket(%d, %d) = %d, but bucket(%d, %d) = %d", h, n, i, h, n+1, j)
+			if j := more.bucket(h); j != i && j != n {
+				t.Fatalf("bucket %d of %d becomes %d of %d", i, n, j, n+1)
 			}
 		}
 	}
@@ -27,15 +30,11 @@ func TestBucket_EveryNumberOfBucketsCoversItsRange(t *testing.T) {
 func testKey(i int) key {
 	switch i % 4 {
 	case 0:
-		return key{kind: KindNumber(i % 7), bytes: fmt.Appendf(nil, "key-%d", i)}
+		return key{kind: KindNumber(i % 7), text: fmt.Sprintf("key-%d", i)}
 	case 1:
-		return key{kind: KindNumber(i % 7), bytes: fmt.Appendf(nil, "%s-%d", strings.Repeat("long", i%100), i)}
+		return key{kind: KindNumber(i % 7), text: fmt.Sprintf("%s-%d", strings.Repeat("long", i%100), i)}
 	}
-	var b [16]byte
-	for j := range b {
-		b[j] = byte(i >> (j % 4 * 8))
-	}
-	return key{kind: 3, packed: true, bytes: b[:]}
+	return key{kind: 3, packed: true, uuid: uuid{uint64(i), uint64(i) << 32}}
 }
 
 // The table against a map, over growing, changing, shrinking, and generations of which each must stay as it was.
@@ -59,7 +58,7 @@ func TestTable_AgreesWithAMap(t *testing.T) {
 			if shrink && rng.IntN(10) < 8 {
 				n := 0
 				if tab.buckets > 0 {
-					n = tab.remove(gen, bucket(h, tab.buckets), func(r []byte) bool { return recordHasKey(r, k) })
+					n = tab.remove(gen, tab.bucket(h), func(r record) bool { return r.has(&k) })
 				}
 				if _, ok := want[i]; ok != (n == 1) {
 					t.Fatalf("remove of key %d took away %d records, want it there: %t", i, n, ok)
@@ -67,8 +66,8 @@ func TestTable_AgreesWithAMap(t *testing.T) {
 				delete(want, i)
 				continue
 			}
-			s := stored{phase: placement.Settled, slot: uint32(rng.IntN(5)), number: rng.Uint64(), reason: 1, attempt: uint8(rng.IntN(16)), draining: rng.IntN(2) == 0}
-			old, existed := tab.put(gen, h, k, s)
+			s := storedEntry(placement.Entry{Phase: placement.Settled, Epoch: placement.Epoch(rng.Uint64()), Reason: 1, Attempt: uint8(rng.IntN(16)), Draining: rng.IntN(2) == 0}, rng.Uint32N(5))
+			old, existed := tab.put(gen, h, &k, s)
 			if was, ok := want[i]; ok != existed || ok && was != old {
 				t.Fatalf("put of key %d returned %+v, %t, want %+v, %t", i, old, existed, was, ok)
 			}
@@ -85,8 +84,8 @@ func TestTable_AgreesWithAMap(t *testing.T) {
 		records, bytes := 0, int64(0)
 		for b := range p.table.buckets {
 			if pg := p.table.page(b); pg != nil {
-				records += int(pg.count)
-				bytes += int64(pg.size)
+				records += pg.count()
+				bytes += int64(pg.size())
 			}
 		}
 		if records != len(p.want) || p.table.records != records || p.table.bytes != bytes {
@@ -94,13 +93,13 @@ func TestTable_AgreesWithAMap(t *testing.T) {
 		}
 		for i := range keys {
 			k := testKey(i)
-			r := p.table.get(k.hash(p.table.seed), k)
+			pg, at := p.table.get(k.hash(p.table.seed), &k)
 			s, ok := p.want[i]
-			if ok != (r != nil) {
-				t.Fatalf("generation %d: key %d is there: %t, want %t", n, i, r != nil, ok)
+			if ok != (at != 0) {
+				t.Fatalf("generation %d: key %d is there: %t, want %t", n, i, at != 0, ok)
 			}
-			if ok && (recordValue(r) != s || string(recordKey(r).bytes) != string(k.bytes)) {
-				t.Fatalf("generation %d: key %d is %+v, want %+v", n, i, recordValue(r), s)
+			if ok && pg.value(at) != s {
+				t.Fatalf("generation %d: key %d is %+v, want %+v", n, i, pg.value(at), s)
 			}
 		}
 	}
@@ -109,18 +108,36 @@ func TestTable_AgreesWithAMap(t *testing.T) {
 	}
 }
 
-func TestPackUUID(t *testing.T) {
-	const good = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
-	var b [16]byte
-	if !packUUID(&b, good) || unpackUUID(&b) != good {
-		t.Fatalf("%s packs to %x and back to %s", good, b, unpackUUID(&b))
+// A file says how many buckets its writer had; the reader has as many as it would have made itself.
+func TestPageBuilder_FewLargeBuckets_AreSplit(t *testing.T) {
+	var from table
+	from.seed = 5
+	const keys, buckets = 5000, 20
+	var by [buckets][]int
+	var layout table
+	layout.setBuckets(buckets)
+	for i := range keys {
+		k := testKey(i)
+		b := layout.bucket(k.hash(from.seed))
+		by[b] = append(by[b], i)
 	}
-	for i := range good {
-		for _, c := range []byte("gGA-/:`{ \x00\xff") {
-			bad := good[:i] + string([]byte{c}) + good[i+1:]
-			if bad != good && packUUID(&b, bad) {
-				t.Errorf("%q was packed", bad)
+	b := newPageBuilder(&from, 1, buckets)
+	for _, some := range by {
+		for _, i := range some {
+			k := testKey(i)
+			if what := b.add(k.hash(from.seed), &k, storedEntry(placement.Entry{Phase: placement.Settled, Epoch: placement.Epoch(i)}, 0)); what != "" {
+				t.Fatalf("key %d: %s", i, what)
 			}
+		}
+	}
+	b.finish()
+	if from.full() || from.buckets <= buckets || from.records != keys {
+		t.Errorf("%d records in %d bytes and %d buckets", from.records, from.bytes, from.buckets)
+	}
+	for i := range keys {
+		k := testKey(i)
+		if p, at := from.get(k.hash(from.seed), &k); at == 0 || p.value(at).number != uint64(i) {
+			t.Fatalf("key %d is gone", i)
 		}
 	}
 }

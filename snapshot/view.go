@@ -37,7 +37,7 @@ type View struct {
 	table        table
 	slots        slots
 	incarnations *dict[uint32] // slot by incarnationKey
-	kinds        *dict[KindNumber]
+	kinds        *kinds
 	kindNames    []string                      // by number; views share one array and differ in length
 	settings     *dict[placement.KindSettings] // of the kinds that have others than the defaults
 	servers      *dict[Server]
@@ -93,35 +93,51 @@ func Empty() *View { return &View{} }
 
 // Lookup returns what everybody must see of an identity as of this view, and the member that owns it: nil unless the
 // entry is Pending or Settled. The member must not be changed.
-func (v *View) Lookup(id placement.Identity) (placement.Entry, *placement.Member) {
-	kind, ok := v.kinds.get(id.Kind)
-	if !ok {
-		return placement.Entry{}, nil
-	}
-	var buf [16]byte
-	k := makeKey(kind, id.Key, &buf)
-	r := v.table.get(k.hash(v.table.seed), k)
-	if r == nil {
-		return placement.Entry{}, nil
-	}
-	return v.seen(recordValue(r))
-}
-
-// seen is the entry that everybody must see in place of a record.
-func (v *View) seen(s stored) (placement.Entry, *placement.Member) {
-	if s.phase == placement.Tombstone {
-		return placement.Entry{Phase: placement.Tombstone, Removed: s.number}.Seen(0, v.Barrier), nil
-	}
-	owner := v.slots.at(s.slot).member
-	e := placement.Entry{
-		Phase: s.phase, Owner: owner.Incarnation, Epoch: placement.Epoch(s.number),
-		Attempt: s.attempt, Draining: s.draining, Reason: s.reason,
-	}.Seen(owner.Ended, v.Barrier)
-	if e.Owner == 0 {
-		owner = nil
+func (v *View) Lookup(id placement.Identity) (e placement.Entry, owner *placement.Member) {
+	if p, at := v.find(id); at != 0 {
+		owner = v.see(p.value(at), &e)
 	}
 	return e, owner
 }
+
+// find returns the page of an identity and where in it its record is; zero when there is none.
+func (v *View) find(id placement.Identity) (*page, int) {
+	kind, ok := v.kinds.get(id.Kind)
+	if !ok || v.table.buckets == 0 {
+		return nil, 0
+	}
+	if u, ok := packUUID(id.Key); ok {
+		hash := u.hash(packedSeed(v.table.seed, kind))
+		p := v.table.page(v.table.bucket(hash))
+		return p, p.findUUID(tagOf(hash), kind, u)
+	}
+	k := key{kind: kind, text: id.Key}
+	return v.table.get(k.hash(v.table.seed), &k)
+}
+
+// see sets e, which is zero, to the entry that everybody must see in place of a record, and returns its owner. It goes by
+// single fields and a pointer: a structure of this size that is assigned as a whole is written in small parts and at
+// once read in large ones, for which a processor waits as long as for the rest of the look-up.
+func (v *View) see(s stored, e *placement.Entry) *placement.Member {
+	if s.phase() != placement.Tombstone {
+		owner := v.slots.at(s.slot()).member
+		e.Phase, e.Attempt, e.Draining, e.Reason = s.phase(), s.attempt(), s.draining(), s.reason()
+		e.Owner, e.Epoch = owner.Incarnation, placement.Epoch(s.number)
+		if owner.Ended == 0 {
+			return owner
+		}
+		v.seeAgain(e, owner.Ended)
+		return nil // it has no owner any more
+	}
+	e.Phase, e.Removed = placement.Tombstone, s.number
+	v.seeAgain(e, 0)
+	return nil
+}
+
+// seeAgain is apart from see, since the copies that it makes would be room on the stack of every look-up.
+//
+//go:noinline
+func (v *View) seeAgain(e *placement.Entry, died uint64) { *e = e.Seen(died, v.Barrier) }
 
 // Placement is one identity with what is known of it.
 type Placement struct {
@@ -138,20 +154,16 @@ func (v *View) Placements() iter.Seq[Placement] {
 }
 
 // storedRecords yields the records of the index, bucket by bucket.
-func (v *View) storedRecords() iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		for _, c := range v.table.root {
-			if c == emptyChunk {
+func (v *View) storedRecords() iter.Seq[record] {
+	return func(yield func(record) bool) {
+		for b := range v.table.buckets {
+			p := v.table.page(b)
+			if p == nil {
 				continue
 			}
-			for _, p := range c.page {
-				if p == nil {
-					continue
-				}
-				for i := range int(p.count) {
-					if !yield(p.record(i)) {
-						return
-					}
+			for i := range p.count() {
+				if !yield(p.record(i)) {
+					return
 				}
 			}
 		}
@@ -247,15 +259,7 @@ func (v *View) Count() (settled, pending int) {
 }
 
 // Kinds yields the kinds that the cluster knows, ascending.
-func (v *View) Kinds() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for name := range v.kinds.all() {
-			if !yield(name) {
-				return
-			}
-		}
-	}
-}
+func (v *View) Kinds() iter.Seq[string] { return v.kinds.names() }
 
 // HasKind says whether the cluster knows the kind.
 func (v *View) HasKind(name string) bool {
