@@ -15,7 +15,7 @@ func (RandomByIndex) Choose(q *Query, candidates []*Member) Choice {
 	if c, ok := q.following(candidates); ok {
 		return c
 	}
-	key := mix(rendezvousKey(q.Identity), uint64(q.Epoch))
+	key := q.drawKey()
 	var best score
 	eligible := 0
 	for _, m := range candidates {
@@ -29,3 +29,6 @@ func (RandomByIndex) Choose(q *Query, candidates []*Member) Choice {
 	}
 	return q.chose(best.member, eligible, ReasonRandom)
 }
+
+// drawKey is the key of an identity at one place in the log.
+func (q *Query) drawKey() uint64 { return mix(rendezvousKey(q.Identity), uint64(q.Epoch)) }

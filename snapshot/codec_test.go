@@ -22,6 +22,7 @@ func goldenView() *View {
 	e := newTestEditor()
 	e.SetPosition(70, 3)
 	e.AdvanceTime(1_700_000_000_000)
+	e.v.timeline = timeline{} // the file is older than those
 	e.SetBarrier(41)
 	e.SetCluster(Cluster{ID: "golden", Seed: 7, Generation: 2, EpochBase: 5, FeatureLevel: 1, MaxReadLease: 3e9, MaxMemberTTL: 5e9})
 	for i := range placement.Incarnation(5) {
@@ -88,7 +89,20 @@ func goldenBlocksView() *View {
 	return e.Publish()
 }
 
+// goldenTimelineView is the view in testdata/format1-timeline.berth: the same, with what it remembers of when.
+func goldenTimelineView() *View {
+	e := NewEditor(goldenView())
+	at := uint64(1_700_000_000_000)
+	for i := range uint64(1100) {
+		at += 1000 + i%7*400
+		e.SetPosition(71+3*i, 3)
+		e.AdvanceTime(at)
+	}
+	return e.Publish()
+}
+
 func TestDecode_Golden(t *testing.T) {
+	testGolden(t, "testdata/format1-timeline.berth", goldenTimelineView())
 	testGolden(t, "testdata/format1.berth", goldenView())
 	testGolden(t, "testdata/format1-kinds.berth", goldenKindsView())
 	testGolden(t, "testdata/format1-blocks.berth", goldenBlocksView())
@@ -283,7 +297,7 @@ func FuzzDecodeFrames(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		var payloads [frameMoves + 1][]byte
+		var payloads [frameTimeline + 1][]byte
 		for {
 			t, p, err := r.next()
 			if err != nil || t == frameEnd {
@@ -291,20 +305,21 @@ func FuzzDecodeFrames(f *testing.F) {
 			}
 			payloads[t] = append([]byte(nil), p...)
 		}
-		f.Add(payloads[1], payloads[2], payloads[3], payloads[4], payloads[5], payloads[6], payloads[7], payloads[8], payloads[9], payloads[10])
+		f.Add(payloads[1], payloads[2], payloads[3], payloads[4], payloads[5], payloads[6], payloads[7], payloads[8], payloads[9], payloads[10], payloads[12])
 	}
 	seed(goldenView())
 	seed(goldenKindsView())
 	seed(goldenLocksView())
 	seed(goldenBlocksView())
+	seed(goldenTimelineView())
 	seed(Empty())
-	f.Fuzz(func(t *testing.T, header, kinds, servers, slots, results, placements, sessions, locks, blocks, moves []byte) {
+	f.Fuzz(func(t *testing.T, header, kinds, servers, slots, results, placements, sessions, locks, blocks, moves, marks []byte) {
 		var b bytes.Buffer
 		w, err := newFrameWriter(&b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, p := range [...][]byte{1: header, kinds, servers, slots, results, placements, sessions, locks, frameBlocks: blocks, frameMoves: moves} {
+		for i, p := range [...][]byte{1: header, kinds, servers, slots, results, placements, sessions, locks, frameBlocks: blocks, frameMoves: moves, frameTimeline: marks} {
 			if len(p) > frameBytesMax || len(p) == 0 && i != int(frameHeader) {
 				continue
 			}

@@ -69,6 +69,8 @@ func (d *decoder) frame(t frameType, payload []byte) error {
 		return d.decodeResults(payload)
 	case framePlacements:
 		return d.decodePlacements(payload)
+	case frameTimeline:
+		return d.decodeTimeline(payload)
 	case frameSessions:
 		return d.decodeSessions(payload)
 	case frameLocks:

@@ -18,11 +18,11 @@ func (d Digest) String() string { return fmt.Sprintf("%016x", uint64(d)) }
 
 // Digest returns the digest as carried along by the changes. Its cost does not depend on the number of placements.
 func (v *View) Digest() Digest {
-	return v.digest(sums{records: v.records, locks: v.tables.digest, blocks: v.blocks.digest, moves: v.moves.digest})
+	return v.digest(sums{records: v.records, locks: v.tables.digest, blocks: v.blocks.digest, moves: v.moves.digest, marks: v.timeline.digest})
 }
 
 // sums are the sums of the digests of the records of which there may be many.
-type sums struct{ records, locks, blocks, moves uint64 }
+type sums struct{ records, locks, blocks, moves, marks uint64 }
 
 // RecomputeDigest computes the digest anew from everything in the view. Where it differs from Digest, memory or code
 // is broken.
@@ -42,7 +42,7 @@ func (v *View) RecomputeDigest() Digest {
 		k := r.key()
 		sum.records += v.recordDigest(k.hash(v.table.seed), s)
 	}
-	sum.locks = v.sumLocks()
+	sum.locks, sum.marks = v.sumLocks(), v.sumMarks()
 	return v.digest(sum)
 }
 
@@ -101,6 +101,9 @@ func (v *View) digest(sum sums) Digest {
 	}
 	if n := v.MoveCount(); n > 0 {
 		x = fold(fold(x, uint64(n)<<32), sum.moves)
+	}
+	if n := len(v.timeline.marks); n > 0 {
+		x = fold(fold(x, uint64(n)<<48), sum.marks)
 	}
 	return Digest(x)
 }

@@ -62,6 +62,7 @@ func NewEditor(v *View) *Editor {
 	}
 	// What the editor appends to must not be the array that another editor of the same view appends to.
 	e.v.kindNames = slices.Clip(e.v.kindNames)
+	e.v.timeline.marks = slices.Clip(e.v.timeline.marks)
 	e.v.results.full = slices.Clip(e.v.results.full)
 	e.v.results.tail = append(make([]Result, 0, resultChunk), e.v.results.tail...)
 	e.v.results.all(func(r *Result) { e.recalled[r.Request] = r })
@@ -192,7 +193,10 @@ func (e *Editor) forget(hash uint64, kind KindNumber, s stored) {
 func (e *Editor) SetPosition(index, term uint64) { e.v.Index, e.v.Term = index, term }
 
 // AdvanceTime moves the replicated clock forward; it never goes back.
-func (e *Editor) AdvanceTime(ms uint64) { e.v.Time = max(e.v.Time, ms) }
+func (e *Editor) AdvanceTime(ms uint64) {
+	e.v.Time = max(e.v.Time, ms)
+	e.v.timeline.add(e.v.Index, e.v.Time)
+}
 
 // SetCluster replaces what is known of the cluster. The seed can be given once, before anything is placed.
 func (e *Editor) SetCluster(c Cluster) {

@@ -94,6 +94,12 @@ func (m *model) check(t *testing.T, v *View, keys []placement.Identity) {
 		}
 	}
 	checkScan(t, v)
+	for index := uint64(2); index <= v.Index; index += 1 + index%9 { // of which the time is ten times as much
+		from, to := v.When(index)
+		if from > index*10 || to < index*10 || to-from > markEvery {
+			t.Fatalf("at index %d: index %d was between %d and %d", v.Index, index, from, to)
+		}
+	}
 }
 
 // run plays random commands on an editor and on the model. When reopen is not nil, the editor is made anew from a view,

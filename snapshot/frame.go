@@ -39,6 +39,7 @@ const (
 	frameLocks      frameType = 8
 	frameBlocks     frameType = 9
 	frameMoves      frameType = 10
+	frameTimeline   frameType = 12
 	frameEnd        frameType = 255
 )
 

@@ -47,6 +47,7 @@ type View struct {
 	moves        moves
 	records      uint64 // sum of the digests of all records that mean something
 	oldest       uint64 // see OldestRemoval
+	timeline     timeline
 }
 
 // OldestRemoval is the log index of the oldest removal that the barrier has not passed; zero when there is none.

@@ -15,10 +15,15 @@ import (
 
 func (a *app) lookupCommand() *cobra.Command {
 	var ids identities
-	var history bool
+	var explain, history bool
 	var limit uint32
 	c := command("lookup ID…", "Show who owns identities", nil, func(ctx context.Context, args []string) error {
-		if history {
+		switch {
+		case explain && history:
+			return usage("--explain and --history are two questions")
+		case explain:
+			return a.lookOne(ids, args, "--explain", func(l *looking, id placement.Identity) error { return l.why(ctx, id) })
+		case history:
 			return a.lookOne(ids, args, "--history", func(l *looking, id placement.Identity) error { return l.history(ctx, id, limit) })
 		}
 		return a.ask(func(c *lookupclient.Client) error {
@@ -27,14 +32,20 @@ func (a *app) lookupCommand() *cobra.Command {
 		})
 	})
 	c.Aliases = []string{"get"}
+	c.Flags().BoolVar(&explain, "explain", false, "show why it is so, and since when: one identity")
 	c.Flags().BoolVar(&history, "history", false, "show what became of the identity lately, and why: one identity")
 	c.Flags().Uint32Var(&limit, "limit", 50, "with --history: how many events to show")
 	c.Long = `Show the settled owner of each identity (kind/key). The answer is linearizable, and says which server gave it, at which log
 index. Several identities are looked up as of one moment.
 
+With --explain, who answered and by what proof, since when the identity is placed, why its owner was chosen, and what the
+strategy makes of every member now: the one of rank 1 would be chosen, and who may not be says why not. It answers in every
+phase; the exit status is that of a look-up all the same.
+
 With --history, what became of one identity lately, as one server remembers it, the newest first: when it was placed, settled,
 removed, on which member, by which command. Servers remember in memory, so they also say from where on.`
 	c.Example = `  berth lookup cart/42
+  berth lookup cart/42 --explain
   berth lookup cart/42 --history
   berth lookup cart/42 -o json | jq -r .placement.member`
 	ids.flags(c)

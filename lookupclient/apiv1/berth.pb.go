@@ -255,7 +255,7 @@ func (x Member_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Member_State.Descriptor instead.
 func (Member_State) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23, 0}
 }
 
 type SnapshotChange_Type int32
@@ -313,7 +313,7 @@ func (x SnapshotChange_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SnapshotChange_Type.Descriptor instead.
 func (SnapshotChange_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66, 0}
 }
 
 type PlacementEvent_Type int32
@@ -376,7 +376,7 @@ func (x PlacementEvent_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlacementEvent_Type.Descriptor instead.
 func (PlacementEvent_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71, 0}
 }
 
 type Identity struct {
@@ -778,10 +778,12 @@ func (x *Error) GetMetadata() map[string]string {
 }
 
 type LookupRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	Level         Level_Name             `protobuf:"varint,3,opt,name=level,proto3,enum=berth.v1.Level_Name" json:"level,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Level Level_Name             `protobuf:"varint,3,opt,name=level,proto3,enum=berth.v1.Level_Name" json:"level,omitempty"`
+	// Say why and since when. The answer is then given in every phase: one that is not settled is no error.
+	Explain       bool `protobuf:"varint,4,opt,name=explain,proto3" json:"explain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -837,10 +839,19 @@ func (x *LookupRequest) GetLevel() Level_Name {
 	return Level_UNSPECIFIED
 }
 
+func (x *LookupRequest) GetExplain() bool {
+	if x != nil {
+		return x.Explain
+	}
+	return false
+}
+
 type LookupResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Placement     *Placement             `protobuf:"bytes,1,opt,name=placement,proto3" json:"placement,omitempty"`
-	Read          *Read                  `protobuf:"bytes,2,opt,name=read,proto3" json:"read,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Placement *Placement             `protobuf:"bytes,1,opt,name=placement,proto3" json:"placement,omitempty"`
+	Read      *Read                  `protobuf:"bytes,2,opt,name=read,proto3" json:"read,omitempty"`
+	// When the request asked to explain.
+	Explanation   *Explanation `protobuf:"bytes,3,opt,name=explanation,proto3" json:"explanation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -889,6 +900,171 @@ func (x *LookupResponse) GetRead() *Read {
 	return nil
 }
 
+func (x *LookupResponse) GetExplanation() *Explanation {
+	if x != nil {
+		return x.Explanation
+	}
+	return nil
+}
+
+// Explanation says why a placement is as it is, and since when.
+type Explanation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The replicated clock of the state that answers.
+	Now *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=now,proto3" json:"now,omitempty"`
+	// When the owner was chosen: the log index, and the moment, which lies between these two. Not set when nobody was chosen;
+	// without the index it was in a former recovery generation.
+	PlacedIndex uint64                 `protobuf:"varint,2,opt,name=placed_index,json=placedIndex,proto3" json:"placed_index,omitempty"`
+	PlacedFrom  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=placed_from,json=placedFrom,proto3" json:"placed_from,omitempty"`
+	PlacedTo    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=placed_to,json=placedTo,proto3" json:"placed_to,omitempty"`
+	// When the owner confirmed, when the answering server remembers it.
+	SettledIndex uint64                 `protobuf:"varint,5,opt,name=settled_index,json=settledIndex,proto3" json:"settled_index,omitempty"`
+	Settled      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=settled,proto3" json:"settled,omitempty"`
+	// Of a removal that is not complete: its log index. It is complete when the barrier is there.
+	RemovedIndex uint64 `protobuf:"varint,7,opt,name=removed_index,json=removedIndex,proto3" json:"removed_index,omitempty"`
+	Barrier      uint64 `protobuf:"varint,8,opt,name=barrier,proto3" json:"barrier,omitempty"`
+	// The owner's state, in lower case.
+	OwnerState string `protobuf:"bytes,9,opt,name=owner_state,json=ownerState,proto3" json:"owner_state,omitempty"`
+	// How the kind is placed, and what the strategy makes of the members: not more than 64 of all.
+	Strategy   string                   `protobuf:"bytes,10,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	Candidates []*Explanation_Candidate `protobuf:"bytes,11,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	Members    uint32                   `protobuf:"varint,12,opt,name=members,proto3" json:"members,omitempty"`
+	// The reason of the identity's block, "-" for none given; empty when it is not blocked.
+	Blocked string `protobuf:"bytes,13,opt,name=blocked,proto3" json:"blocked,omitempty"`
+	// The member that the identity is on its way to.
+	MovingTo      string `protobuf:"bytes,14,opt,name=moving_to,json=movingTo,proto3" json:"moving_to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation) Reset() {
+	*x = Explanation{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation) ProtoMessage() {}
+
+func (x *Explanation) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
+func (*Explanation) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Explanation) GetNow() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Now
+	}
+	return nil
+}
+
+func (x *Explanation) GetPlacedIndex() uint64 {
+	if x != nil {
+		return x.PlacedIndex
+	}
+	return 0
+}
+
+func (x *Explanation) GetPlacedFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PlacedFrom
+	}
+	return nil
+}
+
+func (x *Explanation) GetPlacedTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PlacedTo
+	}
+	return nil
+}
+
+func (x *Explanation) GetSettledIndex() uint64 {
+	if x != nil {
+		return x.SettledIndex
+	}
+	return 0
+}
+
+func (x *Explanation) GetSettled() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Settled
+	}
+	return nil
+}
+
+func (x *Explanation) GetRemovedIndex() uint64 {
+	if x != nil {
+		return x.RemovedIndex
+	}
+	return 0
+}
+
+func (x *Explanation) GetBarrier() uint64 {
+	if x != nil {
+		return x.Barrier
+	}
+	return 0
+}
+
+func (x *Explanation) GetOwnerState() string {
+	if x != nil {
+		return x.OwnerState
+	}
+	return ""
+}
+
+func (x *Explanation) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
+}
+
+func (x *Explanation) GetCandidates() []*Explanation_Candidate {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
+func (x *Explanation) GetMembers() uint32 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
+}
+
+func (x *Explanation) GetBlocked() string {
+	if x != nil {
+		return x.Blocked
+	}
+	return ""
+}
+
+func (x *Explanation) GetMovingTo() string {
+	if x != nil {
+		return x.MovingTo
+	}
+	return ""
+}
+
 type BatchLookupRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Identities    []*Identity            `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
@@ -899,7 +1075,7 @@ type BatchLookupRequest struct {
 
 func (x *BatchLookupRequest) Reset() {
 	*x = BatchLookupRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[8]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -911,7 +1087,7 @@ func (x *BatchLookupRequest) String() string {
 func (*BatchLookupRequest) ProtoMessage() {}
 
 func (x *BatchLookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[8]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -924,7 +1100,7 @@ func (x *BatchLookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchLookupRequest.ProtoReflect.Descriptor instead.
 func (*BatchLookupRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{8}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BatchLookupRequest) GetIdentities() []*Identity {
@@ -951,7 +1127,7 @@ type BatchLookupResponse struct {
 
 func (x *BatchLookupResponse) Reset() {
 	*x = BatchLookupResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[9]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -963,7 +1139,7 @@ func (x *BatchLookupResponse) String() string {
 func (*BatchLookupResponse) ProtoMessage() {}
 
 func (x *BatchLookupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[9]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,7 +1152,7 @@ func (x *BatchLookupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchLookupResponse.ProtoReflect.Descriptor instead.
 func (*BatchLookupResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{9}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BatchLookupResponse) GetResults() []*LookupResult {
@@ -1004,7 +1180,7 @@ type LookupResult struct {
 
 func (x *LookupResult) Reset() {
 	*x = LookupResult{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[10]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1192,7 @@ func (x *LookupResult) String() string {
 func (*LookupResult) ProtoMessage() {}
 
 func (x *LookupResult) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[10]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1205,7 @@ func (x *LookupResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResult.ProtoReflect.Descriptor instead.
 func (*LookupResult) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{10}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LookupResult) GetPlacement() *Placement {
@@ -1061,7 +1237,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[11]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1249,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[11]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1262,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{11}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Retry) GetRequestId() string {
@@ -1124,7 +1300,7 @@ type Near struct {
 
 func (x *Near) Reset() {
 	*x = Near{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1136,7 +1312,7 @@ func (x *Near) String() string {
 func (*Near) ProtoMessage() {}
 
 func (x *Near) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1149,7 +1325,7 @@ func (x *Near) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Near.ProtoReflect.Descriptor instead.
 func (*Near) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{12}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Near) GetMember() string {
@@ -1185,7 +1361,7 @@ type PlaceRequest struct {
 
 func (x *PlaceRequest) Reset() {
 	*x = PlaceRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1373,7 @@ func (x *PlaceRequest) String() string {
 func (*PlaceRequest) ProtoMessage() {}
 
 func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1386,7 @@ func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRequest.ProtoReflect.Descriptor instead.
 func (*PlaceRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{13}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PlaceRequest) GetKind() string {
@@ -1253,7 +1429,7 @@ type PlaceResponse struct {
 
 func (x *PlaceResponse) Reset() {
 	*x = PlaceResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1441,7 @@ func (x *PlaceResponse) String() string {
 func (*PlaceResponse) ProtoMessage() {}
 
 func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1454,7 @@ func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceResponse.ProtoReflect.Descriptor instead.
 func (*PlaceResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{14}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PlaceResponse) GetPlacement() *Placement {
@@ -1313,7 +1489,7 @@ type BatchPlaceRequest struct {
 
 func (x *BatchPlaceRequest) Reset() {
 	*x = BatchPlaceRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1501,7 @@ func (x *BatchPlaceRequest) String() string {
 func (*BatchPlaceRequest) ProtoMessage() {}
 
 func (x *BatchPlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1514,7 @@ func (x *BatchPlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchPlaceRequest.ProtoReflect.Descriptor instead.
 func (*BatchPlaceRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{15}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BatchPlaceRequest) GetIdentities() []*Identity {
@@ -1372,7 +1548,7 @@ type BatchPlaceResponse struct {
 
 func (x *BatchPlaceResponse) Reset() {
 	*x = BatchPlaceResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1560,7 @@ func (x *BatchPlaceResponse) String() string {
 func (*BatchPlaceResponse) ProtoMessage() {}
 
 func (x *BatchPlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1573,7 @@ func (x *BatchPlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchPlaceResponse.ProtoReflect.Descriptor instead.
 func (*BatchPlaceResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{16}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BatchPlaceResponse) GetResults() []*PlaceResult {
@@ -1426,7 +1602,7 @@ type PlaceResult struct {
 
 func (x *PlaceResult) Reset() {
 	*x = PlaceResult{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1438,7 +1614,7 @@ func (x *PlaceResult) String() string {
 func (*PlaceResult) ProtoMessage() {}
 
 func (x *PlaceResult) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1451,7 +1627,7 @@ func (x *PlaceResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceResult.ProtoReflect.Descriptor instead.
 func (*PlaceResult) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{17}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PlaceResult) GetPlacement() *Placement {
@@ -1490,7 +1666,7 @@ type RemoveRequest struct {
 
 func (x *RemoveRequest) Reset() {
 	*x = RemoveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +1678,7 @@ func (x *RemoveRequest) String() string {
 func (*RemoveRequest) ProtoMessage() {}
 
 func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1515,7 +1691,7 @@ func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{18}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RemoveRequest) GetKind() string {
@@ -1568,7 +1744,7 @@ type RemoveResponse struct {
 
 func (x *RemoveResponse) Reset() {
 	*x = RemoveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +1756,7 @@ func (x *RemoveResponse) String() string {
 func (*RemoveResponse) ProtoMessage() {}
 
 func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +1769,7 @@ func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveResponse.ProtoReflect.Descriptor instead.
 func (*RemoveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{19}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RemoveResponse) GetDone() bool {
@@ -1646,7 +1822,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +1834,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +1847,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{20}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListRequest) GetKind() string {
@@ -1745,7 +1921,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +1933,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +1946,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListResponse) GetPlacements() []*Placement {
@@ -1831,7 +2007,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1843,7 +2019,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1856,7 +2032,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Member) GetName() string {
@@ -1944,7 +2120,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1956,7 +2132,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1969,7 +2145,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
 }
 
 type ListMembersResponse struct {
@@ -1982,7 +2158,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2170,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2183,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -2040,7 +2216,7 @@ type Kind struct {
 
 func (x *Kind) Reset() {
 	*x = Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +2228,7 @@ func (x *Kind) String() string {
 func (*Kind) ProtoMessage() {}
 
 func (x *Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +2241,7 @@ func (x *Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kind.ProtoReflect.Descriptor instead.
 func (*Kind) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Kind) GetName() string {
@@ -2108,7 +2284,7 @@ type ListKindsRequest struct {
 
 func (x *ListKindsRequest) Reset() {
 	*x = ListKindsRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2296,7 @@ func (x *ListKindsRequest) String() string {
 func (*ListKindsRequest) ProtoMessage() {}
 
 func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2309,7 @@ func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKindsRequest.ProtoReflect.Descriptor instead.
 func (*ListKindsRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListKindsRequest) GetPageSize() uint32 {
@@ -2162,7 +2338,7 @@ type ListKindsResponse struct {
 
 func (x *ListKindsResponse) Reset() {
 	*x = ListKindsResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2350,7 @@ func (x *ListKindsResponse) String() string {
 func (*ListKindsResponse) ProtoMessage() {}
 
 func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2363,7 @@ func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKindsResponse.ProtoReflect.Descriptor instead.
 func (*ListKindsResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListKindsResponse) GetKinds() []*Kind {
@@ -2225,7 +2401,7 @@ type SetKindRequest struct {
 
 func (x *SetKindRequest) Reset() {
 	*x = SetKindRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2413,7 @@ func (x *SetKindRequest) String() string {
 func (*SetKindRequest) ProtoMessage() {}
 
 func (x *SetKindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2426,7 @@ func (x *SetKindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKindRequest.ProtoReflect.Descriptor instead.
 func (*SetKindRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SetKindRequest) GetName() string {
@@ -2293,7 +2469,7 @@ type SetKindResponse struct {
 
 func (x *SetKindResponse) Reset() {
 	*x = SetKindResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2481,7 @@ func (x *SetKindResponse) String() string {
 func (*SetKindResponse) ProtoMessage() {}
 
 func (x *SetKindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2494,7 @@ func (x *SetKindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKindResponse.ProtoReflect.Descriptor instead.
 func (*SetKindResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SetKindResponse) GetKind() *Kind {
@@ -2354,7 +2530,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2366,7 +2542,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2379,7 +2555,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Held) GetKind() string {
@@ -2423,7 +2599,7 @@ type FromMember struct {
 
 func (x *FromMember) Reset() {
 	*x = FromMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2435,7 +2611,7 @@ func (x *FromMember) String() string {
 func (*FromMember) ProtoMessage() {}
 
 func (x *FromMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2448,7 +2624,7 @@ func (x *FromMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromMember.ProtoReflect.Descriptor instead.
 func (*FromMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FromMember) GetMessage() isFromMember_Message {
@@ -2594,7 +2770,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2606,7 +2782,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2619,7 +2795,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Join) GetMember() *Member {
@@ -2650,7 +2826,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2662,7 +2838,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2675,7 +2851,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Resume) GetIncarnation() uint64 {
@@ -2709,7 +2885,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2721,7 +2897,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2734,7 +2910,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Keepalive) GetNonce() uint64 {
@@ -2754,7 +2930,7 @@ type Confirm struct {
 
 func (x *Confirm) Reset() {
 	*x = Confirm{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2766,7 +2942,7 @@ func (x *Confirm) String() string {
 func (*Confirm) ProtoMessage() {}
 
 func (x *Confirm) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,7 +2955,7 @@ func (x *Confirm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
 func (*Confirm) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Confirm) GetHeld() []*Held {
@@ -2799,7 +2975,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2811,7 +2987,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2824,7 +3000,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Failed) GetFailures() []*Failure {
@@ -2844,7 +3020,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2856,7 +3032,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2869,7 +3045,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Failure) GetHeld() *Held {
@@ -2896,7 +3072,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2908,7 +3084,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2921,7 +3097,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Released) GetHeld() []*Held {
@@ -2940,7 +3116,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2952,7 +3128,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2965,7 +3141,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
 }
 
 // Leave says that everything has stopped.
@@ -2977,7 +3153,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2989,7 +3165,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3002,7 +3178,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
 }
 
 // ToMember is what a member is told.
@@ -3025,7 +3201,7 @@ type ToMember struct {
 
 func (x *ToMember) Reset() {
 	*x = ToMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3037,7 +3213,7 @@ func (x *ToMember) String() string {
 func (*ToMember) ProtoMessage() {}
 
 func (x *ToMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3050,7 +3226,7 @@ func (x *ToMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToMember.ProtoReflect.Descriptor instead.
 func (*ToMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ToMember) GetMessage() isToMember_Message {
@@ -3198,7 +3374,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3210,7 +3386,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3223,7 +3399,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Welcome) GetIncarnation() uint64 {
@@ -3272,7 +3448,7 @@ type Alive struct {
 
 func (x *Alive) Reset() {
 	*x = Alive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3284,7 +3460,7 @@ func (x *Alive) String() string {
 func (*Alive) ProtoMessage() {}
 
 func (x *Alive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3297,7 +3473,7 @@ func (x *Alive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alive.ProtoReflect.Descriptor instead.
 func (*Alive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Alive) GetNonce() uint64 {
@@ -3324,7 +3500,7 @@ type Gone struct {
 
 func (x *Gone) Reset() {
 	*x = Gone{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3336,7 +3512,7 @@ func (x *Gone) String() string {
 func (*Gone) ProtoMessage() {}
 
 func (x *Gone) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3349,7 +3525,7 @@ func (x *Gone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gone.ProtoReflect.Descriptor instead.
 func (*Gone) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Gone) GetReason() string {
@@ -3369,7 +3545,7 @@ type Activate struct {
 
 func (x *Activate) Reset() {
 	*x = Activate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3381,7 +3557,7 @@ func (x *Activate) String() string {
 func (*Activate) ProtoMessage() {}
 
 func (x *Activate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3394,7 +3570,7 @@ func (x *Activate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activate.ProtoReflect.Descriptor instead.
 func (*Activate) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Activate) GetHeld() []*Held {
@@ -3414,7 +3590,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3426,7 +3602,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3439,7 +3615,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Stop) GetHeld() []*Held {
@@ -3459,7 +3635,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3471,7 +3647,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3484,7 +3660,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Outcome) GetOutcomes() []*HeldOutcome {
@@ -3506,7 +3682,7 @@ type HeldOutcome struct {
 
 func (x *HeldOutcome) Reset() {
 	*x = HeldOutcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3518,7 +3694,7 @@ func (x *HeldOutcome) String() string {
 func (*HeldOutcome) ProtoMessage() {}
 
 func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3531,7 +3707,7 @@ func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldOutcome.ProtoReflect.Descriptor instead.
 func (*HeldOutcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *HeldOutcome) GetHeld() *Held {
@@ -3566,7 +3742,7 @@ type Redirect struct {
 
 func (x *Redirect) Reset() {
 	*x = Redirect{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3578,7 +3754,7 @@ func (x *Redirect) String() string {
 func (*Redirect) ProtoMessage() {}
 
 func (x *Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3591,7 +3767,7 @@ func (x *Redirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redirect.ProtoReflect.Descriptor instead.
 func (*Redirect) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Redirect) GetServer() string {
@@ -3618,7 +3794,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3630,7 +3806,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3643,7 +3819,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Left) GetDraining() bool {
@@ -3661,7 +3837,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3673,7 +3849,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3686,7 +3862,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
 }
 
 type StatusResponse struct {
@@ -3710,7 +3886,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3722,7 +3898,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3735,7 +3911,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *StatusResponse) GetCluster() string {
@@ -3837,7 +4013,7 @@ type ServerInfo struct {
 
 func (x *ServerInfo) Reset() {
 	*x = ServerInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3849,7 +4025,7 @@ func (x *ServerInfo) String() string {
 func (*ServerInfo) ProtoMessage() {}
 
 func (x *ServerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3862,7 +4038,7 @@ func (x *ServerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerInfo.ProtoReflect.Descriptor instead.
 func (*ServerInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ServerInfo) GetName() string {
@@ -3943,7 +4119,7 @@ type ServerStatusRequest struct {
 
 func (x *ServerStatusRequest) Reset() {
 	*x = ServerStatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3955,7 +4131,7 @@ func (x *ServerStatusRequest) String() string {
 func (*ServerStatusRequest) ProtoMessage() {}
 
 func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3968,7 +4144,7 @@ func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ServerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
 }
 
 type ServerStatusResponse struct {
@@ -3995,7 +4171,7 @@ type ServerStatusResponse struct {
 
 func (x *ServerStatusResponse) Reset() {
 	*x = ServerStatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4007,7 +4183,7 @@ func (x *ServerStatusResponse) String() string {
 func (*ServerStatusResponse) ProtoMessage() {}
 
 func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4020,7 +4196,7 @@ func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ServerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ServerStatusResponse) GetName() string {
@@ -4130,7 +4306,7 @@ type RemoveServerRequest struct {
 
 func (x *RemoveServerRequest) Reset() {
 	*x = RemoveServerRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4142,7 +4318,7 @@ func (x *RemoveServerRequest) String() string {
 func (*RemoveServerRequest) ProtoMessage() {}
 
 func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4155,7 +4331,7 @@ func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveServerRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RemoveServerRequest) GetName() string {
@@ -4174,7 +4350,7 @@ type RemoveServerResponse struct {
 
 func (x *RemoveServerResponse) Reset() {
 	*x = RemoveServerResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4186,7 +4362,7 @@ func (x *RemoveServerResponse) String() string {
 func (*RemoveServerResponse) ProtoMessage() {}
 
 func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4199,7 +4375,7 @@ func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveServerResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *RemoveServerResponse) GetRead() *Read {
@@ -4219,7 +4395,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4231,7 +4407,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4244,7 +4420,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TransferLeadershipRequest) GetTo() string {
@@ -4263,7 +4439,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4275,7 +4451,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4288,7 +4464,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TransferLeadershipResponse) GetLeader() string {
@@ -4306,7 +4482,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4318,7 +4494,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4331,7 +4507,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
 }
 
 type SaveResponse struct {
@@ -4343,7 +4519,7 @@ type SaveResponse struct {
 
 func (x *SaveResponse) Reset() {
 	*x = SaveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4355,7 +4531,7 @@ func (x *SaveResponse) String() string {
 func (*SaveResponse) ProtoMessage() {}
 
 func (x *SaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4368,7 +4544,7 @@ func (x *SaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveResponse.ProtoReflect.Descriptor instead.
 func (*SaveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *SaveResponse) GetData() []byte {
@@ -4409,7 +4585,7 @@ type SnapshotInfo struct {
 
 func (x *SnapshotInfo) Reset() {
 	*x = SnapshotInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4421,7 +4597,7 @@ func (x *SnapshotInfo) String() string {
 func (*SnapshotInfo) ProtoMessage() {}
 
 func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4434,7 +4610,7 @@ func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *SnapshotInfo) GetFile() string {
@@ -4577,7 +4753,7 @@ type SnapshotRestore struct {
 
 func (x *SnapshotRestore) Reset() {
 	*x = SnapshotRestore{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4589,7 +4765,7 @@ func (x *SnapshotRestore) String() string {
 func (*SnapshotRestore) ProtoMessage() {}
 
 func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4602,7 +4778,7 @@ func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRestore.ProtoReflect.Descriptor instead.
 func (*SnapshotRestore) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *SnapshotRestore) GetFrom() *SnapshotInfo {
@@ -4672,7 +4848,7 @@ type SnapshotDiff struct {
 
 func (x *SnapshotDiff) Reset() {
 	*x = SnapshotDiff{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4684,7 +4860,7 @@ func (x *SnapshotDiff) String() string {
 func (*SnapshotDiff) ProtoMessage() {}
 
 func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4697,7 +4873,7 @@ func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *SnapshotDiff) GetFrom() *SnapshotInfo {
@@ -4764,7 +4940,7 @@ type SnapshotChange struct {
 
 func (x *SnapshotChange) Reset() {
 	*x = SnapshotChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4776,7 +4952,7 @@ func (x *SnapshotChange) String() string {
 func (*SnapshotChange) ProtoMessage() {}
 
 func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4789,7 +4965,7 @@ func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotChange.ProtoReflect.Descriptor instead.
 func (*SnapshotChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *SnapshotChange) GetType() SnapshotChange_Type {
@@ -4848,7 +5024,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4860,7 +5036,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4873,7 +5049,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Plan) GetCluster() string {
@@ -4950,7 +5126,7 @@ type PlanMove struct {
 
 func (x *PlanMove) Reset() {
 	*x = PlanMove{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4962,7 +5138,7 @@ func (x *PlanMove) String() string {
 func (*PlanMove) ProtoMessage() {}
 
 func (x *PlanMove) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4975,7 +5151,7 @@ func (x *PlanMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanMove.ProtoReflect.Descriptor instead.
 func (*PlanMove) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *PlanMove) GetKind() string {
@@ -5032,7 +5208,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5044,7 +5220,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5057,7 +5233,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{68}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *HistoryRequest) GetKind() string {
@@ -5097,7 +5273,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5109,7 +5285,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5122,7 +5298,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{69}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *HistoryResponse) GetEvents() []*PlacementEvent {
@@ -5180,7 +5356,7 @@ type PlacementEvent struct {
 
 func (x *PlacementEvent) Reset() {
 	*x = PlacementEvent{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5192,7 +5368,7 @@ func (x *PlacementEvent) String() string {
 func (*PlacementEvent) ProtoMessage() {}
 
 func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5205,7 +5381,7 @@ func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlacementEvent.ProtoReflect.Descriptor instead.
 func (*PlacementEvent) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *PlacementEvent) GetIndex() uint64 {
@@ -5292,6 +5468,113 @@ func (x *PlacementEvent) GetFailure() string {
 	return ""
 }
 
+// Candidate is what the strategy makes of one member, as of the state that answers.
+type Explanation_Candidate struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Member      string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Incarnation uint64                 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Why it may not be given the identity; empty when it may.
+	Excluded string `protobuf:"bytes,3,opt,name=excluded,proto3" json:"excluded,omitempty"`
+	// 1 for the member that would be chosen, 2 for the one that would be without it, and so on; zero for those that are
+	// excluded or behind the 16 first.
+	Rank uint32 `protobuf:"varint,4,opt,name=rank,proto3" json:"rank,omitempty"`
+	// What it owns.
+	Load   uint32 `protobuf:"varint,5,opt,name=load,proto3" json:"load,omitempty"`
+	Weight uint32 `protobuf:"varint,6,opt,name=weight,proto3" json:"weight,omitempty"`
+	// The number that the strategy compares: the smallest is first, by protoactor-go/1 the largest. Of one strategy only.
+	Score uint64 `protobuf:"varint,7,opt,name=score,proto3" json:"score,omitempty"`
+	// 0 for the member that the request is from, 1 for those near by, 2 for all others; a look-up comes from nowhere.
+	Distance      uint32 `protobuf:"varint,8,opt,name=distance,proto3" json:"distance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation_Candidate) Reset() {
+	*x = Explanation_Candidate{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation_Candidate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation_Candidate) ProtoMessage() {}
+
+func (x *Explanation_Candidate) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation_Candidate.ProtoReflect.Descriptor instead.
+func (*Explanation_Candidate) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{8, 0}
+}
+
+func (x *Explanation_Candidate) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *Explanation_Candidate) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *Explanation_Candidate) GetExcluded() string {
+	if x != nil {
+		return x.Excluded
+	}
+	return ""
+}
+
+func (x *Explanation_Candidate) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+func (x *Explanation_Candidate) GetLoad() uint32 {
+	if x != nil {
+		return x.Load
+	}
+	return 0
+}
+
+func (x *Explanation_Candidate) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *Explanation_Candidate) GetScore() uint64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *Explanation_Candidate) GetDistance() uint32 {
+	if x != nil {
+		return x.Distance
+	}
+	return 0
+}
+
 type SnapshotInfo_KindCount struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -5303,7 +5586,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5315,7 +5598,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5328,7 +5611,7 @@ func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo_KindCount.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo_KindCount) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63, 0}
 }
 
 func (x *SnapshotInfo_KindCount) GetKind() string {
@@ -5372,7 +5655,7 @@ type SnapshotDiff_Counts struct {
 
 func (x *SnapshotDiff_Counts) Reset() {
 	*x = SnapshotDiff_Counts{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5384,7 +5667,7 @@ func (x *SnapshotDiff_Counts) String() string {
 func (*SnapshotDiff_Counts) ProtoMessage() {}
 
 func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5397,7 +5680,7 @@ func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff_Counts.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff_Counts) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65, 0}
 }
 
 func (x *SnapshotDiff_Counts) GetName() string {
@@ -5468,7 +5751,7 @@ type Plan_Kind struct {
 
 func (x *Plan_Kind) Reset() {
 	*x = Plan_Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5480,7 +5763,7 @@ func (x *Plan_Kind) String() string {
 func (*Plan_Kind) ProtoMessage() {}
 
 func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5493,7 +5776,7 @@ func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Kind.ProtoReflect.Descriptor instead.
 func (*Plan_Kind) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67, 0}
 }
 
 func (x *Plan_Kind) GetName() string {
@@ -5557,7 +5840,7 @@ type Plan_Member struct {
 
 func (x *Plan_Member) Reset() {
 	*x = Plan_Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5569,7 +5852,7 @@ func (x *Plan_Member) String() string {
 func (*Plan_Member) ProtoMessage() {}
 
 func (x *Plan_Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5582,7 +5865,7 @@ func (x *Plan_Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Member.ProtoReflect.Descriptor instead.
 func (*Plan_Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66, 1}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67, 1}
 }
 
 func (x *Plan_Member) GetName() string {
@@ -5646,7 +5929,7 @@ type Plan_Flow struct {
 
 func (x *Plan_Flow) Reset() {
 	*x = Plan_Flow{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5658,7 +5941,7 @@ func (x *Plan_Flow) String() string {
 func (*Plan_Flow) ProtoMessage() {}
 
 func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5671,7 +5954,7 @@ func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Flow.ProtoReflect.Descriptor instead.
 func (*Plan_Flow) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66, 2}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67, 2}
 }
 
 func (x *Plan_Flow) GetFrom() string {
@@ -5750,14 +6033,45 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\bmetadata\x18\x03 \x03(\v2\x1d.berth.v1.Error.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"a\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"{\n" +
 	"\rLookupRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12*\n" +
-	"\x05level\x18\x03 \x01(\x0e2\x14.berth.v1.Level.NameR\x05level\"g\n" +
+	"\x05level\x18\x03 \x01(\x0e2\x14.berth.v1.Level.NameR\x05level\x12\x18\n" +
+	"\aexplain\x18\x04 \x01(\bR\aexplain\"\xa0\x01\n" +
 	"\x0eLookupResponse\x121\n" +
 	"\tplacement\x18\x01 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\"\n" +
-	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"t\n" +
+	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\x127\n" +
+	"\vexplanation\x18\x03 \x01(\v2\x15.berth.v1.ExplanationR\vexplanation\"\x93\x06\n" +
+	"\vExplanation\x12,\n" +
+	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12!\n" +
+	"\fplaced_index\x18\x02 \x01(\x04R\vplacedIndex\x12;\n" +
+	"\vplaced_from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"placedFrom\x127\n" +
+	"\tplaced_to\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bplacedTo\x12#\n" +
+	"\rsettled_index\x18\x05 \x01(\x04R\fsettledIndex\x124\n" +
+	"\asettled\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\asettled\x12#\n" +
+	"\rremoved_index\x18\a \x01(\x04R\fremovedIndex\x12\x18\n" +
+	"\abarrier\x18\b \x01(\x04R\abarrier\x12\x1f\n" +
+	"\vowner_state\x18\t \x01(\tR\n" +
+	"ownerState\x12\x1a\n" +
+	"\bstrategy\x18\n" +
+	" \x01(\tR\bstrategy\x12?\n" +
+	"\n" +
+	"candidates\x18\v \x03(\v2\x1f.berth.v1.Explanation.CandidateR\n" +
+	"candidates\x12\x18\n" +
+	"\amembers\x18\f \x01(\rR\amembers\x12\x18\n" +
+	"\ablocked\x18\r \x01(\tR\ablocked\x12\x1b\n" +
+	"\tmoving_to\x18\x0e \x01(\tR\bmovingTo\x1a\xd3\x01\n" +
+	"\tCandidate\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x1a\n" +
+	"\bexcluded\x18\x03 \x01(\tR\bexcluded\x12\x12\n" +
+	"\x04rank\x18\x04 \x01(\rR\x04rank\x12\x12\n" +
+	"\x04load\x18\x05 \x01(\rR\x04load\x12\x16\n" +
+	"\x06weight\x18\x06 \x01(\rR\x06weight\x12\x14\n" +
+	"\x05score\x18\a \x01(\x04R\x05score\x12\x1a\n" +
+	"\bdistance\x18\b \x01(\rR\bdistance\"t\n" +
 	"\x12BatchLookupRequest\x122\n" +
 	"\n" +
 	"identities\x18\x01 \x03(\v2\x12.berth.v1.IdentityR\n" +
@@ -6185,7 +6499,7 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 }
 
 var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
@@ -6201,209 +6515,217 @@ var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(*Error)(nil),                      // 11: berth.v1.Error
 	(*LookupRequest)(nil),              // 12: berth.v1.LookupRequest
 	(*LookupResponse)(nil),             // 13: berth.v1.LookupResponse
-	(*BatchLookupRequest)(nil),         // 14: berth.v1.BatchLookupRequest
-	(*BatchLookupResponse)(nil),        // 15: berth.v1.BatchLookupResponse
-	(*LookupResult)(nil),               // 16: berth.v1.LookupResult
-	(*Retry)(nil),                      // 17: berth.v1.Retry
-	(*Near)(nil),                       // 18: berth.v1.Near
-	(*PlaceRequest)(nil),               // 19: berth.v1.PlaceRequest
-	(*PlaceResponse)(nil),              // 20: berth.v1.PlaceResponse
-	(*BatchPlaceRequest)(nil),          // 21: berth.v1.BatchPlaceRequest
-	(*BatchPlaceResponse)(nil),         // 22: berth.v1.BatchPlaceResponse
-	(*PlaceResult)(nil),                // 23: berth.v1.PlaceResult
-	(*RemoveRequest)(nil),              // 24: berth.v1.RemoveRequest
-	(*RemoveResponse)(nil),             // 25: berth.v1.RemoveResponse
-	(*ListRequest)(nil),                // 26: berth.v1.ListRequest
-	(*ListResponse)(nil),               // 27: berth.v1.ListResponse
-	(*Member)(nil),                     // 28: berth.v1.Member
-	(*ListMembersRequest)(nil),         // 29: berth.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 30: berth.v1.ListMembersResponse
-	(*Kind)(nil),                       // 31: berth.v1.Kind
-	(*ListKindsRequest)(nil),           // 32: berth.v1.ListKindsRequest
-	(*ListKindsResponse)(nil),          // 33: berth.v1.ListKindsResponse
-	(*SetKindRequest)(nil),             // 34: berth.v1.SetKindRequest
-	(*SetKindResponse)(nil),            // 35: berth.v1.SetKindResponse
-	(*Held)(nil),                       // 36: berth.v1.Held
-	(*FromMember)(nil),                 // 37: berth.v1.FromMember
-	(*Join)(nil),                       // 38: berth.v1.Join
-	(*Resume)(nil),                     // 39: berth.v1.Resume
-	(*Keepalive)(nil),                  // 40: berth.v1.Keepalive
-	(*Confirm)(nil),                    // 41: berth.v1.Confirm
-	(*Failed)(nil),                     // 42: berth.v1.Failed
-	(*Failure)(nil),                    // 43: berth.v1.Failure
-	(*Released)(nil),                   // 44: berth.v1.Released
-	(*Drain)(nil),                      // 45: berth.v1.Drain
-	(*Leave)(nil),                      // 46: berth.v1.Leave
-	(*ToMember)(nil),                   // 47: berth.v1.ToMember
-	(*Welcome)(nil),                    // 48: berth.v1.Welcome
-	(*Alive)(nil),                      // 49: berth.v1.Alive
-	(*Gone)(nil),                       // 50: berth.v1.Gone
-	(*Activate)(nil),                   // 51: berth.v1.Activate
-	(*Stop)(nil),                       // 52: berth.v1.Stop
-	(*Outcome)(nil),                    // 53: berth.v1.Outcome
-	(*HeldOutcome)(nil),                // 54: berth.v1.HeldOutcome
-	(*Redirect)(nil),                   // 55: berth.v1.Redirect
-	(*Left)(nil),                       // 56: berth.v1.Left
-	(*StatusRequest)(nil),              // 57: berth.v1.StatusRequest
-	(*StatusResponse)(nil),             // 58: berth.v1.StatusResponse
-	(*ServerInfo)(nil),                 // 59: berth.v1.ServerInfo
-	(*ServerStatusRequest)(nil),        // 60: berth.v1.ServerStatusRequest
-	(*ServerStatusResponse)(nil),       // 61: berth.v1.ServerStatusResponse
-	(*RemoveServerRequest)(nil),        // 62: berth.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),       // 63: berth.v1.RemoveServerResponse
-	(*TransferLeadershipRequest)(nil),  // 64: berth.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 65: berth.v1.TransferLeadershipResponse
-	(*SaveRequest)(nil),                // 66: berth.v1.SaveRequest
-	(*SaveResponse)(nil),               // 67: berth.v1.SaveResponse
-	(*SnapshotInfo)(nil),               // 68: berth.v1.SnapshotInfo
-	(*SnapshotRestore)(nil),            // 69: berth.v1.SnapshotRestore
-	(*SnapshotDiff)(nil),               // 70: berth.v1.SnapshotDiff
-	(*SnapshotChange)(nil),             // 71: berth.v1.SnapshotChange
-	(*Plan)(nil),                       // 72: berth.v1.Plan
-	(*PlanMove)(nil),                   // 73: berth.v1.PlanMove
-	(*HistoryRequest)(nil),             // 74: berth.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 75: berth.v1.HistoryResponse
-	(*PlacementEvent)(nil),             // 76: berth.v1.PlacementEvent
-	nil,                                // 77: berth.v1.Error.MetadataEntry
-	nil,                                // 78: berth.v1.Member.LabelsEntry
-	(*SnapshotInfo_KindCount)(nil),     // 79: berth.v1.SnapshotInfo.KindCount
-	(*SnapshotDiff_Counts)(nil),        // 80: berth.v1.SnapshotDiff.Counts
-	(*Plan_Kind)(nil),                  // 81: berth.v1.Plan.Kind
-	(*Plan_Member)(nil),                // 82: berth.v1.Plan.Member
-	(*Plan_Flow)(nil),                  // 83: berth.v1.Plan.Flow
-	(*durationpb.Duration)(nil),        // 84: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 85: google.protobuf.Timestamp
+	(*Explanation)(nil),                // 14: berth.v1.Explanation
+	(*BatchLookupRequest)(nil),         // 15: berth.v1.BatchLookupRequest
+	(*BatchLookupResponse)(nil),        // 16: berth.v1.BatchLookupResponse
+	(*LookupResult)(nil),               // 17: berth.v1.LookupResult
+	(*Retry)(nil),                      // 18: berth.v1.Retry
+	(*Near)(nil),                       // 19: berth.v1.Near
+	(*PlaceRequest)(nil),               // 20: berth.v1.PlaceRequest
+	(*PlaceResponse)(nil),              // 21: berth.v1.PlaceResponse
+	(*BatchPlaceRequest)(nil),          // 22: berth.v1.BatchPlaceRequest
+	(*BatchPlaceResponse)(nil),         // 23: berth.v1.BatchPlaceResponse
+	(*PlaceResult)(nil),                // 24: berth.v1.PlaceResult
+	(*RemoveRequest)(nil),              // 25: berth.v1.RemoveRequest
+	(*RemoveResponse)(nil),             // 26: berth.v1.RemoveResponse
+	(*ListRequest)(nil),                // 27: berth.v1.ListRequest
+	(*ListResponse)(nil),               // 28: berth.v1.ListResponse
+	(*Member)(nil),                     // 29: berth.v1.Member
+	(*ListMembersRequest)(nil),         // 30: berth.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 31: berth.v1.ListMembersResponse
+	(*Kind)(nil),                       // 32: berth.v1.Kind
+	(*ListKindsRequest)(nil),           // 33: berth.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),          // 34: berth.v1.ListKindsResponse
+	(*SetKindRequest)(nil),             // 35: berth.v1.SetKindRequest
+	(*SetKindResponse)(nil),            // 36: berth.v1.SetKindResponse
+	(*Held)(nil),                       // 37: berth.v1.Held
+	(*FromMember)(nil),                 // 38: berth.v1.FromMember
+	(*Join)(nil),                       // 39: berth.v1.Join
+	(*Resume)(nil),                     // 40: berth.v1.Resume
+	(*Keepalive)(nil),                  // 41: berth.v1.Keepalive
+	(*Confirm)(nil),                    // 42: berth.v1.Confirm
+	(*Failed)(nil),                     // 43: berth.v1.Failed
+	(*Failure)(nil),                    // 44: berth.v1.Failure
+	(*Released)(nil),                   // 45: berth.v1.Released
+	(*Drain)(nil),                      // 46: berth.v1.Drain
+	(*Leave)(nil),                      // 47: berth.v1.Leave
+	(*ToMember)(nil),                   // 48: berth.v1.ToMember
+	(*Welcome)(nil),                    // 49: berth.v1.Welcome
+	(*Alive)(nil),                      // 50: berth.v1.Alive
+	(*Gone)(nil),                       // 51: berth.v1.Gone
+	(*Activate)(nil),                   // 52: berth.v1.Activate
+	(*Stop)(nil),                       // 53: berth.v1.Stop
+	(*Outcome)(nil),                    // 54: berth.v1.Outcome
+	(*HeldOutcome)(nil),                // 55: berth.v1.HeldOutcome
+	(*Redirect)(nil),                   // 56: berth.v1.Redirect
+	(*Left)(nil),                       // 57: berth.v1.Left
+	(*StatusRequest)(nil),              // 58: berth.v1.StatusRequest
+	(*StatusResponse)(nil),             // 59: berth.v1.StatusResponse
+	(*ServerInfo)(nil),                 // 60: berth.v1.ServerInfo
+	(*ServerStatusRequest)(nil),        // 61: berth.v1.ServerStatusRequest
+	(*ServerStatusResponse)(nil),       // 62: berth.v1.ServerStatusResponse
+	(*RemoveServerRequest)(nil),        // 63: berth.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),       // 64: berth.v1.RemoveServerResponse
+	(*TransferLeadershipRequest)(nil),  // 65: berth.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 66: berth.v1.TransferLeadershipResponse
+	(*SaveRequest)(nil),                // 67: berth.v1.SaveRequest
+	(*SaveResponse)(nil),               // 68: berth.v1.SaveResponse
+	(*SnapshotInfo)(nil),               // 69: berth.v1.SnapshotInfo
+	(*SnapshotRestore)(nil),            // 70: berth.v1.SnapshotRestore
+	(*SnapshotDiff)(nil),               // 71: berth.v1.SnapshotDiff
+	(*SnapshotChange)(nil),             // 72: berth.v1.SnapshotChange
+	(*Plan)(nil),                       // 73: berth.v1.Plan
+	(*PlanMove)(nil),                   // 74: berth.v1.PlanMove
+	(*HistoryRequest)(nil),             // 75: berth.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 76: berth.v1.HistoryResponse
+	(*PlacementEvent)(nil),             // 77: berth.v1.PlacementEvent
+	nil,                                // 78: berth.v1.Error.MetadataEntry
+	(*Explanation_Candidate)(nil),      // 79: berth.v1.Explanation.Candidate
+	nil,                                // 80: berth.v1.Member.LabelsEntry
+	(*SnapshotInfo_KindCount)(nil),     // 81: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 82: berth.v1.SnapshotDiff.Counts
+	(*Plan_Kind)(nil),                  // 83: berth.v1.Plan.Kind
+	(*Plan_Member)(nil),                // 84: berth.v1.Plan.Member
+	(*Plan_Flow)(nil),                  // 85: berth.v1.Plan.Flow
+	(*timestamppb.Timestamp)(nil),      // 86: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 87: google.protobuf.Duration
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,   // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
 	1,   // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
 	2,   // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	77,  // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	78,  // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
 	2,   // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
 	7,   // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
 	10,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
-	6,   // 7: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
-	2,   // 8: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
-	16,  // 9: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
-	10,  // 10: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
-	7,   // 11: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
-	11,  // 12: berth.v1.LookupResult.error:type_name -> berth.v1.Error
-	17,  // 13: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
-	18,  // 14: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
-	7,   // 15: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
-	10,  // 16: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
-	6,   // 17: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
-	17,  // 18: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
-	18,  // 19: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
-	23,  // 20: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
-	10,  // 21: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
-	7,   // 22: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
-	11,  // 23: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
-	17,  // 24: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	84,  // 25: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
-	7,   // 26: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
-	10,  // 27: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
-	0,   // 28: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	7,   // 29: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	10,  // 30: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	78,  // 31: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
-	3,   // 32: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	84,  // 33: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	28,  // 34: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	10,  // 35: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	31,  // 36: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
-	10,  // 37: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
-	17,  // 38: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	31,  // 39: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
-	10,  // 40: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	38,  // 41: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	39,  // 42: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	40,  // 43: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	41,  // 44: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	42,  // 45: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	44,  // 46: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	45,  // 47: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	46,  // 48: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	28,  // 49: berth.v1.Join.member:type_name -> berth.v1.Member
-	17,  // 50: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	36,  // 51: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	43,  // 52: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	36,  // 53: berth.v1.Failure.held:type_name -> berth.v1.Held
-	36,  // 54: berth.v1.Released.held:type_name -> berth.v1.Held
-	48,  // 55: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	49,  // 56: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	50,  // 57: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	51,  // 58: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	52,  // 59: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	53,  // 60: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	55,  // 61: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	56,  // 62: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	84,  // 63: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	84,  // 64: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	36,  // 65: berth.v1.Activate.held:type_name -> berth.v1.Held
-	36,  // 66: berth.v1.Stop.held:type_name -> berth.v1.Held
-	54,  // 67: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	36,  // 68: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	59,  // 69: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	10,  // 70: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
-	1,   // 71: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
-	1,   // 72: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	85,  // 73: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	10,  // 74: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	79,  // 75: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	28,  // 76: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	68,  // 77: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	68,  // 78: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	68,  // 79: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	80,  // 80: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	80,  // 81: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	4,   // 82: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	7,   // 83: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	7,   // 84: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	81,  // 85: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
-	82,  // 86: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
-	83,  // 87: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
-	76,  // 88: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
-	10,  // 89: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
-	85,  // 90: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
-	5,   // 91: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
-	12,  // 92: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	14,  // 93: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	19,  // 94: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	21,  // 95: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	24,  // 96: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	26,  // 97: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	74,  // 98: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
-	29,  // 99: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	37,  // 100: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	32,  // 101: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	34,  // 102: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	57,  // 103: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	60,  // 104: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	62,  // 105: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	64,  // 106: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	66,  // 107: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	13,  // 108: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	15,  // 109: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	20,  // 110: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	22,  // 111: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	25,  // 112: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	27,  // 113: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	75,  // 114: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
-	30,  // 115: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	47,  // 116: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	33,  // 117: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	35,  // 118: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	58,  // 119: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	61,  // 120: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	63,  // 121: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	65,  // 122: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	67,  // 123: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	108, // [108:124] is the sub-list for method output_type
-	92,  // [92:108] is the sub-list for method input_type
-	92,  // [92:92] is the sub-list for extension type_name
-	92,  // [92:92] is the sub-list for extension extendee
-	0,   // [0:92] is the sub-list for field type_name
+	14,  // 7: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
+	86,  // 8: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
+	86,  // 9: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
+	86,  // 10: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
+	86,  // 11: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
+	79,  // 12: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
+	6,   // 13: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
+	2,   // 14: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
+	17,  // 15: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
+	10,  // 16: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
+	7,   // 17: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
+	11,  // 18: berth.v1.LookupResult.error:type_name -> berth.v1.Error
+	18,  // 19: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
+	19,  // 20: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
+	7,   // 21: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
+	10,  // 22: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
+	6,   // 23: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
+	18,  // 24: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
+	19,  // 25: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
+	24,  // 26: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
+	10,  // 27: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
+	7,   // 28: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
+	11,  // 29: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
+	18,  // 30: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
+	87,  // 31: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	7,   // 32: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
+	10,  // 33: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
+	0,   // 34: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
+	7,   // 35: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	10,  // 36: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	80,  // 37: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	3,   // 38: berth.v1.Member.state:type_name -> berth.v1.Member.State
+	87,  // 39: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	29,  // 40: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	10,  // 41: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	32,  // 42: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	10,  // 43: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	18,  // 44: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	32,  // 45: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	10,  // 46: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	39,  // 47: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	40,  // 48: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	41,  // 49: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	42,  // 50: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	43,  // 51: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	45,  // 52: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	46,  // 53: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	47,  // 54: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	29,  // 55: berth.v1.Join.member:type_name -> berth.v1.Member
+	18,  // 56: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	37,  // 57: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	44,  // 58: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	37,  // 59: berth.v1.Failure.held:type_name -> berth.v1.Held
+	37,  // 60: berth.v1.Released.held:type_name -> berth.v1.Held
+	49,  // 61: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	50,  // 62: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	51,  // 63: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	52,  // 64: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	53,  // 65: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	54,  // 66: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	56,  // 67: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	57,  // 68: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	87,  // 69: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	87,  // 70: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	37,  // 71: berth.v1.Activate.held:type_name -> berth.v1.Held
+	37,  // 72: berth.v1.Stop.held:type_name -> berth.v1.Held
+	55,  // 73: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	37,  // 74: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	60,  // 75: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	10,  // 76: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	1,   // 77: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
+	1,   // 78: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
+	86,  // 79: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	10,  // 80: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	81,  // 81: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	29,  // 82: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	69,  // 83: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	69,  // 84: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	69,  // 85: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	82,  // 86: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	82,  // 87: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	4,   // 88: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	7,   // 89: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	7,   // 90: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	83,  // 91: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	84,  // 92: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	85,  // 93: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	77,  // 94: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
+	10,  // 95: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
+	86,  // 96: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
+	5,   // 97: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
+	12,  // 98: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	15,  // 99: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	20,  // 100: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	22,  // 101: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	25,  // 102: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	27,  // 103: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	75,  // 104: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	30,  // 105: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	38,  // 106: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	33,  // 107: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	35,  // 108: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	58,  // 109: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	61,  // 110: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	63,  // 111: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	65,  // 112: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	67,  // 113: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	13,  // 114: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	16,  // 115: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	21,  // 116: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	23,  // 117: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	26,  // 118: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	28,  // 119: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	76,  // 120: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	31,  // 121: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	48,  // 122: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	34,  // 123: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	36,  // 124: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	59,  // 125: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	62,  // 126: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	64,  // 127: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	66,  // 128: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	68,  // 129: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	114, // [114:130] is the sub-list for method output_type
+	98,  // [98:114] is the sub-list for method input_type
+	98,  // [98:98] is the sub-list for extension type_name
+	98,  // [98:98] is the sub-list for extension extendee
+	0,   // [0:98] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -6411,7 +6733,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 	if File_lookupclient_apiv1_berth_proto != nil {
 		return
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[31].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[32].OneofWrappers = []any{
 		(*FromMember_Join)(nil),
 		(*FromMember_Resume)(nil),
 		(*FromMember_Keepalive)(nil),
@@ -6421,7 +6743,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		(*FromMember_Drain)(nil),
 		(*FromMember_Leave)(nil),
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[41].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[42].OneofWrappers = []any{
 		(*ToMember_Welcome)(nil),
 		(*ToMember_Alive)(nil),
 		(*ToMember_Gone)(nil),
@@ -6437,7 +6759,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   78,
+			NumMessages:   80,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

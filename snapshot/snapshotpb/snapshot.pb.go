@@ -1555,6 +1555,60 @@ func (x *Claim) GetLost() uint32 {
 	return 0
 }
 
+// Timeline says when the log had which index: the n-th index at the n-th time, in milliseconds since 1970. Both ascend, and
+// times are a second apart at least.
+type Timeline struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Indexes       []uint64               `protobuf:"varint,1,rep,packed,name=indexes,proto3" json:"indexes,omitempty"`
+	TimesMs       []uint64               `protobuf:"varint,2,rep,packed,name=times_ms,json=timesMs,proto3" json:"times_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Timeline) Reset() {
+	*x = Timeline{}
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Timeline) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Timeline) ProtoMessage() {}
+
+func (x *Timeline) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Timeline.ProtoReflect.Descriptor instead.
+func (*Timeline) Descriptor() ([]byte, []int) {
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Timeline) GetIndexes() []uint64 {
+	if x != nil {
+		return x.Indexes
+	}
+	return nil
+}
+
+func (x *Timeline) GetTimesMs() []uint64 {
+	if x != nil {
+		return x.TimesMs
+	}
+	return nil
+}
+
 var File_snapshot_snapshotpb_snapshot_proto protoreflect.FileDescriptor
 
 const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
@@ -1681,7 +1735,10 @@ const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
 	"\bdelay_ns\x18\x04 \x01(\x04R\adelayNs\x12\x1f\n" +
 	"\vpatience_ns\x18\x05 \x01(\x04R\n" +
 	"patienceNs\x12\x12\n" +
-	"\x04lost\x18\x06 \x01(\rR\x04lostB3Z1github.com/seed13d31b7f/berth/snapshot/snapshotpbb\x06proto3"
+	"\x04lost\x18\x06 \x01(\rR\x04lost\"?\n" +
+	"\bTimeline\x12\x18\n" +
+	"\aindexes\x18\x01 \x03(\x04R\aindexes\x12\x19\n" +
+	"\btimes_ms\x18\x02 \x03(\x04R\atimesMsB3Z1github.com/seed13d31b7f/berth/snapshot/snapshotpbb\x06proto3"
 
 var (
 	file_snapshot_snapshotpb_snapshot_proto_rawDescOnce sync.Once
@@ -1695,7 +1752,7 @@ func file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP() []byte {
 	return file_snapshot_snapshotpb_snapshot_proto_rawDescData
 }
 
-var file_snapshot_snapshotpb_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_snapshot_snapshotpb_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_snapshot_snapshotpb_snapshot_proto_goTypes = []any{
 	(*Header)(nil),   // 0: berth.snapshot.v1.Header
 	(*Cluster)(nil),  // 1: berth.snapshot.v1.Cluster
@@ -1718,6 +1775,7 @@ var file_snapshot_snapshotpb_snapshot_proto_goTypes = []any{
 	(*Session)(nil),  // 18: berth.snapshot.v1.Session
 	(*Lock)(nil),     // 19: berth.snapshot.v1.Lock
 	(*Claim)(nil),    // 20: berth.snapshot.v1.Claim
+	(*Timeline)(nil), // 21: berth.snapshot.v1.Timeline
 }
 var file_snapshot_snapshotpb_snapshot_proto_depIdxs = []int32{
 	1,  // 0: berth.snapshot.v1.Header.cluster:type_name -> berth.snapshot.v1.Cluster
@@ -1751,7 +1809,7 @@ func file_snapshot_snapshotpb_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_snapshotpb_snapshot_proto_rawDesc), len(file_snapshot_snapshotpb_snapshot_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -22,6 +22,9 @@ func (s *Server) Lookup(ctx context.Context, req *apiv1.LookupRequest) (*apiv1.L
 		return nil, s.readError(ctx, err)
 	}
 	e, owner := v.Lookup(id)
+	if req.Explain {
+		return &apiv1.LookupResponse{Placement: placementMessage(id, e, owner), Read: s.proof(ctx, v), Explanation: s.explain(v, id)}, nil
+	}
 	if err := settled(id, e, owner); err != nil {
 		return nil, err
 	}
