@@ -27,7 +27,9 @@ func (l *looking) history(ctx context.Context, id placement.Identity, limit uint
 	if resp.More {
 		l.say("there are older ones: --limit %d shows more than these %d", min(historyMax, 2*max(1, limit)), len(resp.Events))
 	}
-	l.say("history up to index %s is not kept by %s", humanize.Comma(int64(resp.AfterIndex)), resp.Read.GetServedBy())
+	if resp.AfterIndex > 0 {
+		l.say("history up to index %s is not kept by %s", humanize.Comma(int64(resp.AfterIndex)), resp.Read.GetServedBy())
+	}
 	return nil
 }
 
