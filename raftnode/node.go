@@ -125,6 +125,8 @@ func (n *Node) dirError(err error) error {
 		return refused(err, "a server runs on %s already; stop it, or give this one its own --data-dir", n.config.DataDir)
 	case errors.Is(err, storage.ErrUnfinished):
 		return refused(err, "run berth snapshot restore with --data-dir %s again", n.config.DataDir)
+	case errors.Is(err, storage.ErrNewerVersion):
+		return refused(err, "start this server with the version of berth that wrote %s, or with a newer one", n.config.DataDir)
 	case errors.Is(err, storage.ErrIncomplete), errors.As(err, &corrupt):
 		return refused(err, "keep %s for inspection; as long as the other servers have a majority nothing is lost: start this server with an empty --data-dir under a new --name, then run: berth server remove %s",
 			n.config.DataDir, n.config.Name)

@@ -25,6 +25,8 @@ type RestoreConfig struct {
 	AboveGeneration uint16
 	// KeepLocks keeps the sessions and their locks. Without it they are gone, and whoever held a lock has to ask anew.
 	KeepLocks bool
+	// OnWritten and OnRead are told of the bytes that were written, and then of those that were read back. Nil for nobody.
+	OnWritten, OnRead func(bytes int)
 	// DryRun checks everything and writes nothing.
 	DryRun bool
 }
@@ -70,7 +72,7 @@ func Restore(c RestoreConfig) (*snapshot.View, error) {
 	if c.DryRun {
 		return v, nil
 	}
-	if err := storage.Restore(c.DataDir, id, v); err != nil {
+	if err := storage.Restore(c.DataDir, id, v, storage.Progress{Written: c.OnWritten, Read: c.OnRead}); err != nil {
 		return nil, c.dirError(err)
 	}
 	return v, nil

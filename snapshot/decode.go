@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/snapshot/snapshotpb"
@@ -80,7 +81,7 @@ func (d *decoder) frame(t frameType, payload []byte) error {
 	case frameMoves:
 		return d.decodeMoves(payload)
 	}
-	return d.f.corrupt(fmt.Sprintf("there is no frame of type %d", t), nil)
+	return newer("a frame of type %d", t)
 }
 
 // message decodes the payload of a frame that holds one message.
@@ -88,7 +89,35 @@ func (d *decoder) message(payload []byte, m proto.Message) error {
 	if err := proto.Unmarshal(payload, m); err != nil {
 		return d.f.corrupt("a frame's message cannot be read", err)
 	}
+	if hasUnknown(m.ProtoReflect()) {
+		return newer("fields in its %s", m.ProtoReflect().Descriptor().Name())
+	}
 	return nil
+}
+
+// newer is the error for what only a newer version can have written: the checksum of its frame is right.
+func newer(format string, args ...any) error {
+	return &NewerFormatError{Format: Format, Known: Format, What: fmt.Sprintf(format, args...)}
+}
+
+// hasUnknown says whether a message, or one in it, has fields that this version does not know.
+func hasUnknown(m protoreflect.Message) (found bool) {
+	if len(m.GetUnknown()) > 0 {
+		return true
+	}
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Message() == nil:
+		case f.IsList():
+			for i := range v.List().Len() {
+				found = found || hasUnknown(v.List().Get(i).Message())
+			}
+		default:
+			found = hasUnknown(v.Message())
+		}
+		return !found
+	})
+	return found
 }
 
 func (d *decoder) decodeHeader() error {
@@ -134,7 +163,7 @@ func (d *decoder) decodeKinds(payload []byte) error {
 			return d.f.corrupt("the settings of a kind are not valid", err)
 		}
 		if placement.StrategyNamed(s.Strategy) == nil {
-			return d.f.corrupt(fmt.Sprintf("the kind %s has the strategy %q, which this version does not have", k.Name, s.Strategy), nil)
+			return newer("the strategy %.80q for the kind %s", s.Strategy, k.Name)
 		}
 		if err := d.e.SetKind(k.Name, s); err != nil {
 			return d.f.corrupt("too many kinds", err)

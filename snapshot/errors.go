@@ -24,13 +24,19 @@ func (e *CorruptError) Error() string {
 // Unwrap returns the cause.
 func (e *CorruptError) Unwrap() error { return e.Err }
 
-// NewerFormatError says that a snapshot was written by a newer version in a format that this one does not know.
+// NewerFormatError says that a snapshot was written by a newer version, in a format that this one does not know, or with
+// something in it that this one cannot follow. Nothing was made of it: what would be left out would be missed.
 type NewerFormatError struct {
 	// Format is the file's, Known the newest that can be read.
 	Format, Known uint16
+	// What is in it that is not known, when it is not the format.
+	What string
 }
 
-// Error names both formats.
+// Error names both formats, or what is not known.
 func (e *NewerFormatError) Error() string {
+	if e.What != "" {
+		return "snapshot is of a newer version: it has " + e.What + ", which this version does not know"
+	}
 	return fmt.Sprintf("snapshot has format %d, this version reads up to %d", e.Format, e.Known)
 }

@@ -139,6 +139,7 @@ func (p *progress) done() {
 	if p.bar != nil {
 		_ = p.bar.Clear()
 		_ = p.bar.Exit()
+		p.bar, p.draws = nil, false
 	}
 }
 

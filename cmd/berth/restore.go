@@ -11,6 +11,7 @@ import (
 	"github.com/seed13d31b7f/berth/cmd/internal/output"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/raftnode"
+	"github.com/seed13d31b7f/berth/snapshot"
 )
 
 func (a *app) snapshotRestoreCommand() *cobra.Command {
@@ -52,7 +53,7 @@ func (r *restoring) run(path string) error {
 		return err
 	}
 	r.config.View = view
-	restored, err := raftnode.Restore(r.config)
+	restored, err := r.restore(int64(info.Size))
 	var refused *raftnode.RefusedError
 	switch {
 	case errors.As(err, &refused) && errors.Is(err, raftnode.ErrNotEmpty):
@@ -70,6 +71,21 @@ func (r *restoring) run(path string) error {
 		done.Cluster = restored.Cluster.ID
 	}
 	return r.printer.Print(done, func(rows *output.Rows) { restoreTable(rows, done) })
+}
+
+// restore writes the directory. It is about as long as the file.
+func (r *restoring) restore(size int64) (*snapshot.View, error) {
+	writing, reading := r.byteProgress("writing "+r.config.DataDir, size), r.byteProgress("reading it back", size)
+	r.config.OnWritten = writing.add
+	r.config.OnRead = func(n int) {
+		writing.done()
+		reading.add(n)
+	}
+	defer func() {
+		writing.done()
+		reading.done()
+	}()
+	return raftnode.Restore(r.config)
 }
 
 func restoreTable(r *output.Rows, s *apiv1.SnapshotRestore) {

@@ -152,12 +152,22 @@ func (a *app) openSnapshot(path string) (*apiv1.SnapshotInfo, *snapshot.View, er
 	v, err := snapshot.Decode(io.TeeReader(f, io.MultiWriter(sum, &n, bar)))
 	bar.done()
 	if err != nil {
-		return nil, nil, &statusError{status: exitCheck, err: fmt.Errorf("%s: %w", path, err), next: "save another one; the servers keep their own, so nothing is lost by this"}
+		return nil, nil, badSnapshot(path, err)
 	}
 	var info *apiv1.SnapshotInfo
 	a.during("counting "+filepath.Base(path), func() { info = describe(v) })
 	info.File, info.Size, info.Sha256, info.Format = path, uint64(n), hex.EncodeToString(sum.Sum(nil)), snapshot.Format // Decode reads no other
 	return info, v, nil
+}
+
+// badSnapshot is the error for a file that cannot be used.
+func badSnapshot(path string, err error) error {
+	next := "save another one; the servers keep their own, so nothing is lost by this"
+	var newer *snapshot.NewerFormatError
+	if errors.As(err, &newer) {
+		next = "use the version of berth that saved it, or a newer one"
+	}
+	return &statusError{status: exitCheck, err: fmt.Errorf("%s: %w", path, err), next: next}
 }
 
 // counter counts the bytes that are written to it.

@@ -23,6 +23,8 @@ const (
 type Dir struct {
 	path string
 	lock *os.File
+
+	onRead func(bytes int) // of the snapshot that is read when the stores are opened; nil for nobody
 }
 
 // OpenDir makes the directory when it is not there, and locks it. It fails with ErrInUse when another process has it.

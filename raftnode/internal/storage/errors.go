@@ -15,6 +15,9 @@ var ErrIncomplete = errors.New("data directory is incomplete")
 // ErrStalled means that a write to the disk did not return in time.
 var ErrStalled = errors.New("disk does not answer")
 
+// ErrNewerVersion means that a snapshot was written by a newer version of berth, and that nothing older has what it holds.
+var ErrNewerVersion = errors.New("data directory is of a newer version")
+
 // CorruptError means that a file does not hold what was written to it.
 type CorruptError struct {
 	// Path is the file.

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +16,33 @@ import (
 
 	"github.com/seed13d31b7f/berth/snapshot"
 )
+
+// Progress is told of the bytes of the snapshot that a restore has written, and then of those that it has read back. Nil
+// functions are not called.
+type Progress struct{ Written, Read func(bytes int) }
+
+// countedWriter tells of what is written.
+type countedWriter struct {
+	w  io.Writer
+	on func(bytes int)
+}
+
+// Write implements io.Writer.
+func (c countedWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	if c.on != nil {
+		c.on(n)
+	}
+	return n, err
+}
+
+// counted tells of what is read.
+func counted(r io.Reader, on func(bytes int)) io.Reader {
+	if on == nil {
+		return r
+	}
+	return io.TeeReader(r, countedWriter{io.Discard, on})
+}
 
 // ErrNotEmpty means that a restore was asked to use a directory that has something in it.
 var ErrNotEmpty = errors.New("data directory is not empty")
@@ -56,7 +84,9 @@ func foreign(name string) bool {
 // Restore makes the directory that of a server which begins a cluster alone, with the state of a view. The identity's
 // Stores need not be set. What is written is read back. After a crash the directory is refused by LoadIdentity until
 // Restore has been called for it again. See CheckRestore for the directories that it takes.
-func Restore(path string, id Identity, view *snapshot.View) (err error) {
+//
+// on is told how far it is.
+func Restore(path string, id Identity, view *snapshot.View, on Progress) (err error) {
 	if err := CheckRestore(path); err != nil {
 		return err
 	}
@@ -65,6 +95,7 @@ func Restore(path string, id Identity, view *snapshot.View) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
+	d.onRead = on.Read
 	if err := CheckRestore(path); err != nil { // now that nobody else uses it
 		return err
 	}
@@ -77,7 +108,7 @@ func Restore(path string, id Identity, view *snapshot.View) (err error) {
 	if err := d.clear(); err != nil {
 		return err
 	}
-	if err := d.fill(id, view); err != nil {
+	if err := d.fill(id, view, on.Written); err != nil {
 		return err
 	}
 	if err := d.readBack(view.Digest()); err != nil {
@@ -114,7 +145,7 @@ func (d *Dir) clear() error {
 func unwatched() *Guard { return NewGuard(time.Hour, func(error) {}) }
 
 // fill writes the log, the vote and one snapshot.
-func (d *Dir) fill(id Identity, view *snapshot.View) (err error) {
+func (d *Dir) fill(id Identity, view *snapshot.View, onWritten func(bytes int)) (err error) {
 	stores, err := d.OpenStores(Identity{}, unwatched(), hclog.NewNullLogger())
 	if err != nil {
 		return err
@@ -127,7 +158,7 @@ func (d *Dir) fill(id Identity, view *snapshot.View) (err error) {
 	if err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
-	if err := view.Encode(sink); err != nil {
+	if err := view.Encode(countedWriter{sink, onWritten}); err != nil {
 		return errors.Join(fmt.Errorf("write snapshot: %w", err), sink.Cancel())
 	}
 	if err := sink.Close(); err != nil {

@@ -53,11 +53,11 @@ func checkRestored(t *testing.T, path string) {
 
 func TestRestore_MakesADirectory(t *testing.T) {
 	for _, path := range []string{t.TempDir(), filepath.Join(t.TempDir(), "not", "there")} {
-		if err := Restore(path, testIdentity, restoredView()); err != nil {
+		if err := Restore(path, testIdentity, restoredView(), Progress{}); err != nil {
 			t.Fatal(err)
 		}
 		checkRestored(t, path)
-		if err := Restore(path, testIdentity, restoredView()); !errors.Is(err, ErrNotEmpty) {
+		if err := Restore(path, testIdentity, restoredView(), Progress{}); !errors.Is(err, ErrNotEmpty) {
 			t.Errorf("restored again: %v, want ErrNotEmpty", err)
 		}
 		checkRestored(t, path)
@@ -70,7 +70,7 @@ func TestRestore_Unfinished_IsRefusedAndMadeAgain(t *testing.T) {
 		{}, {identityFile}, {identityFile, snapshotsDir}, {identityFile, snapshotsDir, voteFile}, {identityFile, snapshotsDir, voteFile, logFile},
 	} {
 		path := t.TempDir()
-		if err := Restore(path, testIdentity, restoredView()); err != nil {
+		if err := Restore(path, testIdentity, restoredView(), Progress{}); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range missing {
@@ -86,7 +86,7 @@ func TestRestore_Unfinished_IsRefusedAndMadeAgain(t *testing.T) {
 		if err := reopen(path); !errors.Is(err, ErrUnfinished) {
 			t.Errorf("without %v: opened with %v, want ErrUnfinished", missing, err)
 		}
-		if err := Restore(path, testIdentity, restoredView()); err != nil {
+		if err := Restore(path, testIdentity, restoredView(), Progress{}); err != nil {
 			t.Errorf("without %v: restored again: %v", missing, err)
 		}
 		checkRestored(t, path)
@@ -99,7 +99,7 @@ func TestRestore_DirectoryWithAnythingInIt_IsRefused(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(path, name), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := Restore(path, testIdentity, restoredView()); !errors.Is(err, ErrNotEmpty) {
+		if err := Restore(path, testIdentity, restoredView(), Progress{}); !errors.Is(err, ErrNotEmpty) {
 			t.Errorf("%s: %v, want ErrNotEmpty", name, err)
 		}
 		if entries, err := os.ReadDir(path); err != nil || len(entries) != 1 {
@@ -113,7 +113,7 @@ func TestRestore_DirectoryWithAnythingInIt_IsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := Restore(path, testIdentity, restoredView()); !errors.Is(err, ErrNotEmpty) {
+	if err := Restore(path, testIdentity, restoredView(), Progress{}); !errors.Is(err, ErrNotEmpty) {
 		t.Errorf("%v, want ErrNotEmpty", err)
 	}
 	// Just begun: nothing is there but the mark that was being written.
@@ -121,7 +121,7 @@ func TestRestore_DirectoryWithAnythingInIt_IsRefused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(path, restoringFile+".tmp"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := Restore(path, testIdentity, restoredView()); err != nil {
+	if err := Restore(path, testIdentity, restoredView(), Progress{}); err != nil {
 		t.Error(err)
 	}
 	checkRestored(t, path)
@@ -134,7 +134,7 @@ func TestRestore_InUse_IsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if err := Restore(path, testIdentity, restoredView()); !errors.Is(err, ErrInUse) {
+	if err := Restore(path, testIdentity, restoredView(), Progress{}); !errors.Is(err, ErrInUse) {
 		t.Errorf("%v, want ErrInUse", err)
 	}
 }

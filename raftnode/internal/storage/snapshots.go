@@ -36,6 +36,7 @@ type Snapshots struct {
 	newest   atomic.Uint64
 	restored *Restored
 	bad      map[string]error
+	onRead   func(bytes int)
 }
 
 // Restored is the newest whole snapshot of a directory, decoded.
@@ -67,7 +68,7 @@ func openSnapshots(d *Dir, logger hclog.Logger) (*Snapshots, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open snapshots: %w", err)
 	}
-	s := &Snapshots{FileSnapshotStore: store, dir: dir, bad: map[string]error{}}
+	s := &Snapshots{FileSnapshotStore: store, dir: dir, bad: map[string]error{}, onRead: d.onRead}
 	return s, s.verify()
 }
 
@@ -117,7 +118,7 @@ func (s *Snapshots) decode(id string) (*snapshot.View, error) {
 	if err != nil {
 		return nil, &CorruptError{Path: filepath.Join(s.dir, id), What: "it cannot be opened", Err: err}
 	}
-	view, err := snapshot.Decode(r)
+	view, err := snapshot.Decode(counted(r, s.onRead))
 	if err := errors.Join(err, r.Close()); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(s.dir, id), err)
 	}

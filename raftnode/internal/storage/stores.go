@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/seed13d31b7f/berth/snapshot"
 )
 
 // Stores are what Raft keeps on the disk.
@@ -19,7 +21,7 @@ type Stores struct {
 
 // OpenStores opens the log, the vote and the snapshots of the directory, and proves that they are whole and fit together.
 // It makes them when the directory is new, which id says; on success the caller must save id with Stores set before it
-// uses them. Errors are ErrIncomplete, *CorruptError, or those of the file system.
+// uses them. Errors are ErrIncomplete, ErrNewerVersion, *CorruptError, or those of the file system.
 func (d *Dir) OpenStores(id Identity, guard *Guard, logger hclog.Logger) (_ *Stores, err error) {
 	for _, name := range []string{logFile, voteFile} {
 		n, err := d.size(name)
@@ -75,8 +77,14 @@ func (s *Stores) check() error {
 		return nil // what a damaged snapshot held is in an older one and the log
 	}
 	what := fmt.Sprintf("the log begins at %d, and no whole snapshot reaches it", first)
+	newer := false
 	for _, id := range slices.Sorted(maps.Keys(bad)) {
 		what += "; " + bad[id].Error()
+		var e *snapshot.NewerFormatError
+		newer = newer || errors.As(bad[id], &e)
+	}
+	if newer {
+		return fmt.Errorf("%s: %w: %s", s.Snapshots.dir, ErrNewerVersion, what)
 	}
 	return &CorruptError{Path: s.Snapshots.dir, What: what}
 }
