@@ -70,6 +70,12 @@ func TestScan_FilterThatWantsNothing_IsBounded(t *testing.T) {
 	if least, most := n/limit, (n+v.table.buckets)/limit+v.table.buckets; scans < least || scans > most {
 		t.Errorf("%d scans of %d records, want %d to %d", scans, limit, least, most)
 	}
+	for limit := range 40 {
+		n := 0
+		if v.Scan(Filter{}, 0, limit, func(Placement) bool { n++; return true }); n > limit {
+			t.Errorf("a scan of %d records finds %d", limit, n)
+		}
+	}
 	// A bucket without records is work too.
 	e = newTestEditor()
 	e.v.table.buckets = 0
