@@ -8,7 +8,7 @@ CACHE    := .ci/cache
 TIDY     := $(GO) mod tidy -diff
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test386 race lint gen gencheck fuzz bench verify clean
+.PHONY: help build demo test test386 race lint gen gencheck fuzz bench bench10m churn verify clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,14 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 bench: ## run all benchmarks
 	$(GO) test -run '^$$' -bench . -timeout 60m ./...
+
+bench10m: ## benchmarks of the index with ten million identities, beside Go maps: 12 GB of memory, some 15 minutes
+	$(GO) test -run '^$$' -bench 'Lookup|Update|Stall' -benchtime 100x -identities 10000000 -timeout 60m ./snapshot
+	$(GO) test -run '^$$' -bench 'Memory|Build|Encode|Decode/' -benchtime 3x -identities 10000000 -timeout 60m ./snapshot
+	$(GO) test -run '^$$' -bench 'Apply' -benchtime 300x -cpu 1 -identities 10000000 -timeout 60m ./fsm
+
+churn: ## what 100 million updates of a million identities do to the memory of the process: some minutes
+	$(GO) test -run '^$$' -bench Churn -benchtime 1x -churn 100000000 -timeout 60m ./snapshot
 
 verify: test test386 race lint gencheck demo ## all that guards main, but the fuzzing
 

@@ -8,7 +8,7 @@ import (
 	"github.com/seed13d31b7f/berth/snapshot"
 )
 
-func benchMachine(b *testing.B, members int) *Machine {
+func benchMachine(b testing.TB, members int) *Machine {
 	m := New(snapshot.Empty())
 	if _, err := m.Apply(1, 1, EncodeStart(Start{ClusterID: "C", Seed: 1})); err != nil {
 		b.Fatal(err)
@@ -25,86 +25,6 @@ func benchMachine(b *testing.B, members int) *Machine {
 		b.Fatal(err)
 	}
 	return m
-}
-
-// BenchmarkApply is the cost of one command: placements over 16 members into an index of a million identities that
-// grows, then their confirmations, in batches of 500, decoding and publishing included.
-func BenchmarkApply(b *testing.B) {
-	const batch, entries = 500, 2000
-	type made struct{ place, confirm []byte }
-	m := benchMachine(b, 16)
-	var log []made
-	index := uint64(2)
-	for e := range entries {
-		var places [][]byte
-		ids := make([]placement.Identity, batch)
-		for i := range batch {
-			ids[i] = placement.Identity{Kind: "shipment", Key: fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(e*batch+i)*2654435761, e*batch+i)}
-			c, _ := Encode(Command{Body: &Place{Identity: ids[i]}})
-			places = append(places, c)
-		}
-		index++
-		data := AppendEntry(nil, Batch{Term: 1}, places)
-		out, err := m.Apply(index, 1, data)
-		if err != nil {
-			b.Fatal(err)
-		}
-		var confirms [][]byte
-		for i, r := range out.Results {
-			c, _ := Encode(Command{Body: &Confirm{ids[i], r.Entry.Owner, r.Entry.Epoch}})
-			confirms = append(confirms, c)
-		}
-		log = append(log, made{data, AppendEntry(nil, Batch{Term: 1}, confirms)})
-		m.Publish()
-	}
-	placed := func() (*Machine, uint64, int) {
-		m, index := benchMachine(b, 16), uint64(2)
-		for _, l := range log {
-			index++
-			if _, err := m.Apply(index, 1, l.place); err != nil {
-				b.Fatal(err)
-			}
-			m.Publish()
-		}
-		return m, index, 0
-	}
-	b.Run("place", func(b *testing.B) {
-		b.ReportAllocs()
-		m, index := benchMachine(b, 16), uint64(2)
-		n := 0
-		for b.Loop() {
-			if n == entries {
-				b.StopTimer()
-				m, index, n = benchMachine(b, 16), 2, 0
-				b.StartTimer()
-			}
-			index++
-			if _, err := m.Apply(index, 1, log[n].place); err != nil {
-				b.Fatal(err)
-			}
-			m.Publish()
-			n++
-		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/command")
-	})
-	b.Run("confirm", func(b *testing.B) {
-		b.ReportAllocs()
-		m, index, n := placed()
-		for b.Loop() {
-			if n == entries {
-				b.StopTimer()
-				m, index, n = placed()
-				b.StartTimer()
-			}
-			index++
-			if _, err := m.Apply(index, 1, log[n].confirm); err != nil {
-				b.Fatal(err)
-			}
-			m.Publish()
-			n++
-		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/command")
-	})
 }
 
 // BenchmarkStrategies is the cost of a Place over 16 members by each strategy, in batches of 500, decoding and publishing

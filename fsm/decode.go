@@ -117,6 +117,23 @@ func decodeCommand(b []byte) (c command, err error) {
 	return c, nil
 }
 
+// identity is what a command about a placement speaks of, as far as the first two fields of its body say. It is a hint, and
+// is not checked; its texts point into the entry.
+func (c *command) identity() (id placement.Identity, ok bool) {
+	if c.op < opPlace || c.op > opEvict {
+		return id, false
+	}
+	kind, rest, err := nextField(c.body)
+	if err != nil || !kind.is(1, protowire.BytesType) {
+		return id, false
+	}
+	key, _, err := nextField(rest)
+	if err != nil || !key.is(2, protowire.BytesType) {
+		return id, false
+	}
+	return placement.Identity{Kind: kind.text(), Key: key.text()}, true
+}
+
 // held is the body of the commands that speak of one placement. Its texts point into the entry.
 type held struct {
 	identity    placement.Identity

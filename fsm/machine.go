@@ -28,6 +28,12 @@ type Machine struct {
 	request snapshot.RequestID // of the command at hand
 	members int                // alive
 
+	// ahead are commands that are read and not carried out yet, and what some of them speak of; it points into the entry.
+	ahead struct {
+		commands [commandsAhead]command
+		ids      [commandsAhead]placement.Identity
+	}
+
 	// plans are kept by kind, and emptied when the roster or the settings of a kind change.
 	plans map[string]*plan
 	query placement.Query // reused: what is given to a strategy is given to the heap
@@ -144,11 +150,37 @@ func (m *Machine) applyBatch(term uint64) error {
 	if n := len(m.entry.commands); n > 0 {
 		m.out.Results = make([]Result, 0, n)
 	}
-	for i, b := range m.entry.commands {
-		m.place = i
-		r, err := m.applyCommand(b)
+	for at := 0; at < len(m.entry.commands); at += commandsAhead {
+		if err := m.applyGroup(at, m.entry.commands[at:min(at+commandsAhead, len(m.entry.commands))]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// commandsAhead is how many commands are read before the first of them is carried out, so that what they need of the index
+// is brought near by for all of them at once.
+const commandsAhead = 64
+
+// applyGroup carries out the next commands of the entry, of which the first has the place at.
+func (m *Machine) applyGroup(at int, commands [][]byte) error {
+	ids := m.ahead.ids[:0]
+	for i, b := range commands {
+		c, err := decodeCommand(b)
 		if err != nil {
-			return fmt.Errorf("command %d: %w", i, err)
+			return fmt.Errorf("command %d: %w", at+i, err)
+		}
+		m.ahead.commands[i] = c
+		if id, ok := c.identity(); ok {
+			ids = append(ids, id)
+		}
+	}
+	m.edit.Expect(ids)
+	for i := range commands {
+		m.place = at + i
+		r, err := m.applyCommand(&m.ahead.commands[i])
+		if err != nil {
+			return fmt.Errorf("command %d: %w", m.place, err)
 		}
 		m.out.Results = append(m.out.Results, r)
 	}
@@ -156,14 +188,10 @@ func (m *Machine) applyBatch(term uint64) error {
 }
 
 // applyCommand carries out one command, unless its request was carried out before.
-func (m *Machine) applyCommand(b []byte) (Result, error) {
-	c, err := decodeCommand(b)
-	if err != nil {
-		return Result{}, err
-	}
+func (m *Machine) applyCommand(c *command) (Result, error) {
 	m.cause, m.request = Cause(c.op), c.request
 	if c.request == (snapshot.RequestID{}) {
-		return m.carryOut(&c)
+		return m.carryOut(c)
 	}
 	hash := xxh3.HashSeed(c.body, uint64(c.op))
 	if old := m.edit.Recall(c.request); old != nil {
@@ -172,7 +200,7 @@ func (m *Machine) applyCommand(b []byte) (Result, error) {
 	if c.retrySince != 0 && m.edit.View().ForgottenIndex() >= c.retrySince {
 		return Result{Verdict: placement.Forgotten, Index: m.out.Index}, nil
 	}
-	r, err := m.carryOut(&c)
+	r, err := m.carryOut(c)
 	if err == nil && r.Verdict == placement.Done {
 		m.edit.Remember(snapshot.Result{
 			Request: c.request, Body: hash, Index: r.Index, Verdict: r.Verdict, Entry: r.Entry, Incarnation: r.Incarnation,

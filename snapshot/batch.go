@@ -17,49 +17,77 @@ func (v *View) LookupBatch(of []Placement) {
 	}
 }
 
-// lookupGroup takes all look-ups one step further before any of them takes the next: each step begins with a load that
-// depends on the step before, and the loads of one step do not depend on each other. What a step does with what it has
-// loaded is little, so that the processor has many of them under way.
+// lookupGroup finds all of them, and then looks at what it found.
 func (v *View) lookupGroup(of []Placement) {
-	var group [lookupsAtOnce]struct {
-		key   key
-		hash  uint64
-		place **page // nil when it is known that there is nothing
-		page  *page
-		head  uint64 // of the page
-		bits  uint64 // of the record that it probably is
-	}
+	var g group
 	for i := range of {
-		of[i].Entry, of[i].Owner = placement.Entry{}, nil
-		kind, ok := v.kinds.get(of[i].Identity.Kind)
-		if !ok || v.table.buckets == 0 {
-			continue
-		}
-		g := &group[i]
-		g.key.set(kind, of[i].Identity.Key)
-		g.hash = g.key.hash(v.table.seed)
-		b := v.table.bucket(g.hash)
-		g.place = &v.table.chunk(b).page[uint(b)%chunkPages]
+		g.begin(v, i, of[i].Identity)
 	}
+	g.load(len(of))
 	for i := range of {
-		if g := &group[i]; g.place != nil {
-			g.page = *g.place
+		p, l := &of[i], &g[i]
+		p.Entry, p.Owner = placement.Entry{}, nil
+		if at := l.page.find(tagOf(l.hash), &l.key); at != 0 {
+			p.Owner = v.see(l.page.value(at), &p.Entry)
 		}
 	}
+}
+
+// Expect brings what Seek will need for each of the identities near by: the loads from memory, which are most of the cost
+// of a change in a large index, are waited for together. It changes nothing, and need not be called.
+func (e *Editor) Expect(ids []placement.Identity) {
+	for len(ids) > 0 {
+		n := min(len(ids), lookupsAtOnce)
+		var g group
+		for i, id := range ids[:n] {
+			g.begin(&e.v, i, id)
+		}
+		g.load(n)
+		ids = ids[n:]
+	}
+}
+
+// group is a number of look-ups that go on together: all are taken one step further before any of them takes the next.
+// Each step begins with a load that depends on the step before, and the loads of one step do not depend on each other.
+// What a step does with what it has loaded is little, so that the processor has many of them under way.
+type group [lookupsAtOnce]struct {
+	key   key
+	hash  uint64
+	place **page // nil when it is known that there is nothing
+	page  *page
+	head  uint64 // of the page
+	bits  uint64 // of the record that it probably is
+}
+
+// begin is the first step of the i-th look-up.
+func (g *group) begin(v *View, i int, id placement.Identity) {
+	kind, ok := v.kinds.get(id.Kind)
+	if !ok || v.table.buckets == 0 {
+		return
+	}
+	l := &g[i]
+	l.key.set(kind, id.Key)
+	l.hash = l.key.hash(v.table.seed)
+	b := v.table.bucket(l.hash)
+	l.place = &v.table.chunk(b).page[uint(b)%chunkPages]
+}
+
+// load takes the steps that wait for memory, for the first n look-ups.
+func (g *group) load(n int) {
+	of := g[:n]
 	for i := range of {
-		if g := &group[i]; g.page != nil {
-			g.head = g.page.head
+		if l := &of[i]; l.place != nil {
+			l.page = *l.place
 		}
 	}
 	for i := range of {
-		if g := &group[i]; g.page != nil {
-			g.bits = g.page.word(g.page.candidate(tagOf(g.hash)))
+		if l := &of[i]; l.page != nil {
+			l.head = l.page.head
 		}
 	}
 	for i := range of {
-		g := &group[i]
-		if at := g.page.find(tagOf(g.hash), &g.key); at != 0 {
-			of[i].Owner = v.see(g.page.value(at), &of[i].Entry)
+		if l := &of[i]; l.page != nil {
+			l.bits = l.page.word(l.page.candidate(tagOf(l.hash)))
 		}
 	}
 }

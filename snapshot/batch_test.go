@@ -69,3 +69,21 @@ func TestView_LookupBatch_AllocatesNothing(t *testing.T) {
 		t.Errorf("LookupBatch allocates %v times", n)
 	}
 }
+
+func TestEditor_Expect_ChangesNothing(t *testing.T) {
+	e, ids := mixedEditor()
+	before := e.Publish()
+	e.Expect(ids)
+	if e.v.table.rootGen == e.gen || e.Publish().RecomputeDigest() != before.Digest() {
+		t.Error("what is expected changes the state")
+	}
+	for _, id := range ids {
+		want, _ := before.Lookup(id)
+		if got := e.Seek(id); got != want {
+			t.Fatalf("%v is %+v, want %+v", id, got, want)
+		}
+	}
+	if n := testing.AllocsPerRun(10, func() { e.Expect(ids) }); n != 0 {
+		t.Errorf("Expect allocates %v times", n)
+	}
+}

@@ -4,10 +4,10 @@ import "math/bits"
 
 const (
 	// A change copies one chunk of pointers to pages and one branch of pointers to chunks, unless a change of the same
-	// generation has done so: 264 and 520 bytes. Not more: that would cost more than the page. Not fewer: each level is
+	// generation has done so: 136 and 520 bytes. Not more: that would cost more than the page. Not fewer: each level is
 	// a load on the path of a look-up.
 	chunkPages   = 1 << chunkBits
-	chunkBits    = 5
+	chunkBits    = 4
 	branchChunks = 1 << branchBits
 	branchBits   = 6
 	branchPages  = chunkPages * branchChunks

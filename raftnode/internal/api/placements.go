@@ -85,20 +85,27 @@ func (s *Server) BatchLookup(ctx context.Context, req *apiv1.BatchLookupRequest)
 		return nil, s.readError(ctx, err)
 	}
 	resp := &apiv1.BatchLookupResponse{Read: s.proof(ctx, v), Results: make([]*apiv1.LookupResult, len(req.Identities))}
+	found := make([]snapshot.Placement, len(req.Identities))
 	for i, x := range req.Identities {
-		resp.Results[i] = lookupItem(v, x)
+		id, err := identityOf(x.GetKind(), x.GetKey())
+		if err != nil {
+			resp.Results[i] = &apiv1.LookupResult{Error: itemError(err)}
+			continue
+		}
+		found[i].Identity = id
+	}
+	v.LookupBatch(found)
+	for i := range found {
+		if resp.Results[i] == nil {
+			resp.Results[i] = lookupItem(&found[i])
+		}
 	}
 	return resp, nil
 }
 
-func lookupItem(v *snapshot.View, x *apiv1.Identity) *apiv1.LookupResult {
-	id, err := identityOf(x.GetKind(), x.GetKey())
-	if err != nil {
+func lookupItem(p *snapshot.Placement) *apiv1.LookupResult {
+	if err := settled(p.Identity, p.Entry, p.Owner); err != nil {
 		return &apiv1.LookupResult{Error: itemError(err)}
 	}
-	e, owner := v.Lookup(id)
-	if err := settled(id, e, owner); err != nil {
-		return &apiv1.LookupResult{Error: itemError(err)}
-	}
-	return &apiv1.LookupResult{Placement: placementMessage(id, e, owner)}
+	return &apiv1.LookupResult{Placement: placementMessage(p.Identity, p.Entry, p.Owner)}
 }
