@@ -253,9 +253,11 @@ func (d *Driver) keep(ctx context.Context, inc placement.Incarnation, patience t
 	if p.Tenure != d.tenure {
 		return 0, group.ErrNotLeader // the tables of this driver are another tenure's
 	}
-	m := d.group.View().Incarnation(inc)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	// Invariant: the view is loaded under the lock. An expiry that was decided, carried out and noted would be forgotten
+	// by the table, and must be in the view then.
+	m := d.group.View().Incarnation(inc)
 	if !d.mu.members.Answer(inc, m != nil && m.State.Alive(), p.T0) {
 		return 0, ErrGone
 	}
