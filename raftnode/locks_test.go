@@ -97,6 +97,11 @@ func TestLocks_Lists_PageByPage(t *testing.T) {
 				}
 			}
 		}
+		m, _ := metricsOf(t, memoryWeb(t, c, c.Leader(nil)))
+		status, err := apiv1.NewClusterClient(c.Dial("client", c.Leader(nil))).Status(ctx, &apiv1.StatusRequest{})
+		if m["berth_sessions"] != 5 || m["berth_locks"] != 25 || m["berth_lock_claims"] != 37 || err != nil || status.Sessions != 5 || status.Locks != 25 {
+			t.Errorf("counted: %v sessions, %v locks, %v claims; %v, %v", m["berth_sessions"], m["berth_locks"], m["berth_lock_claims"], status, err)
+		}
 		var names []string
 		for req := (&apiv1.ListLocksRequest{PageSize: 10}); ; {
 			l, err := locks.ListLocks(ctx, req)

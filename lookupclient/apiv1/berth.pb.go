@@ -5615,8 +5615,11 @@ type StatusResponse struct {
 	// A majority of the voters answers.
 	Healthy bool `protobuf:"varint,9,opt,name=healthy,proto3" json:"healthy,omitempty"`
 	// What is wrong, a sentence each.
-	Problems      []string `protobuf:"bytes,10,rep,name=problems,proto3" json:"problems,omitempty"`
-	Read          *Read    `protobuf:"bytes,11,opt,name=read,proto3" json:"read,omitempty"`
+	Problems []string `protobuf:"bytes,10,rep,name=problems,proto3" json:"problems,omitempty"`
+	Read     *Read    `protobuf:"bytes,11,opt,name=read,proto3" json:"read,omitempty"`
+	// Open sessions, and locks that somebody holds or waits for.
+	Sessions      uint64 `protobuf:"varint,30,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Locks         uint64 `protobuf:"varint,31,opt,name=locks,proto3" json:"locks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5726,6 +5729,20 @@ func (x *StatusResponse) GetRead() *Read {
 		return x.Read
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetSessions() uint64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetLocks() uint64 {
+	if x != nil {
+		return x.Locks
+	}
+	return 0
 }
 
 // ServerInfo is one server as the leader sees it.
@@ -8264,7 +8281,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\"\"\n" +
 	"\x04Left\x12\x1a\n" +
 	"\bdraining\x18\x01 \x01(\bR\bdraining\"\x0f\n" +
-	"\rStatusRequest\"\xe2\x02\n" +
+	"\rStatusRequest\"\x94\x03\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\tR\x06leader\x12\x12\n" +
@@ -8277,7 +8294,9 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\ahealthy\x18\t \x01(\bR\ahealthy\x12\x1a\n" +
 	"\bproblems\x18\n" +
 	" \x03(\tR\bproblems\x12\"\n" +
-	"\x04read\x18\v \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xb0\x02\n" +
+	"\x04read\x18\v \x01(\v2\x0e.berth.v1.ReadR\x04read\x12\x1a\n" +
+	"\bsessions\x18\x1e \x01(\x04R\bsessions\x12\x14\n" +
+	"\x05locks\x18\x1f \x01(\x04R\x05locks\"\xb0\x02\n" +
 	"\n" +
 	"ServerInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
