@@ -10,8 +10,9 @@ import (
 
 // Why an activation ends: the cause of its context (context.Cause).
 var (
-	// ErrLeaseLost: the member could not prove its lease in time. Somebody else may own the identity from now on.
-	ErrLeaseLost = errors.New("the member's lease ran out")
+	// ErrLeaseLost: the member, or the session, could not prove its lease in time. Somebody else may own the identity, or
+	// hold the lock, from now on.
+	ErrLeaseLost = errors.New("the lease ran out")
 	// ErrStopRequested: the cluster asks for the identity back.
 	ErrStopRequested = errors.New("the cluster asks to stop")
 	// ErrLeaving: the member leaves.

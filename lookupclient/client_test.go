@@ -25,6 +25,7 @@ type world struct {
 	c       *raftnodetest.Cluster
 	clients []*lookupclient.Client
 	members []*lookupclient.Member
+	locking []*lookupclient.Session
 
 	mu    sync.Mutex
 	owner map[placement.Identity]string // who acts on an identity now, by Run
@@ -48,6 +49,11 @@ func bubbleWith(t *testing.T, n int, change func(*raftnode.Config), f func(*test
 }
 
 func (w *world) close() {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, s := range w.locking {
+		_ = s.Close(over)
+	}
 	for _, m := range w.members {
 		m.Close()
 	}

@@ -32,6 +32,19 @@
 //
 // A member that lost its lease joins again by itself, as a new incarnation that holds nothing.
 //
+// # Locking
+//
+// Client.OpenSession makes a lease that locks hang on; it keeps itself. Session.Acquire waits for a lock, in the order of
+// asking. While the Lock's context has not ended, nobody else holds it against its mode; it ends by the process's own clock,
+// as an activation's does. A lock alone does not protect a resource: between a check and its effect the process may be
+// stopped for any time. Send the Token with each effect, and have the resource refuse smaller ones.
+//
+//	s, err := c.OpenSession(ctx, lookupclient.SessionConfig{Holder: "ci-7"})
+//	l, err := s.Acquire(ctx, "nightly", lookupclient.LockOptions{})
+//	… // work, with l.Token, until l.Context() ends
+//	err = l.Release(ctx)
+//	err = s.Close(ctx)
+//
 // # Errors
 //
 // Every error of a call is an *Error with a reason of a closed list. Three outcomes are kept apart: done; refused, when
@@ -42,6 +55,7 @@
 //
 // A Client has those of its gRPC connection, until Close. A Member has one loop that owns its state, one that ends the
 // incarnation by the clock, two for its session, and one for each function of Kind that runs; Leave and Close wait for all.
+// A Session has one that keeps it and one that ends it by the clock; Close waits for both.
 //
 // DESIGN.md has the decisions, and the test of each rule.
 package lookupclient

@@ -23,6 +23,12 @@ var (
 	ErrNoMember = errors.New("no eligible member")
 	// ErrFenced: the identity is placed under another epoch.
 	ErrFenced = errors.New("epoch mismatch")
+	// ErrLockHeld: the lock is not free.
+	ErrLockHeld = errors.New("lock held")
+	// ErrLockLost: the lock is not held any more, or its session is over.
+	ErrLockLost = errors.New("lock lost")
+	// ErrLockNotFound: nobody holds the lock or waits for it.
+	ErrLockNotFound = errors.New("lock not found")
 	// ErrUnavailable: no leader, no majority, or no server could be reached; nothing was changed.
 	ErrUnavailable = errors.New("cluster unavailable")
 	// ErrOverloaded: the cluster takes no more at the moment; nothing was changed.
@@ -69,6 +75,12 @@ func (e *Error) Is(target error) bool {
 		return target == ErrNoMember
 	case apiv1.ReasonEpochMismatch, apiv1.ReasonMemberExpired:
 		return target == ErrFenced
+	case apiv1.ReasonLockHeld:
+		return target == ErrLockHeld
+	case apiv1.ReasonLockLost:
+		return target == ErrLockLost
+	case apiv1.ReasonLockNotFound:
+		return target == ErrLockNotFound
 	case apiv1.ReasonNoLeader, apiv1.ReasonNoQuorum, apiv1.ReasonUnreachable:
 		return target == ErrUnavailable
 	case apiv1.ReasonOverloaded:

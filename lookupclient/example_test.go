@@ -96,6 +96,47 @@ func ExampleActivation_Check() {
 	// writes with an epoch: true three apples
 }
 
+// One process at a time writes the report. The resource that it writes to refuses tokens that are smaller than one it has seen.
+func ExampleSession_Acquire() {
+	servers, stop := exampleCluster()
+	defer stop()
+	client, err := lookupclient.Open(lookupclient.Config{Servers: servers})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	ctx := context.Background()
+
+	session, err := client.OpenSession(ctx, lookupclient.SessionConfig{Holder: "ci-7"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	lock, err := session.Acquire(ctx, "nightly", lookupclient.LockOptions{}) // waits in the order of asking
+	if err != nil {
+		log.Fatal(err)
+	}
+	newest := lock.Token // what the resource has seen
+	work := func(ctx context.Context, token placement.Epoch) bool { return ctx.Err() == nil && token >= newest }
+	fmt.Println("done:", work(lock.Context(), lock.Token))
+
+	if err := lock.Release(ctx); err != nil {
+		log.Fatal(err)
+	}
+	again, err := session.TryAcquire(ctx, "nightly", lookupclient.LockOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("larger:", again.Token > newest)
+	if err := session.Close(ctx); err != nil { // gives up whatever it holds
+		log.Fatal(err)
+	}
+	fmt.Println("held:", again.Check() == nil)
+	// Output:
+	// done: true
+	// larger: true
+	// held: false
+}
+
 // exampleCluster is a cluster of one server in this process; real ones are processes of their own: berth serve.
 func exampleCluster() (servers []string, stop func()) {
 	dir, err := os.MkdirTemp("", "berth-example-")

@@ -159,7 +159,7 @@ func TestReflection_ListsTheServices(t *testing.T) {
 		names = append(names, s.Name)
 	}
 	slices.Sort(names)
-	want := []string{"berth.v1.Cluster", "berth.v1.Kinds", "berth.v1.Members", "berth.v1.Placements", "berth.v1.Snapshots", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
+	want := []string{"berth.v1.Cluster", "berth.v1.Kinds", "berth.v1.Locks", "berth.v1.Members", "berth.v1.Placements", "berth.v1.Sessions", "berth.v1.Snapshots", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
 	if !slices.Equal(names, want) {
 		t.Errorf("services %q, want %q", names, want)
 	}
@@ -238,6 +238,9 @@ func TestMetrics_AfterAPlacement(t *testing.T) {
 			`berth_raft_servers{voter="true"}`:  3,
 			`berth_raft_servers{voter="false"}`: 0,
 			"berth_proposals_waiting":           0,
+			"berth_sessions":                    0,
+			"berth_locks":                       0,
+			"berth_lock_claims":                 0,
 			"berth_raft_port_garbage_total":     0,
 			`berth_call_duration_seconds_count{method="/berth.v1.Placements/Place",reason="OK"}`:            2,
 			`berth_call_duration_seconds_count{method="/berth.v1.Placements/Lookup",reason="NOT_PLACED"}`:   1,

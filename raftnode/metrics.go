@@ -82,6 +82,9 @@ var (
 	descBarrier    = desc("barrier_index", "The log index up to which removals are visible to everybody.")
 	descPlacements = desc("placements", "Placements, by phase.", "phase")
 	descMembers    = desc("members", "Members, by state.", "state")
+	descSessions   = desc("sessions", "Open sessions.")
+	descLocks      = desc("locks", "Locks that somebody holds or waits for.")
+	descClaims     = desc("lock_claims", "Claims to all locks, held and waiting.")
 	descServers    = desc("raft_servers", "Servers of the group, by whether they vote.", "voter")
 	descCommands   = desc("commands_applied_total", "Commands applied by this server since it started.")
 	descBatches    = desc("batches_proposed_total", "Log entries proposed by this server since it started, by whether they held commands.", "kind")
@@ -90,7 +93,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (m *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descInfo, descLeader, descTerm, descIndex, descBarrier, descPlacements, descMembers, descServers, descCommands, descBatches, descWaiting} {
+	for _, d := range []*prometheus.Desc{descInfo, descLeader, descTerm, descIndex, descBarrier, descPlacements, descMembers, descSessions, descLocks, descClaims, descServers, descCommands, descBatches, descWaiting} {
 		ch <- d
 	}
 }
@@ -116,6 +119,9 @@ func (m *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descTerm, float64(term))
 	gauge(descIndex, float64(v.Index))
 	gauge(descBarrier, float64(v.Barrier))
+	gauge(descSessions, float64(v.SessionCount()))
+	gauge(descLocks, float64(v.LockCount()))
+	gauge(descClaims, float64(v.ClaimCount()))
 	settled, pending := v.Count()
 	gauge(descPlacements, float64(settled), "settled")
 	gauge(descPlacements, float64(pending), "pending")

@@ -45,6 +45,7 @@ func (s *serving) openWeb() error {
 	ctx := context.Background()
 	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
 		gateway.RegisterPlacementsHandler, gateway.RegisterMembersHandler, gateway.RegisterKindsHandler, gateway.RegisterClusterHandler,
+		gateway.RegisterSessionsHandler, gateway.RegisterLocksHandler,
 	} {
 		if err := register(ctx, mux, conn); err != nil {
 			return err
@@ -140,6 +141,10 @@ func wrongParameter(r *http.Request) error {
 		fields = (&apiv1.HistoryRequest{}).ProtoReflect().Descriptor().Fields()
 	case r.URL.Path == "/v1/kinds" && r.Method == http.MethodGet:
 		fields = (&apiv1.ListKindsRequest{}).ProtoReflect().Descriptor().Fields()
+	case r.URL.Path == "/v1/locks" && r.Method == http.MethodGet:
+		fields = (&apiv1.ListLocksRequest{}).ProtoReflect().Descriptor().Fields()
+	case r.URL.Path == "/v1/sessions" && r.Method == http.MethodGet:
+		fields = (&apiv1.ListSessionsRequest{}).ProtoReflect().Descriptor().Fields()
 	}
 	for name := range r.URL.Query() {
 		if fields == nil || fields.ByJSONName(name) == nil && fields.ByName(protoreflect.Name(name)) == nil {
@@ -176,6 +181,7 @@ func (s *serving) index(w http.ResponseWriter) {
 		"GET  /v1/history/KIND/KEY             what became of it lately\n" +
 		"GET  /v1/members                      who hosts\n" +
 		"GET  /v1/kinds                        the kinds, and how they are placed\n" +
+		"GET  /v1/locks                        the locks: who holds them, who waits\n" +
 		"GET  /v1/cluster                      the servers\n" +
 		"GET  /v1/snapshot                     the whole state, as a file\n" +
 		"GET  /livez /readyz?verbose /metrics\n"))

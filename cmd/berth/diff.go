@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ func (a *app) snapshotDiffCommand() *cobra.Command {
 	c := command("diff FROM TO", "Show how two snapshot files differ", cobra.ExactArgs(2), func(_ context.Context, args []string) error {
 		return d.run(args[0], args[1])
 	})
-	c.Long = `Show what was placed, removed and moved between two snapshots, by kind and by member. With -o jsonl each change is a line.
+	c.Long = `Show what was placed, removed and moved between two snapshots, by kind and by member, and which locks have other holders. With -o jsonl each change is a line.
 It needs no cluster.`
 	c.Example = `  berth snapshot diff before.berth after.berth
   berth snapshot diff before.berth after.berth -o jsonl | jq 'select(.type=="MOVED")'`
@@ -72,7 +73,46 @@ func (d *differing) lines(from, to *snapshot.View) error {
 			return err
 		}
 	}
+	for c := range snapshot.DiffLocks(from, to) {
+		d.differ = true
+		if err := d.printer.Print(&apiv1.SnapshotChange{Lock: lockChange(from, to, c)}, nil); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+func lockChange(from, to *snapshot.View, c snapshot.LockChange) *apiv1.LockChange {
+	return &apiv1.LockChange{Type: apiv1.LockChange_Type(c.Type), Name: c.From.Name, From: lockSide(from, c.From), To: lockSide(to, c.To)}
+}
+
+// lockSide is who holds a lock in one of the states.
+func lockSide(v *snapshot.View, l snapshot.Lock) (claims []*apiv1.LockClaim) {
+	for c := range l.Holders() {
+		s, _ := v.Session(c.Session)
+		claims = append(claims, &apiv1.LockClaim{Token: uint64(c.Token), Session: uint64(c.Session), Holder: s.Holder, Mode: apiv1.LockMode_Name(c.Mode), Held: true})
+	}
+	return claims
+}
+
+// locksNamed is how many locks the sum of a difference names.
+const locksNamed = 20
+
+// sumLocks counts the changes of locks, and names the first of them.
+func sumLocks(s *apiv1.SnapshotDiff, from, to *snapshot.View) {
+	for c := range snapshot.DiffLocks(from, to) {
+		switch c.Type {
+		case snapshot.LockGranted:
+			s.LocksGranted++
+		case snapshot.LockReleased:
+			s.LocksReleased++
+		case snapshot.LockMoved:
+			s.LocksMoved++
+		}
+		if len(s.Locks) < locksNamed {
+			s.Locks = append(s.Locks, lockChange(from, to, c))
+		}
+	}
 }
 
 // changeSide is what one of the states says.
@@ -103,7 +143,8 @@ func (d *differing) sum(from, to *snapshot.View) *apiv1.SnapshotDiff {
 	}
 	before, after := alive(from), alive(to)
 	s := &apiv1.SnapshotDiff{Kinds: kinds.list(), Members: members.list(), MembersJoined: without(after, before), MembersGone: without(before, after)}
-	d.differ = len(s.Kinds)+len(s.MembersJoined)+len(s.MembersGone) > 0
+	sumLocks(s, from, to)
+	d.differ = len(s.Kinds)+len(s.MembersJoined)+len(s.MembersGone)+len(s.Locks) > 0
 	return s
 }
 
@@ -185,4 +226,26 @@ func diffTable(r *output.Rows, s *apiv1.SnapshotDiff) {
 		r.Row("members joined", strings.Join(s.MembersJoined, ", "))
 		r.Row("members gone", strings.Join(s.MembersGone, ", "))
 	}
+	if len(s.Locks) == 0 {
+		return
+	}
+	r.Line("")
+	r.Row("LOCK", "CHANGE", "FROM", "TO")
+	for _, l := range s.Locks {
+		r.Row(l.Name, strings.ToLower(l.Type.String()), holders(l.From), holders(l.To))
+	}
+	if more := s.LocksGranted + s.LocksReleased + s.LocksMoved - uint64(len(s.Locks)); more > 0 {
+		r.Line("and %s more; -o jsonl has all", humanize.Comma(int64(more)))
+	}
+}
+
+// holders names the first of those that hold a lock, with its token.
+func holders(claims []*apiv1.LockClaim) string {
+	switch len(claims) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("%s (%d)", claims[0].Holder, claims[0].Token)
+	}
+	return fmt.Sprintf("%s (%d) and %d more", claims[0].Holder, claims[0].Token, len(claims)-1)
 }

@@ -84,7 +84,7 @@ func TestRestore_Killed_NothingOrTheWhole(t *testing.T) {
 		time.Sleep(delay)
 		_ = c.Process.Signal(syscall.SIGKILL)
 		_ = c.Wait()
-		what := left(t, dir, placed)
+		what := leftBehind(t, dir, placed)
 		if outcomes[what]++; what == "whole" {
 			delay = delay * 9 / 10
 			continue
@@ -96,15 +96,15 @@ func TestRestore_Killed_NothingOrTheWhole(t *testing.T) {
 		if outcomes[what] > 1 {
 			continue
 		}
-		if what := left(t, dir, placed); what != "whole" {
+		if what := leftBehind(t, dir, placed); what != "whole" {
 			t.Fatalf("restored again, %s is there", what)
 		}
 	}
 	t.Logf("a restore takes %v; killed: %v", whole, outcomes)
 }
 
-// left says what is in a directory: nothing, what a server refuses, or the whole state, which it then serves.
-func left(t *testing.T, dir string, placed int) string {
+// leftBehind says what is in a directory: nothing, what a server refuses, or the whole state, which it then serves.
+func leftBehind(t *testing.T, dir string, placed int) string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -24,6 +24,7 @@ servers with empty disks join it. It needs no cluster.
 
 The new cluster has another id and a larger recovery generation: every epoch that it gives is larger than all before it.
 Placements and members are as in the file; a member that does not join again loses what it owned when its lease must be over.
+Sessions and locks are gone, unless --keep-locks is given: then they have their full time once the new cluster has a leader.
 Clients and members of the old cluster are refused with CLUSTER_MISMATCH, and have to be started anew.
 
 Stop all servers of the old cluster before the new one is started. What happened after the file was saved is lost. A file
@@ -34,6 +35,7 @@ that was restored before is restored with --above-generation and the generation 
 	f.StringVar(&r.config.Name, "name", "", "the name of the server that begins the new cluster (needed)")
 	f.StringVar(&r.config.DataDir, "data-dir", "", "its data directory, which must be empty or not there (needed)")
 	f.Uint16Var(&r.config.AboveGeneration, "above-generation", 0, "make the recovery generation larger than this one (default: than the file's)")
+	f.BoolVar(&r.config.KeepLocks, "keep-locks", false, "keep sessions and locks, for holders that are told of the new cluster")
 	f.BoolVar(&r.config.DryRun, "dry-run", false, "check everything, say what would be done, and write nothing")
 	return c
 }
@@ -64,7 +66,7 @@ func (r *restoring) run(path string) error {
 		return err
 	}
 	done := &apiv1.SnapshotRestore{
-		From: info, DryRun: r.config.DryRun, Generation: uint32(restored.Cluster.Generation), Server: r.config.Name, DataDir: r.config.DataDir,
+		From: info, DryRun: r.config.DryRun, LocksKept: r.config.KeepLocks, Generation: uint32(restored.Cluster.Generation), Server: r.config.Name, DataDir: r.config.DataDir,
 		Start: localcluster.Command([]string{"berth", "serve", "--name", r.config.Name, "--data-dir", r.config.DataDir}),
 	}
 	if !done.DryRun {
@@ -99,6 +101,11 @@ func restoreTable(r *output.Rows, s *apiv1.SnapshotRestore) {
 	r.Row("new cluster", fmt.Sprintf("%s, generation %d", cluster, s.Generation))
 	r.Row("placements", phases(s.From))
 	r.Row("members", len(s.From.Members))
+	locks := "cleared (--keep-locks keeps them)"
+	if s.LocksKept {
+		locks = "kept"
+	}
+	r.Row("locks", fmt.Sprintf("%d of %d sessions, %s", s.From.Locks, s.From.Sessions, locks))
 	r.Row("data dir", s.DataDir)
 	r.Line("")
 	r.Line("Next: stop every server of the old cluster, then start this one, with its addresses:")

@@ -69,8 +69,8 @@ func statusTable(r *output.Rows, s *apiv1.StatusResponse) {
 	r.Line("")
 	serverTable(r, s.Servers)
 	r.Line("")
-	r.Line("members %d live, %d draining · placements %s settled, %s pending", s.MembersLive, s.MembersDraining,
-		humanize.Comma(int64(s.Settled)), humanize.Comma(int64(s.Pending)))
+	r.Line("members %d live, %d draining · placements %s settled, %s pending · locks %s", s.MembersLive, s.MembersDraining,
+		humanize.Comma(int64(s.Settled)), humanize.Comma(int64(s.Pending)), humanize.Comma(int64(s.Locks)))
 	for _, p := range s.Problems {
 		r.Line("! %s", p)
 	}

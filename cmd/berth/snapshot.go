@@ -183,6 +183,7 @@ func (c *counter) Write(b []byte) (int, error) {
 func describe(v *snapshot.View) *apiv1.SnapshotInfo {
 	info := &apiv1.SnapshotInfo{
 		Cluster: v.Cluster.ID, Generation: uint32(v.Cluster.Generation), Index: v.Index, Term: v.Term, Barrier: v.Barrier, Digest: v.Digest().String(),
+		Sessions: uint64(v.SessionCount()), Locks: uint64(v.LockCount()),
 	}
 	kinds := map[string]*apiv1.SnapshotInfo_KindCount{}
 	for k := range v.Kinds() {
@@ -237,6 +238,7 @@ func snapshotTable(r *output.Rows, s *apiv1.SnapshotInfo) {
 	r.Row("placements", fmt.Sprintf("%s, highest epoch %d", phases(s), s.HighestEpoch))
 	r.Row("kinds", strings.Join(kinds, ", "))
 	r.Row("members", strings.Join(members, ", "))
+	r.Row("locks", fmt.Sprintf("%s of %s sessions", humanize.Comma(int64(s.Locks)), humanize.Comma(int64(s.Sessions))))
 	r.Row("servers", strings.Join(s.Servers, ", "))
 }
 

@@ -258,6 +258,161 @@ func (Member_State) EnumDescriptor() ([]byte, []int) {
 	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23, 0}
 }
 
+type LockMode_Name int32
+
+const (
+	LockMode_UNSPECIFIED LockMode_Name = 0
+	LockMode_EXCLUSIVE   LockMode_Name = 1
+	LockMode_SHARED      LockMode_Name = 2
+	LockMode_SEMAPHORE   LockMode_Name = 3
+)
+
+// Enum value maps for LockMode_Name.
+var (
+	LockMode_Name_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "EXCLUSIVE",
+		2: "SHARED",
+		3: "SEMAPHORE",
+	}
+	LockMode_Name_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"EXCLUSIVE":   1,
+		"SHARED":      2,
+		"SEMAPHORE":   3,
+	}
+)
+
+func (x LockMode_Name) Enum() *LockMode_Name {
+	p := new(LockMode_Name)
+	*p = x
+	return p
+}
+
+func (x LockMode_Name) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LockMode_Name) Descriptor() protoreflect.EnumDescriptor {
+	return file_lookupclient_apiv1_berth_proto_enumTypes[4].Descriptor()
+}
+
+func (LockMode_Name) Type() protoreflect.EnumType {
+	return &file_lookupclient_apiv1_berth_proto_enumTypes[4]
+}
+
+func (x LockMode_Name) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LockMode_Name.Descriptor instead.
+func (LockMode_Name) EnumDescriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41, 0}
+}
+
+type LockClaim_Loss int32
+
+const (
+	LockClaim_KEPT LockClaim_Loss = 0
+	// Its session did not prove its lease.
+	LockClaim_EXPIRED LockClaim_Loss = 1
+	// It was broken.
+	LockClaim_BROKEN LockClaim_Loss = 2
+)
+
+// Enum value maps for LockClaim_Loss.
+var (
+	LockClaim_Loss_name = map[int32]string{
+		0: "KEPT",
+		1: "EXPIRED",
+		2: "BROKEN",
+	}
+	LockClaim_Loss_value = map[string]int32{
+		"KEPT":    0,
+		"EXPIRED": 1,
+		"BROKEN":  2,
+	}
+)
+
+func (x LockClaim_Loss) Enum() *LockClaim_Loss {
+	p := new(LockClaim_Loss)
+	*p = x
+	return p
+}
+
+func (x LockClaim_Loss) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LockClaim_Loss) Descriptor() protoreflect.EnumDescriptor {
+	return file_lookupclient_apiv1_berth_proto_enumTypes[5].Descriptor()
+}
+
+func (LockClaim_Loss) Type() protoreflect.EnumType {
+	return &file_lookupclient_apiv1_berth_proto_enumTypes[5]
+}
+
+func (x LockClaim_Loss) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LockClaim_Loss.Descriptor instead.
+func (LockClaim_Loss) EnumDescriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43, 0}
+}
+
+type LockChange_Type int32
+
+const (
+	LockChange_UNSPECIFIED LockChange_Type = 0
+	LockChange_GRANTED     LockChange_Type = 1
+	LockChange_RELEASED    LockChange_Type = 2
+	LockChange_MOVED       LockChange_Type = 3
+)
+
+// Enum value maps for LockChange_Type.
+var (
+	LockChange_Type_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "GRANTED",
+		2: "RELEASED",
+		3: "MOVED",
+	}
+	LockChange_Type_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"GRANTED":     1,
+		"RELEASED":    2,
+		"MOVED":       3,
+	}
+)
+
+func (x LockChange_Type) Enum() *LockChange_Type {
+	p := new(LockChange_Type)
+	*p = x
+	return p
+}
+
+func (x LockChange_Type) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LockChange_Type) Descriptor() protoreflect.EnumDescriptor {
+	return file_lookupclient_apiv1_berth_proto_enumTypes[6].Descriptor()
+}
+
+func (LockChange_Type) Type() protoreflect.EnumType {
+	return &file_lookupclient_apiv1_berth_proto_enumTypes[6]
+}
+
+func (x LockChange_Type) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LockChange_Type.Descriptor instead.
+func (LockChange_Type) EnumDescriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{91, 0}
+}
+
 type SnapshotChange_Type int32
 
 const (
@@ -300,11 +455,11 @@ func (x SnapshotChange_Type) String() string {
 }
 
 func (SnapshotChange_Type) Descriptor() protoreflect.EnumDescriptor {
-	return file_lookupclient_apiv1_berth_proto_enumTypes[4].Descriptor()
+	return file_lookupclient_apiv1_berth_proto_enumTypes[7].Descriptor()
 }
 
 func (SnapshotChange_Type) Type() protoreflect.EnumType {
-	return &file_lookupclient_apiv1_berth_proto_enumTypes[4]
+	return &file_lookupclient_apiv1_berth_proto_enumTypes[7]
 }
 
 func (x SnapshotChange_Type) Number() protoreflect.EnumNumber {
@@ -313,7 +468,7 @@ func (x SnapshotChange_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SnapshotChange_Type.Descriptor instead.
 func (SnapshotChange_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{92, 0}
 }
 
 type PlacementEvent_Type int32
@@ -363,11 +518,11 @@ func (x PlacementEvent_Type) String() string {
 }
 
 func (PlacementEvent_Type) Descriptor() protoreflect.EnumDescriptor {
-	return file_lookupclient_apiv1_berth_proto_enumTypes[5].Descriptor()
+	return file_lookupclient_apiv1_berth_proto_enumTypes[8].Descriptor()
 }
 
 func (PlacementEvent_Type) Type() protoreflect.EnumType {
-	return &file_lookupclient_apiv1_berth_proto_enumTypes[5]
+	return &file_lookupclient_apiv1_berth_proto_enumTypes[8]
 }
 
 func (x PlacementEvent_Type) Number() protoreflect.EnumNumber {
@@ -376,7 +531,7 @@ func (x PlacementEvent_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlacementEvent_Type.Descriptor instead.
 func (PlacementEvent_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{97, 0}
 }
 
 type Identity struct {
@@ -2518,6 +2673,1588 @@ func (x *SetKindResponse) GetRead() *Read {
 	return nil
 }
 
+// Session is a lease that locks hang on.
+type Session struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Ttl   *durationpb.Duration   `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// Who holds it, for people.
+	Holder string `protobuf:"bytes,3,opt,name=holder,proto3" json:"holder,omitempty"`
+	// Who opened it; may be empty.
+	Owner string `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
+	// How many locks it holds or waits for.
+	Claims uint32 `protobuf:"varint,5,opt,name=claims,proto3" json:"claims,omitempty"`
+	// How long its lease may still last at the longest.
+	LeaseLeft     *durationpb.Duration `protobuf:"bytes,6,opt,name=lease_left,json=leaseLeft,proto3" json:"lease_left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Session) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Session) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *Session) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+func (x *Session) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *Session) GetClaims() uint32 {
+	if x != nil {
+		return x.Claims
+	}
+	return 0
+}
+
+func (x *Session) GetLeaseLeft() *durationpb.Duration {
+	if x != nil {
+		return x.LeaseLeft
+	}
+	return nil
+}
+
+type OpenSessionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 s to 5 min; 15 s when it is not set. It stays so for the session's life.
+	Ttl *durationpb.Duration `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// 1 to 128 bytes.
+	Holder string `protobuf:"bytes,2,opt,name=holder,proto3" json:"holder,omitempty"`
+	// At most 255 bytes.
+	Owner         string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	Retry         *Retry `protobuf:"bytes,4,opt,name=retry,proto3" json:"retry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenSessionRequest) Reset() {
+	*x = OpenSessionRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenSessionRequest) ProtoMessage() {}
+
+func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenSessionRequest.ProtoReflect.Descriptor instead.
+func (*OpenSessionRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *OpenSessionRequest) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *OpenSessionRequest) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+func (x *OpenSessionRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *OpenSessionRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type OpenSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       *Session               `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Read          *Read                  `protobuf:"bytes,2,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenSessionResponse) Reset() {
+	*x = OpenSessionResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenSessionResponse) ProtoMessage() {}
+
+func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenSessionResponse.ProtoReflect.Descriptor instead.
+func (*OpenSessionResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *OpenSessionResponse) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *OpenSessionResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type KeepSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepSessionRequest) Reset() {
+	*x = KeepSessionRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepSessionRequest) ProtoMessage() {}
+
+func (x *KeepSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepSessionRequest.ProtoReflect.Descriptor instead.
+func (*KeepSessionRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *KeepSessionRequest) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+type KeepSessionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Ttl   *durationpb.Duration   `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// What was broken and is not given up yet.
+	Lost          []*LostLock `protobuf:"bytes,2,rep,name=lost,proto3" json:"lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepSessionResponse) Reset() {
+	*x = KeepSessionResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepSessionResponse) ProtoMessage() {}
+
+func (x *KeepSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepSessionResponse.ProtoReflect.Descriptor instead.
+func (*KeepSessionResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *KeepSessionResponse) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *KeepSessionResponse) GetLost() []*LostLock {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+// LostLock is a lock that was taken away from a session.
+type LostLock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Token         uint64                 `protobuf:"varint,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LostLock) Reset() {
+	*x = LostLock{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LostLock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LostLock) ProtoMessage() {}
+
+func (x *LostLock) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LostLock.ProtoReflect.Descriptor instead.
+func (*LostLock) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *LostLock) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LostLock) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+type CloseSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	Retry         *Retry                 `protobuf:"bytes,2,opt,name=retry,proto3" json:"retry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseSessionRequest) Reset() {
+	*x = CloseSessionRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseSessionRequest) ProtoMessage() {}
+
+func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseSessionRequest.ProtoReflect.Descriptor instead.
+func (*CloseSessionRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *CloseSessionRequest) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *CloseSessionRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type CloseSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Read          *Read                  `protobuf:"bytes,1,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseSessionResponse) Reset() {
+	*x = CloseSessionResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseSessionResponse) ProtoMessage() {}
+
+func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseSessionResponse.ProtoReflect.Descriptor instead.
+func (*CloseSessionResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *CloseSessionResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type ListSessionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,000; 50 when it is not set.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the answer before. Each page is as of its own moment.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsRequest) Reset() {
+	*x = ListSessionsRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsRequest) ProtoMessage() {}
+
+func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ListSessionsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListSessionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListSessionsResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Sessions []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	Read          *Read  `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsResponse) Reset() {
+	*x = ListSessionsResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsResponse) ProtoMessage() {}
+
+func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ListSessionsResponse) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *ListSessionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListSessionsResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type LockMode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LockMode) Reset() {
+	*x = LockMode{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LockMode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LockMode) ProtoMessage() {}
+
+func (x *LockMode) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LockMode.ProtoReflect.Descriptor instead.
+func (*LockMode) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
+}
+
+// Lock is a lock that somebody holds or waits for.
+type Lock struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The size of a semaphore.
+	Permits uint32 `protobuf:"varint,2,opt,name=permits,proto3" json:"permits,omitempty"`
+	// How many hold it, lost ones that keep their places included, and how many wait.
+	Held    uint32 `protobuf:"varint,3,opt,name=held,proto3" json:"held,omitempty"`
+	Waiting uint32 `protobuf:"varint,4,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// The claims in their order, first those that hold the lock. In lists at most 10 stand here, otherwise 100.
+	Claims        []*LockClaim `protobuf:"bytes,5,rep,name=claims,proto3" json:"claims,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lock) Reset() {
+	*x = Lock{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lock) ProtoMessage() {}
+
+func (x *Lock) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lock.ProtoReflect.Descriptor instead.
+func (*Lock) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Lock) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Lock) GetPermits() uint32 {
+	if x != nil {
+		return x.Permits
+	}
+	return 0
+}
+
+func (x *Lock) GetHeld() uint32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *Lock) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Lock) GetClaims() []*LockClaim {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+// LockClaim is a session's part in a lock.
+type LockClaim struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Token   uint64                 `protobuf:"varint,1,opt,name=token,proto3" json:"token,omitempty"`
+	Session uint64                 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
+	// The session's; empty when the session is over.
+	Holder string        `protobuf:"bytes,3,opt,name=holder,proto3" json:"holder,omitempty"`
+	Mode   LockMode_Name `protobuf:"varint,4,opt,name=mode,proto3,enum=berth.v1.LockMode_Name" json:"mode,omitempty"`
+	// It holds the lock, or does so no more and keeps its place. Otherwise it waits.
+	Held bool           `protobuf:"varint,5,opt,name=held,proto3" json:"held,omitempty"`
+	Lost LockClaim_Loss `protobuf:"varint,6,opt,name=lost,proto3,enum=berth.v1.LockClaim_Loss" json:"lost,omitempty"`
+	// How long the session's lease may last at the longest; of a lost claim, how long it keeps its place.
+	Left          *durationpb.Duration `protobuf:"bytes,7,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LockClaim) Reset() {
+	*x = LockClaim{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LockClaim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LockClaim) ProtoMessage() {}
+
+func (x *LockClaim) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LockClaim.ProtoReflect.Descriptor instead.
+func (*LockClaim) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *LockClaim) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *LockClaim) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *LockClaim) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+func (x *LockClaim) GetMode() LockMode_Name {
+	if x != nil {
+		return x.Mode
+	}
+	return LockMode_UNSPECIFIED
+}
+
+func (x *LockClaim) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+func (x *LockClaim) GetLost() LockClaim_Loss {
+	if x != nil {
+		return x.Lost
+	}
+	return LockClaim_KEPT
+}
+
+func (x *LockClaim) GetLeft() *durationpb.Duration {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+type AcquireLockRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Zero to have a session opened for the lock; it is closed again when the call fails.
+	Session uint64 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
+	// Exclusive when it is not set.
+	Mode LockMode_Name `protobuf:"varint,3,opt,name=mode,proto3,enum=berth.v1.LockMode_Name" json:"mode,omitempty"`
+	// 1 to 32,768 for a semaphore: the same in every claim to it.
+	Permits uint32 `protobuf:"varint,4,opt,name=permits,proto3" json:"permits,omitempty"`
+	// How long to wait for the lock, at most 60 s and as long as the call lasts. Zero: not at all.
+	Wait *durationpb.Duration `protobuf:"bytes,5,opt,name=wait,proto3" json:"wait,omitempty"`
+	// Keep the place in the queue when the wait is over, for half a minute: the answer says that the lock is not held yet, and
+	// the same call goes on waiting. It needs a session.
+	Stay bool `protobuf:"varint,6,opt,name=stay,proto3" json:"stay,omitempty"`
+	// How long the lock stays taken after its holder was lost uncleanly, at most 5 min.
+	Delay *durationpb.Duration `protobuf:"bytes,7,opt,name=delay,proto3" json:"delay,omitempty"`
+	Retry *Retry               `protobuf:"bytes,8,opt,name=retry,proto3" json:"retry,omitempty"`
+	// Of the session that is opened, as in OpenSessionRequest.
+	Ttl           *durationpb.Duration `protobuf:"bytes,9,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	Holder        string               `protobuf:"bytes,10,opt,name=holder,proto3" json:"holder,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcquireLockRequest) Reset() {
+	*x = AcquireLockRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcquireLockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcquireLockRequest) ProtoMessage() {}
+
+func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcquireLockRequest.ProtoReflect.Descriptor instead.
+func (*AcquireLockRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *AcquireLockRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AcquireLockRequest) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *AcquireLockRequest) GetMode() LockMode_Name {
+	if x != nil {
+		return x.Mode
+	}
+	return LockMode_UNSPECIFIED
+}
+
+func (x *AcquireLockRequest) GetPermits() uint32 {
+	if x != nil {
+		return x.Permits
+	}
+	return 0
+}
+
+func (x *AcquireLockRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+func (x *AcquireLockRequest) GetStay() bool {
+	if x != nil {
+		return x.Stay
+	}
+	return false
+}
+
+func (x *AcquireLockRequest) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
+}
+
+func (x *AcquireLockRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *AcquireLockRequest) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *AcquireLockRequest) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
+}
+
+type AcquireLockResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Token   uint64                 `protobuf:"varint,2,opt,name=token,proto3" json:"token,omitempty"`
+	Session uint64                 `protobuf:"varint,3,opt,name=session,proto3" json:"session,omitempty"`
+	// The lock is held. Otherwise the claim waits for it (stay).
+	Held bool `protobuf:"varint,4,opt,name=held,proto3" json:"held,omitempty"`
+	// How long the session's lease lasts after each keepalive; the first is counted from the call that opened it.
+	Ttl           *durationpb.Duration `protobuf:"bytes,5,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	Read          *Read                `protobuf:"bytes,6,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcquireLockResponse) Reset() {
+	*x = AcquireLockResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcquireLockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcquireLockResponse) ProtoMessage() {}
+
+func (x *AcquireLockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcquireLockResponse.ProtoReflect.Descriptor instead.
+func (*AcquireLockResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *AcquireLockResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AcquireLockResponse) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *AcquireLockResponse) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *AcquireLockResponse) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+func (x *AcquireLockResponse) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *AcquireLockResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type RenewLockRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Session uint64                 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
+	// Zero for whatever the session has.
+	Token         uint64 `protobuf:"varint,3,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewLockRequest) Reset() {
+	*x = RenewLockRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewLockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewLockRequest) ProtoMessage() {}
+
+func (x *RenewLockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewLockRequest.ProtoReflect.Descriptor instead.
+func (*RenewLockRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *RenewLockRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RenewLockRequest) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *RenewLockRequest) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+type RenewLockResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         uint64                 `protobuf:"varint,1,opt,name=token,proto3" json:"token,omitempty"`
+	Ttl           *durationpb.Duration   `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewLockResponse) Reset() {
+	*x = RenewLockResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewLockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewLockResponse) ProtoMessage() {}
+
+func (x *RenewLockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewLockResponse.ProtoReflect.Descriptor instead.
+func (*RenewLockResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *RenewLockResponse) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *RenewLockResponse) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+type ReleaseLockRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Session uint64                 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
+	// Zero for whatever the session has.
+	Token uint64 `protobuf:"varint,3,opt,name=token,proto3" json:"token,omitempty"`
+	// Close the session, too.
+	Close bool `protobuf:"varint,4,opt,name=close,proto3" json:"close,omitempty"`
+	// Give up a place in the queue alone: a lock that is held meanwhile stays so, and the answer is LOCK_HELD.
+	WaitingAlone  bool   `protobuf:"varint,5,opt,name=waiting_alone,json=waitingAlone,proto3" json:"waiting_alone,omitempty"`
+	Retry         *Retry `protobuf:"bytes,6,opt,name=retry,proto3" json:"retry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseLockRequest) Reset() {
+	*x = ReleaseLockRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseLockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseLockRequest) ProtoMessage() {}
+
+func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseLockRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseLockRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ReleaseLockRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReleaseLockRequest) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *ReleaseLockRequest) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *ReleaseLockRequest) GetClose() bool {
+	if x != nil {
+		return x.Close
+	}
+	return false
+}
+
+func (x *ReleaseLockRequest) GetWaitingAlone() bool {
+	if x != nil {
+		return x.WaitingAlone
+	}
+	return false
+}
+
+func (x *ReleaseLockRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type ReleaseLockResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Read          *Read                  `protobuf:"bytes,1,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseLockResponse) Reset() {
+	*x = ReleaseLockResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseLockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseLockResponse) ProtoMessage() {}
+
+func (x *ReleaseLockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseLockResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseLockResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ReleaseLockResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type BreakLockRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Zero for all that hold it.
+	Token         uint64 `protobuf:"varint,2,opt,name=token,proto3" json:"token,omitempty"`
+	Retry         *Retry `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakLockRequest) Reset() {
+	*x = BreakLockRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakLockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakLockRequest) ProtoMessage() {}
+
+func (x *BreakLockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakLockRequest.ProtoReflect.Descriptor instead.
+func (*BreakLockRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *BreakLockRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BreakLockRequest) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *BreakLockRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type BreakLockResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it is then; not set when nobody has a claim to it any more.
+	Lock *Lock `protobuf:"bytes,1,opt,name=lock,proto3" json:"lock,omitempty"`
+	// This call broke something.
+	Changed bool `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	// When the lock is free of what was broken, at the latest.
+	FreeIn        *durationpb.Duration `protobuf:"bytes,3,opt,name=free_in,json=freeIn,proto3" json:"free_in,omitempty"`
+	Read          *Read                `protobuf:"bytes,4,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakLockResponse) Reset() {
+	*x = BreakLockResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakLockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakLockResponse) ProtoMessage() {}
+
+func (x *BreakLockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakLockResponse.ProtoReflect.Descriptor instead.
+func (*BreakLockResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *BreakLockResponse) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *BreakLockResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *BreakLockResponse) GetFreeIn() *durationpb.Duration {
+	if x != nil {
+		return x.FreeIn
+	}
+	return nil
+}
+
+func (x *BreakLockResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type GetLockRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLockRequest) Reset() {
+	*x = GetLockRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLockRequest) ProtoMessage() {}
+
+func (x *GetLockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLockRequest.ProtoReflect.Descriptor instead.
+func (*GetLockRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *GetLockRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type GetLockResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lock          *Lock                  `protobuf:"bytes,1,opt,name=lock,proto3" json:"lock,omitempty"`
+	Read          *Read                  `protobuf:"bytes,2,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLockResponse) Reset() {
+	*x = GetLockResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLockResponse) ProtoMessage() {}
+
+func (x *GetLockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLockResponse.ProtoReflect.Descriptor instead.
+func (*GetLockResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *GetLockResponse) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *GetLockResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type ListLocksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,000; 50 when it is not set.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the answer before. Each page is as of its own moment.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLocksRequest) Reset() {
+	*x = ListLocksRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLocksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLocksRequest) ProtoMessage() {}
+
+func (x *ListLocksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLocksRequest.ProtoReflect.Descriptor instead.
+func (*ListLocksRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ListLocksRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListLocksRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListLocksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Locks []*Lock                `protobuf:"bytes,1,rep,name=locks,proto3" json:"locks,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	Read          *Read  `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLocksResponse) Reset() {
+	*x = ListLocksResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLocksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLocksResponse) ProtoMessage() {}
+
+func (x *ListLocksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLocksResponse.ProtoReflect.Descriptor instead.
+func (*ListLocksResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ListLocksResponse) GetLocks() []*Lock {
+	if x != nil {
+		return x.Locks
+	}
+	return nil
+}
+
+func (x *ListLocksResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListLocksResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
 // Held names one activation.
 type Held struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2530,7 +4267,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2542,7 +4279,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2555,7 +4292,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Held) GetKind() string {
@@ -2599,7 +4336,7 @@ type FromMember struct {
 
 func (x *FromMember) Reset() {
 	*x = FromMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +4348,7 @@ func (x *FromMember) String() string {
 func (*FromMember) ProtoMessage() {}
 
 func (x *FromMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +4361,7 @@ func (x *FromMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromMember.ProtoReflect.Descriptor instead.
 func (*FromMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *FromMember) GetMessage() isFromMember_Message {
@@ -2770,7 +4507,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2782,7 +4519,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2795,7 +4532,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Join) GetMember() *Member {
@@ -2826,7 +4563,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +4575,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +4588,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Resume) GetIncarnation() uint64 {
@@ -2885,7 +4622,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +4634,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +4647,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Keepalive) GetNonce() uint64 {
@@ -2930,7 +4667,7 @@ type Confirm struct {
 
 func (x *Confirm) Reset() {
 	*x = Confirm{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2942,7 +4679,7 @@ func (x *Confirm) String() string {
 func (*Confirm) ProtoMessage() {}
 
 func (x *Confirm) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2955,7 +4692,7 @@ func (x *Confirm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
 func (*Confirm) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Confirm) GetHeld() []*Held {
@@ -2975,7 +4712,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2987,7 +4724,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3000,7 +4737,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Failed) GetFailures() []*Failure {
@@ -3020,7 +4757,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3032,7 +4769,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3045,7 +4782,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Failure) GetHeld() *Held {
@@ -3072,7 +4809,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +4821,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +4834,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Released) GetHeld() []*Held {
@@ -3116,7 +4853,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3128,7 +4865,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3141,7 +4878,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65}
 }
 
 // Leave says that everything has stopped.
@@ -3153,7 +4890,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3165,7 +4902,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3178,7 +4915,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66}
 }
 
 // ToMember is what a member is told.
@@ -3201,7 +4938,7 @@ type ToMember struct {
 
 func (x *ToMember) Reset() {
 	*x = ToMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3213,7 +4950,7 @@ func (x *ToMember) String() string {
 func (*ToMember) ProtoMessage() {}
 
 func (x *ToMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3226,7 +4963,7 @@ func (x *ToMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToMember.ProtoReflect.Descriptor instead.
 func (*ToMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ToMember) GetMessage() isToMember_Message {
@@ -3374,7 +5111,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3386,7 +5123,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3399,7 +5136,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Welcome) GetIncarnation() uint64 {
@@ -3448,7 +5185,7 @@ type Alive struct {
 
 func (x *Alive) Reset() {
 	*x = Alive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3460,7 +5197,7 @@ func (x *Alive) String() string {
 func (*Alive) ProtoMessage() {}
 
 func (x *Alive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3473,7 +5210,7 @@ func (x *Alive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alive.ProtoReflect.Descriptor instead.
 func (*Alive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Alive) GetNonce() uint64 {
@@ -3500,7 +5237,7 @@ type Gone struct {
 
 func (x *Gone) Reset() {
 	*x = Gone{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3512,7 +5249,7 @@ func (x *Gone) String() string {
 func (*Gone) ProtoMessage() {}
 
 func (x *Gone) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3525,7 +5262,7 @@ func (x *Gone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gone.ProtoReflect.Descriptor instead.
 func (*Gone) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Gone) GetReason() string {
@@ -3545,7 +5282,7 @@ type Activate struct {
 
 func (x *Activate) Reset() {
 	*x = Activate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3557,7 +5294,7 @@ func (x *Activate) String() string {
 func (*Activate) ProtoMessage() {}
 
 func (x *Activate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3570,7 +5307,7 @@ func (x *Activate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activate.ProtoReflect.Descriptor instead.
 func (*Activate) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Activate) GetHeld() []*Held {
@@ -3590,7 +5327,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3602,7 +5339,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3615,7 +5352,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Stop) GetHeld() []*Held {
@@ -3635,7 +5372,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3647,7 +5384,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3660,7 +5397,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Outcome) GetOutcomes() []*HeldOutcome {
@@ -3682,7 +5419,7 @@ type HeldOutcome struct {
 
 func (x *HeldOutcome) Reset() {
 	*x = HeldOutcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3694,7 +5431,7 @@ func (x *HeldOutcome) String() string {
 func (*HeldOutcome) ProtoMessage() {}
 
 func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3707,7 +5444,7 @@ func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldOutcome.ProtoReflect.Descriptor instead.
 func (*HeldOutcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *HeldOutcome) GetHeld() *Held {
@@ -3742,7 +5479,7 @@ type Redirect struct {
 
 func (x *Redirect) Reset() {
 	*x = Redirect{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3754,7 +5491,7 @@ func (x *Redirect) String() string {
 func (*Redirect) ProtoMessage() {}
 
 func (x *Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3767,7 +5504,7 @@ func (x *Redirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redirect.ProtoReflect.Descriptor instead.
 func (*Redirect) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Redirect) GetServer() string {
@@ -3794,7 +5531,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3806,7 +5543,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3819,7 +5556,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Left) GetDraining() bool {
@@ -3837,7 +5574,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3849,7 +5586,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3862,7 +5599,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{77}
 }
 
 type StatusResponse struct {
@@ -3878,15 +5615,18 @@ type StatusResponse struct {
 	// A majority of the voters answers.
 	Healthy bool `protobuf:"varint,9,opt,name=healthy,proto3" json:"healthy,omitempty"`
 	// What is wrong, a sentence each.
-	Problems      []string `protobuf:"bytes,10,rep,name=problems,proto3" json:"problems,omitempty"`
-	Read          *Read    `protobuf:"bytes,11,opt,name=read,proto3" json:"read,omitempty"`
+	Problems []string `protobuf:"bytes,10,rep,name=problems,proto3" json:"problems,omitempty"`
+	Read     *Read    `protobuf:"bytes,11,opt,name=read,proto3" json:"read,omitempty"`
+	// Open sessions, and locks that somebody holds or waits for.
+	Sessions      uint64 `protobuf:"varint,30,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Locks         uint64 `protobuf:"varint,31,opt,name=locks,proto3" json:"locks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3898,7 +5638,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3911,7 +5651,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *StatusResponse) GetCluster() string {
@@ -3991,6 +5731,20 @@ func (x *StatusResponse) GetRead() *Read {
 	return nil
 }
 
+func (x *StatusResponse) GetSessions() uint64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetLocks() uint64 {
+	if x != nil {
+		return x.Locks
+	}
+	return 0
+}
+
 // ServerInfo is one server as the leader sees it.
 type ServerInfo struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -4013,7 +5767,7 @@ type ServerInfo struct {
 
 func (x *ServerInfo) Reset() {
 	*x = ServerInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4025,7 +5779,7 @@ func (x *ServerInfo) String() string {
 func (*ServerInfo) ProtoMessage() {}
 
 func (x *ServerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4038,7 +5792,7 @@ func (x *ServerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerInfo.ProtoReflect.Descriptor instead.
 func (*ServerInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ServerInfo) GetName() string {
@@ -4119,7 +5873,7 @@ type ServerStatusRequest struct {
 
 func (x *ServerStatusRequest) Reset() {
 	*x = ServerStatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4131,7 +5885,7 @@ func (x *ServerStatusRequest) String() string {
 func (*ServerStatusRequest) ProtoMessage() {}
 
 func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4144,7 +5898,7 @@ func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ServerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{80}
 }
 
 type ServerStatusResponse struct {
@@ -4171,7 +5925,7 @@ type ServerStatusResponse struct {
 
 func (x *ServerStatusResponse) Reset() {
 	*x = ServerStatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4183,7 +5937,7 @@ func (x *ServerStatusResponse) String() string {
 func (*ServerStatusResponse) ProtoMessage() {}
 
 func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4196,7 +5950,7 @@ func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ServerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ServerStatusResponse) GetName() string {
@@ -4306,7 +6060,7 @@ type RemoveServerRequest struct {
 
 func (x *RemoveServerRequest) Reset() {
 	*x = RemoveServerRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4318,7 +6072,7 @@ func (x *RemoveServerRequest) String() string {
 func (*RemoveServerRequest) ProtoMessage() {}
 
 func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4331,7 +6085,7 @@ func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveServerRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *RemoveServerRequest) GetName() string {
@@ -4350,7 +6104,7 @@ type RemoveServerResponse struct {
 
 func (x *RemoveServerResponse) Reset() {
 	*x = RemoveServerResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4362,7 +6116,7 @@ func (x *RemoveServerResponse) String() string {
 func (*RemoveServerResponse) ProtoMessage() {}
 
 func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4375,7 +6129,7 @@ func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveServerResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *RemoveServerResponse) GetRead() *Read {
@@ -4395,7 +6149,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4407,7 +6161,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4420,7 +6174,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *TransferLeadershipRequest) GetTo() string {
@@ -4439,7 +6193,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4451,7 +6205,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4464,7 +6218,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *TransferLeadershipResponse) GetLeader() string {
@@ -4482,7 +6236,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4494,7 +6248,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4507,7 +6261,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{86}
 }
 
 type SaveResponse struct {
@@ -4519,7 +6273,7 @@ type SaveResponse struct {
 
 func (x *SaveResponse) Reset() {
 	*x = SaveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4531,7 +6285,7 @@ func (x *SaveResponse) String() string {
 func (*SaveResponse) ProtoMessage() {}
 
 func (x *SaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4544,7 +6298,7 @@ func (x *SaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveResponse.ProtoReflect.Descriptor instead.
 func (*SaveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *SaveResponse) GetData() []byte {
@@ -4578,14 +6332,17 @@ type SnapshotInfo struct {
 	// The largest epoch of a placement that has an owner.
 	HighestEpoch uint64 `protobuf:"varint,16,opt,name=highest_epoch,json=highestEpoch,proto3" json:"highest_epoch,omitempty"`
 	// The recovery generation, in which the cluster makes its epochs.
-	Generation    uint32 `protobuf:"varint,17,opt,name=generation,proto3" json:"generation,omitempty"`
+	Generation uint32 `protobuf:"varint,17,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Open sessions, and locks that somebody holds or waits for.
+	Sessions      uint64 `protobuf:"varint,30,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Locks         uint64 `protobuf:"varint,31,opt,name=locks,proto3" json:"locks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotInfo) Reset() {
 	*x = SnapshotInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4597,7 +6354,7 @@ func (x *SnapshotInfo) String() string {
 func (*SnapshotInfo) ProtoMessage() {}
 
 func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4610,7 +6367,7 @@ func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *SnapshotInfo) GetFile() string {
@@ -4732,6 +6489,20 @@ func (x *SnapshotInfo) GetGeneration() uint32 {
 	return 0
 }
 
+func (x *SnapshotInfo) GetSessions() uint64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetLocks() uint64 {
+	if x != nil {
+		return x.Locks
+	}
+	return 0
+}
+
 // SnapshotRestore says what a restore made, or would make, of a snapshot file. No call returns it: the command line does.
 type SnapshotRestore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4746,14 +6517,16 @@ type SnapshotRestore struct {
 	Server  string `protobuf:"bytes,5,opt,name=server,proto3" json:"server,omitempty"`
 	DataDir string `protobuf:"bytes,6,opt,name=data_dir,json=dataDir,proto3" json:"data_dir,omitempty"`
 	// The command line that starts it, but for its addresses.
-	Start         string `protobuf:"bytes,7,opt,name=start,proto3" json:"start,omitempty"`
+	Start string `protobuf:"bytes,7,opt,name=start,proto3" json:"start,omitempty"`
+	// The sessions and locks of the file are kept.
+	LocksKept     bool `protobuf:"varint,30,opt,name=locks_kept,json=locksKept,proto3" json:"locks_kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotRestore) Reset() {
 	*x = SnapshotRestore{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4765,7 +6538,7 @@ func (x *SnapshotRestore) String() string {
 func (*SnapshotRestore) ProtoMessage() {}
 
 func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4778,7 +6551,7 @@ func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRestore.ProtoReflect.Descriptor instead.
 func (*SnapshotRestore) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *SnapshotRestore) GetFrom() *SnapshotInfo {
@@ -4830,6 +6603,13 @@ func (x *SnapshotRestore) GetStart() string {
 	return ""
 }
 
+func (x *SnapshotRestore) GetLocksKept() bool {
+	if x != nil {
+		return x.LocksKept
+	}
+	return false
+}
+
 // SnapshotDiff says how the states in two snapshot files differ. No call returns it: the command line reads it off files.
 type SnapshotDiff struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -4841,14 +6621,20 @@ type SnapshotDiff struct {
 	MembersJoined []string `protobuf:"bytes,5,rep,name=members_joined,json=membersJoined,proto3" json:"members_joined,omitempty"`
 	MembersGone   []string `protobuf:"bytes,6,rep,name=members_gone,json=membersGone,proto3" json:"members_gone,omitempty"`
 	// The states are those of different clusters, whose epochs and members have nothing to do with each other.
-	OtherCluster  bool `protobuf:"varint,7,opt,name=other_cluster,json=otherCluster,proto3" json:"other_cluster,omitempty"`
+	OtherCluster bool `protobuf:"varint,7,opt,name=other_cluster,json=otherCluster,proto3" json:"other_cluster,omitempty"`
+	// Locks whose holders differ.
+	LocksGranted  uint64 `protobuf:"varint,30,opt,name=locks_granted,json=locksGranted,proto3" json:"locks_granted,omitempty"`
+	LocksReleased uint64 `protobuf:"varint,31,opt,name=locks_released,json=locksReleased,proto3" json:"locks_released,omitempty"`
+	LocksMoved    uint64 `protobuf:"varint,32,opt,name=locks_moved,json=locksMoved,proto3" json:"locks_moved,omitempty"`
+	// The first of them by name, at most 20.
+	Locks         []*LockChange `protobuf:"bytes,33,rep,name=locks,proto3" json:"locks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotDiff) Reset() {
 	*x = SnapshotDiff{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4860,7 +6646,7 @@ func (x *SnapshotDiff) String() string {
 func (*SnapshotDiff) ProtoMessage() {}
 
 func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4873,7 +6659,7 @@ func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *SnapshotDiff) GetFrom() *SnapshotInfo {
@@ -4925,6 +6711,104 @@ func (x *SnapshotDiff) GetOtherCluster() bool {
 	return false
 }
 
+func (x *SnapshotDiff) GetLocksGranted() uint64 {
+	if x != nil {
+		return x.LocksGranted
+	}
+	return 0
+}
+
+func (x *SnapshotDiff) GetLocksReleased() uint64 {
+	if x != nil {
+		return x.LocksReleased
+	}
+	return 0
+}
+
+func (x *SnapshotDiff) GetLocksMoved() uint64 {
+	if x != nil {
+		return x.LocksMoved
+	}
+	return 0
+}
+
+func (x *SnapshotDiff) GetLocks() []*LockChange {
+	if x != nil {
+		return x.Locks
+	}
+	return nil
+}
+
+// LockChange is a lock whose holders differ between two snapshots: nobody held it before, nobody does after, or others do.
+type LockChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  LockChange_Type        `protobuf:"varint,1,opt,name=type,proto3,enum=berth.v1.LockChange_Type" json:"type,omitempty"`
+	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Tokens and holders, those that are not lost.
+	From          []*LockClaim `protobuf:"bytes,3,rep,name=from,proto3" json:"from,omitempty"`
+	To            []*LockClaim `protobuf:"bytes,4,rep,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LockChange) Reset() {
+	*x = LockChange{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LockChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LockChange) ProtoMessage() {}
+
+func (x *LockChange) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LockChange.ProtoReflect.Descriptor instead.
+func (*LockChange) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{91}
+}
+
+func (x *LockChange) GetType() LockChange_Type {
+	if x != nil {
+		return x.Type
+	}
+	return LockChange_UNSPECIFIED
+}
+
+func (x *LockChange) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LockChange) GetFrom() []*LockClaim {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *LockChange) GetTo() []*LockClaim {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
 // SnapshotChange is one change between two snapshots.
 type SnapshotChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4932,15 +6816,17 @@ type SnapshotChange struct {
 	Kind  string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	Key   string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	// Not set when nobody owns it.
-	From          *Placement `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
-	To            *Placement `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	From *Placement `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	To   *Placement `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	// The change is one of a lock: nothing else is set.
+	Lock          *LockChange `protobuf:"bytes,30,opt,name=lock,proto3" json:"lock,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotChange) Reset() {
 	*x = SnapshotChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4952,7 +6838,7 @@ func (x *SnapshotChange) String() string {
 func (*SnapshotChange) ProtoMessage() {}
 
 func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4965,7 +6851,7 @@ func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotChange.ProtoReflect.Descriptor instead.
 func (*SnapshotChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *SnapshotChange) GetType() SnapshotChange_Type {
@@ -5003,6 +6889,13 @@ func (x *SnapshotChange) GetTo() *Placement {
 	return nil
 }
 
+func (x *SnapshotChange) GetLock() *LockChange {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
 // Plan says what a change of the members would lead to. No call returns it: the command line works it out of a snapshot,
 // with the code that decides in the cluster.
 type Plan struct {
@@ -5024,7 +6917,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5036,7 +6929,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5049,7 +6942,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *Plan) GetCluster() string {
@@ -5126,7 +7019,7 @@ type PlanMove struct {
 
 func (x *PlanMove) Reset() {
 	*x = PlanMove{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5138,7 +7031,7 @@ func (x *PlanMove) String() string {
 func (*PlanMove) ProtoMessage() {}
 
 func (x *PlanMove) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5151,7 +7044,7 @@ func (x *PlanMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanMove.ProtoReflect.Descriptor instead.
 func (*PlanMove) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{68}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *PlanMove) GetKind() string {
@@ -5208,7 +7101,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5220,7 +7113,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5233,7 +7126,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{69}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *HistoryRequest) GetKind() string {
@@ -5273,7 +7166,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5285,7 +7178,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5298,7 +7191,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *HistoryResponse) GetEvents() []*PlacementEvent {
@@ -5356,7 +7249,7 @@ type PlacementEvent struct {
 
 func (x *PlacementEvent) Reset() {
 	*x = PlacementEvent{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5368,7 +7261,7 @@ func (x *PlacementEvent) String() string {
 func (*PlacementEvent) ProtoMessage() {}
 
 func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5381,7 +7274,7 @@ func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlacementEvent.ProtoReflect.Descriptor instead.
 func (*PlacementEvent) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *PlacementEvent) GetIndex() uint64 {
@@ -5491,7 +7384,7 @@ type Explanation_Candidate struct {
 
 func (x *Explanation_Candidate) Reset() {
 	*x = Explanation_Candidate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5503,7 +7396,7 @@ func (x *Explanation_Candidate) String() string {
 func (*Explanation_Candidate) ProtoMessage() {}
 
 func (x *Explanation_Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5586,7 +7479,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5598,7 +7491,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5611,7 +7504,7 @@ func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo_KindCount.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo_KindCount) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{88, 0}
 }
 
 func (x *SnapshotInfo_KindCount) GetKind() string {
@@ -5655,7 +7548,7 @@ type SnapshotDiff_Counts struct {
 
 func (x *SnapshotDiff_Counts) Reset() {
 	*x = SnapshotDiff_Counts{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5667,7 +7560,7 @@ func (x *SnapshotDiff_Counts) String() string {
 func (*SnapshotDiff_Counts) ProtoMessage() {}
 
 func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5680,7 +7573,7 @@ func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff_Counts.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff_Counts) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{90, 0}
 }
 
 func (x *SnapshotDiff_Counts) GetName() string {
@@ -5751,7 +7644,7 @@ type Plan_Kind struct {
 
 func (x *Plan_Kind) Reset() {
 	*x = Plan_Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5763,7 +7656,7 @@ func (x *Plan_Kind) String() string {
 func (*Plan_Kind) ProtoMessage() {}
 
 func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5776,7 +7669,7 @@ func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Kind.ProtoReflect.Descriptor instead.
 func (*Plan_Kind) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{93, 0}
 }
 
 func (x *Plan_Kind) GetName() string {
@@ -5840,7 +7733,7 @@ type Plan_Member struct {
 
 func (x *Plan_Member) Reset() {
 	*x = Plan_Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5852,7 +7745,7 @@ func (x *Plan_Member) String() string {
 func (*Plan_Member) ProtoMessage() {}
 
 func (x *Plan_Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5865,7 +7758,7 @@ func (x *Plan_Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Member.ProtoReflect.Descriptor instead.
 func (*Plan_Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67, 1}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{93, 1}
 }
 
 func (x *Plan_Member) GetName() string {
@@ -5929,7 +7822,7 @@ type Plan_Flow struct {
 
 func (x *Plan_Flow) Reset() {
 	*x = Plan_Flow{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5941,7 +7834,7 @@ func (x *Plan_Flow) String() string {
 func (*Plan_Flow) ProtoMessage() {}
 
 func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5954,7 +7847,7 @@ func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Flow.ProtoReflect.Descriptor instead.
 func (*Plan_Flow) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67, 2}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{93, 2}
 }
 
 func (x *Plan_Flow) GetFrom() string {
@@ -6196,6 +8089,126 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x0fSetKindResponse\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\v2\x0e.berth.v1.KindR\x04kind\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\bR\achanged\x12\"\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xc6\x01\n" +
+	"\aSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12+\n" +
+	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x16\n" +
+	"\x06holder\x18\x03 \x01(\tR\x06holder\x12\x14\n" +
+	"\x05owner\x18\x04 \x01(\tR\x05owner\x12\x16\n" +
+	"\x06claims\x18\x05 \x01(\rR\x06claims\x128\n" +
+	"\n" +
+	"lease_left\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\tleaseLeft\"\x96\x01\n" +
+	"\x12OpenSessionRequest\x12+\n" +
+	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x16\n" +
+	"\x06holder\x18\x02 \x01(\tR\x06holder\x12\x14\n" +
+	"\x05owner\x18\x03 \x01(\tR\x05owner\x12%\n" +
+	"\x05retry\x18\x04 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"f\n" +
+	"\x13OpenSessionResponse\x12+\n" +
+	"\asession\x18\x01 \x01(\v2\x11.berth.v1.SessionR\asession\x12\"\n" +
+	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\".\n" +
+	"\x12KeepSessionRequest\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\"j\n" +
+	"\x13KeepSessionResponse\x12+\n" +
+	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12&\n" +
+	"\x04lost\x18\x02 \x03(\v2\x12.berth.v1.LostLockR\x04lost\"4\n" +
+	"\bLostLock\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\x04R\x05token\"V\n" +
+	"\x13CloseSessionRequest\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\x12%\n" +
+	"\x05retry\x18\x02 \x01(\v2\x0f.berth.v1.RetryR\x05retry\":\n" +
+	"\x14CloseSessionResponse\x12\"\n" +
+	"\x04read\x18\x01 \x01(\v2\x0e.berth.v1.ReadR\x04read\"Q\n" +
+	"\x13ListSessionsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x91\x01\n" +
+	"\x14ListSessionsResponse\x12-\n" +
+	"\bsessions\x18\x01 \x03(\v2\x11.berth.v1.SessionR\bsessions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"M\n" +
+	"\bLockMode\"A\n" +
+	"\x04Name\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\r\n" +
+	"\tEXCLUSIVE\x10\x01\x12\n" +
+	"\n" +
+	"\x06SHARED\x10\x02\x12\r\n" +
+	"\tSEMAPHORE\x10\x03\"\x8f\x01\n" +
+	"\x04Lock\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\apermits\x18\x02 \x01(\rR\apermits\x12\x12\n" +
+	"\x04held\x18\x03 \x01(\rR\x04held\x12\x18\n" +
+	"\awaiting\x18\x04 \x01(\rR\awaiting\x12+\n" +
+	"\x06claims\x18\x05 \x03(\v2\x13.berth.v1.LockClaimR\x06claims\"\x9c\x02\n" +
+	"\tLockClaim\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\x04R\x05token\x12\x18\n" +
+	"\asession\x18\x02 \x01(\x04R\asession\x12\x16\n" +
+	"\x06holder\x18\x03 \x01(\tR\x06holder\x12+\n" +
+	"\x04mode\x18\x04 \x01(\x0e2\x17.berth.v1.LockMode.NameR\x04mode\x12\x12\n" +
+	"\x04held\x18\x05 \x01(\bR\x04held\x12,\n" +
+	"\x04lost\x18\x06 \x01(\x0e2\x18.berth.v1.LockClaim.LossR\x04lost\x12-\n" +
+	"\x04left\x18\a \x01(\v2\x19.google.protobuf.DurationR\x04left\")\n" +
+	"\x04Loss\x12\b\n" +
+	"\x04KEPT\x10\x00\x12\v\n" +
+	"\aEXPIRED\x10\x01\x12\n" +
+	"\n" +
+	"\x06BROKEN\x10\x02\"\xe9\x02\n" +
+	"\x12AcquireLockRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\asession\x18\x02 \x01(\x04R\asession\x12+\n" +
+	"\x04mode\x18\x03 \x01(\x0e2\x17.berth.v1.LockMode.NameR\x04mode\x12\x18\n" +
+	"\apermits\x18\x04 \x01(\rR\apermits\x12-\n" +
+	"\x04wait\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x12\n" +
+	"\x04stay\x18\x06 \x01(\bR\x04stay\x12/\n" +
+	"\x05delay\x18\a \x01(\v2\x19.google.protobuf.DurationR\x05delay\x12%\n" +
+	"\x05retry\x18\b \x01(\v2\x0f.berth.v1.RetryR\x05retry\x12+\n" +
+	"\x03ttl\x18\t \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x16\n" +
+	"\x06holder\x18\n" +
+	" \x01(\tR\x06holder\"\xbe\x01\n" +
+	"\x13AcquireLockResponse\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x18\n" +
+	"\asession\x18\x03 \x01(\x04R\asession\x12\x12\n" +
+	"\x04held\x18\x04 \x01(\bR\x04held\x12+\n" +
+	"\x03ttl\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\"\n" +
+	"\x04read\x18\x06 \x01(\v2\x0e.berth.v1.ReadR\x04read\"V\n" +
+	"\x10RenewLockRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\asession\x18\x02 \x01(\x04R\asession\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\x04R\x05token\"V\n" +
+	"\x11RenewLockResponse\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\x04R\x05token\x12+\n" +
+	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"\xba\x01\n" +
+	"\x12ReleaseLockRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\asession\x18\x02 \x01(\x04R\asession\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\x04R\x05token\x12\x14\n" +
+	"\x05close\x18\x04 \x01(\bR\x05close\x12#\n" +
+	"\rwaiting_alone\x18\x05 \x01(\bR\fwaitingAlone\x12%\n" +
+	"\x05retry\x18\x06 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"9\n" +
+	"\x13ReleaseLockResponse\x12\"\n" +
+	"\x04read\x18\x01 \x01(\v2\x0e.berth.v1.ReadR\x04read\"c\n" +
+	"\x10BreakLockRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\x04R\x05token\x12%\n" +
+	"\x05retry\x18\x03 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"\xa9\x01\n" +
+	"\x11BreakLockResponse\x12\"\n" +
+	"\x04lock\x18\x01 \x01(\v2\x0e.berth.v1.LockR\x04lock\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\x122\n" +
+	"\afree_in\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06freeIn\x12\"\n" +
+	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"$\n" +
+	"\x0eGetLockRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"Y\n" +
+	"\x0fGetLockResponse\x12\"\n" +
+	"\x04lock\x18\x01 \x01(\v2\x0e.berth.v1.LockR\x04lock\x12\"\n" +
+	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"N\n" +
+	"\x10ListLocksRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x85\x01\n" +
+	"\x11ListLocksResponse\x12$\n" +
+	"\x05locks\x18\x01 \x03(\v2\x0e.berth.v1.LockR\x05locks\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
 	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"B\n" +
 	"\x04Held\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
@@ -6268,7 +8281,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\"\"\n" +
 	"\x04Left\x12\x1a\n" +
 	"\bdraining\x18\x01 \x01(\bR\bdraining\"\x0f\n" +
-	"\rStatusRequest\"\xe2\x02\n" +
+	"\rStatusRequest\"\x94\x03\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\tR\x06leader\x12\x12\n" +
@@ -6281,7 +8294,9 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\ahealthy\x18\t \x01(\bR\ahealthy\x12\x1a\n" +
 	"\bproblems\x18\n" +
 	" \x03(\tR\bproblems\x12\"\n" +
-	"\x04read\x18\v \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xb0\x02\n" +
+	"\x04read\x18\v \x01(\v2\x0e.berth.v1.ReadR\x04read\x12\x1a\n" +
+	"\bsessions\x18\x1e \x01(\x04R\bsessions\x12\x14\n" +
+	"\x05locks\x18\x1f \x01(\x04R\x05locks\"\xb0\x02\n" +
 	"\n" +
 	"ServerInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
@@ -6322,7 +8337,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\"\r\n" +
 	"\vSaveRequest\"\"\n" +
 	"\fSaveResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"\xc8\x04\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xfa\x04\n" +
 	"\fSnapshotInfo\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +
@@ -6345,11 +8360,13 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\rhighest_epoch\x18\x10 \x01(\x04R\fhighestEpoch\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x11 \x01(\rR\n" +
-	"generation\x1aS\n" +
+	"generation\x12\x1a\n" +
+	"\bsessions\x18\x1e \x01(\x04R\bsessions\x12\x14\n" +
+	"\x05locks\x18\x1f \x01(\x04R\x05locks\x1aS\n" +
 	"\tKindCount\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
 	"\asettled\x18\x02 \x01(\x04R\asettled\x12\x18\n" +
-	"\apending\x18\x03 \x01(\x04R\apending\"\xd9\x01\n" +
+	"\apending\x18\x03 \x01(\x04R\apending\"\xf8\x01\n" +
 	"\x0fSnapshotRestore\x12*\n" +
 	"\x04from\x18\x01 \x01(\v2\x16.berth.v1.SnapshotInfoR\x04from\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x18\n" +
@@ -6359,7 +8376,9 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"generation\x12\x16\n" +
 	"\x06server\x18\x05 \x01(\tR\x06server\x12\x19\n" +
 	"\bdata_dir\x18\x06 \x01(\tR\adataDir\x12\x14\n" +
-	"\x05start\x18\a \x01(\tR\x05start\"\xfd\x03\n" +
+	"\x05start\x18\a \x01(\tR\x05start\x12\x1d\n" +
+	"\n" +
+	"locks_kept\x18\x1e \x01(\bR\tlocksKept\"\x96\x05\n" +
 	"\fSnapshotDiff\x12*\n" +
 	"\x04from\x18\x01 \x01(\v2\x16.berth.v1.SnapshotInfoR\x04from\x12&\n" +
 	"\x02to\x18\x02 \x01(\v2\x16.berth.v1.SnapshotInfoR\x02to\x123\n" +
@@ -6367,7 +8386,12 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\amembers\x18\x04 \x03(\v2\x1d.berth.v1.SnapshotDiff.CountsR\amembers\x12%\n" +
 	"\x0emembers_joined\x18\x05 \x03(\tR\rmembersJoined\x12!\n" +
 	"\fmembers_gone\x18\x06 \x03(\tR\vmembersGone\x12#\n" +
-	"\rother_cluster\x18\a \x01(\bR\fotherCluster\x1a\xbb\x01\n" +
+	"\rother_cluster\x18\a \x01(\bR\fotherCluster\x12#\n" +
+	"\rlocks_granted\x18\x1e \x01(\x04R\flocksGranted\x12%\n" +
+	"\x0elocks_released\x18\x1f \x01(\x04R\rlocksReleased\x12\x1f\n" +
+	"\vlocks_moved\x18  \x01(\x04R\n" +
+	"locksMoved\x12*\n" +
+	"\x05locks\x18! \x03(\v2\x14.berth.v1.LockChangeR\x05locks\x1a\xbb\x01\n" +
 	"\x06Counts\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06placed\x18\x02 \x01(\x04R\x06placed\x12\x18\n" +
@@ -6376,13 +8400,25 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\n" +
 	"moved_away\x18\x05 \x01(\x04R\tmovedAway\x12\x18\n" +
 	"\arenewed\x18\x06 \x01(\x04R\arenewed\x12\x1c\n" +
-	"\tconfirmed\x18\a \x01(\x04R\tconfirmed\"\x90\x02\n" +
+	"\tconfirmed\x18\a \x01(\x04R\tconfirmed\"\xdc\x01\n" +
+	"\n" +
+	"LockChange\x12-\n" +
+	"\x04type\x18\x01 \x01(\x0e2\x19.berth.v1.LockChange.TypeR\x04type\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12'\n" +
+	"\x04from\x18\x03 \x03(\v2\x13.berth.v1.LockClaimR\x04from\x12#\n" +
+	"\x02to\x18\x04 \x03(\v2\x13.berth.v1.LockClaimR\x02to\"=\n" +
+	"\x04Type\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\v\n" +
+	"\aGRANTED\x10\x01\x12\f\n" +
+	"\bRELEASED\x10\x02\x12\t\n" +
+	"\x05MOVED\x10\x03\"\xba\x02\n" +
 	"\x0eSnapshotChange\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.berth.v1.SnapshotChange.TypeR\x04type\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\tR\x03key\x12'\n" +
 	"\x04from\x18\x04 \x01(\v2\x13.berth.v1.PlacementR\x04from\x12#\n" +
-	"\x02to\x18\x05 \x01(\v2\x13.berth.v1.PlacementR\x02to\"W\n" +
+	"\x02to\x18\x05 \x01(\v2\x13.berth.v1.PlacementR\x02to\x12(\n" +
+	"\x04lock\x18\x1e \x01(\v2\x14.berth.v1.LockChangeR\x04lock\"W\n" +
 	"\x04Type\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -6476,7 +8512,19 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\aSession\x12\x14.berth.v1.FromMember\x1a\x12.berth.v1.ToMember(\x010\x012\xbd\x01\n" +
 	"\x05Kinds\x12W\n" +
 	"\tListKinds\x12\x1a.berth.v1.ListKindsRequest\x1a\x1b.berth.v1.ListKindsResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/kinds\x12[\n" +
-	"\aSetKind\x12\x18.berth.v1.SetKindRequest\x1a\x19.berth.v1.SetKindResponse\"\x1b\x82\xd3\xe4\x93\x02\x15:\x01*2\x10/v1/kinds/{name}2\xbe\x03\n" +
+	"\aSetKind\x12\x18.berth.v1.SetKindRequest\x1a\x19.berth.v1.SetKindResponse\"\x1b\x82\xd3\xe4\x93\x02\x15:\x01*2\x10/v1/kinds/{name}2\xb7\x03\n" +
+	"\bSessions\x12c\n" +
+	"\vOpenSession\x12\x1c.berth.v1.OpenSessionRequest\x1a\x1d.berth.v1.OpenSessionResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*\"\f/v1/sessions\x12r\n" +
+	"\vKeepSession\x12\x1c.berth.v1.KeepSessionRequest\x1a\x1d.berth.v1.KeepSessionResponse\"&\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/sessions/{session}:keep\x12m\n" +
+	"\fCloseSession\x12\x1d.berth.v1.CloseSessionRequest\x1a\x1e.berth.v1.CloseSessionResponse\"\x1e\x82\xd3\xe4\x93\x02\x18*\x16/v1/sessions/{session}\x12c\n" +
+	"\fListSessions\x12\x1d.berth.v1.ListSessionsRequest\x1a\x1e.berth.v1.ListSessionsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/sessions2\xfd\x04\n" +
+	"\x05Locks\x12r\n" +
+	"\vAcquireLock\x12\x1c.berth.v1.AcquireLockRequest\x1a\x1d.berth.v1.AcquireLockResponse\"&\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/locks/{name=**}:acquire\x12j\n" +
+	"\tRenewLock\x12\x1a.berth.v1.RenewLockRequest\x1a\x1b.berth.v1.RenewLockResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/locks/{name=**}:renew\x12r\n" +
+	"\vReleaseLock\x12\x1c.berth.v1.ReleaseLockRequest\x1a\x1d.berth.v1.ReleaseLockResponse\"&\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/locks/{name=**}:release\x12j\n" +
+	"\tBreakLock\x12\x1a.berth.v1.BreakLockRequest\x1a\x1b.berth.v1.BreakLockResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/locks/{name=**}:break\x12[\n" +
+	"\aGetLock\x12\x18.berth.v1.GetLockRequest\x1a\x19.berth.v1.GetLockResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/locks/{name=**}\x12W\n" +
+	"\tListLocks\x12\x1a.berth.v1.ListLocksRequest\x1a\x1b.berth.v1.ListLocksResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/locks2\xbe\x03\n" +
 	"\aCluster\x12P\n" +
 	"\x06Status\x12\x17.berth.v1.StatusRequest\x1a\x18.berth.v1.StatusResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/cluster\x12a\n" +
 	"\fServerStatus\x12\x1d.berth.v1.ServerStatusRequest\x1a\x1e.berth.v1.ServerStatusResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
@@ -6498,234 +8546,322 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 	return file_lookupclient_apiv1_berth_proto_rawDescData
 }
 
-var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
+var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 106)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
 	(Level_Name)(0),                    // 2: berth.v1.Level.Name
 	(Member_State)(0),                  // 3: berth.v1.Member.State
-	(SnapshotChange_Type)(0),           // 4: berth.v1.SnapshotChange.Type
-	(PlacementEvent_Type)(0),           // 5: berth.v1.PlacementEvent.Type
-	(*Identity)(nil),                   // 6: berth.v1.Identity
-	(*Placement)(nil),                  // 7: berth.v1.Placement
-	(*Role)(nil),                       // 8: berth.v1.Role
-	(*Level)(nil),                      // 9: berth.v1.Level
-	(*Read)(nil),                       // 10: berth.v1.Read
-	(*Error)(nil),                      // 11: berth.v1.Error
-	(*LookupRequest)(nil),              // 12: berth.v1.LookupRequest
-	(*LookupResponse)(nil),             // 13: berth.v1.LookupResponse
-	(*Explanation)(nil),                // 14: berth.v1.Explanation
-	(*BatchLookupRequest)(nil),         // 15: berth.v1.BatchLookupRequest
-	(*BatchLookupResponse)(nil),        // 16: berth.v1.BatchLookupResponse
-	(*LookupResult)(nil),               // 17: berth.v1.LookupResult
-	(*Retry)(nil),                      // 18: berth.v1.Retry
-	(*Near)(nil),                       // 19: berth.v1.Near
-	(*PlaceRequest)(nil),               // 20: berth.v1.PlaceRequest
-	(*PlaceResponse)(nil),              // 21: berth.v1.PlaceResponse
-	(*BatchPlaceRequest)(nil),          // 22: berth.v1.BatchPlaceRequest
-	(*BatchPlaceResponse)(nil),         // 23: berth.v1.BatchPlaceResponse
-	(*PlaceResult)(nil),                // 24: berth.v1.PlaceResult
-	(*RemoveRequest)(nil),              // 25: berth.v1.RemoveRequest
-	(*RemoveResponse)(nil),             // 26: berth.v1.RemoveResponse
-	(*ListRequest)(nil),                // 27: berth.v1.ListRequest
-	(*ListResponse)(nil),               // 28: berth.v1.ListResponse
-	(*Member)(nil),                     // 29: berth.v1.Member
-	(*ListMembersRequest)(nil),         // 30: berth.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 31: berth.v1.ListMembersResponse
-	(*Kind)(nil),                       // 32: berth.v1.Kind
-	(*ListKindsRequest)(nil),           // 33: berth.v1.ListKindsRequest
-	(*ListKindsResponse)(nil),          // 34: berth.v1.ListKindsResponse
-	(*SetKindRequest)(nil),             // 35: berth.v1.SetKindRequest
-	(*SetKindResponse)(nil),            // 36: berth.v1.SetKindResponse
-	(*Held)(nil),                       // 37: berth.v1.Held
-	(*FromMember)(nil),                 // 38: berth.v1.FromMember
-	(*Join)(nil),                       // 39: berth.v1.Join
-	(*Resume)(nil),                     // 40: berth.v1.Resume
-	(*Keepalive)(nil),                  // 41: berth.v1.Keepalive
-	(*Confirm)(nil),                    // 42: berth.v1.Confirm
-	(*Failed)(nil),                     // 43: berth.v1.Failed
-	(*Failure)(nil),                    // 44: berth.v1.Failure
-	(*Released)(nil),                   // 45: berth.v1.Released
-	(*Drain)(nil),                      // 46: berth.v1.Drain
-	(*Leave)(nil),                      // 47: berth.v1.Leave
-	(*ToMember)(nil),                   // 48: berth.v1.ToMember
-	(*Welcome)(nil),                    // 49: berth.v1.Welcome
-	(*Alive)(nil),                      // 50: berth.v1.Alive
-	(*Gone)(nil),                       // 51: berth.v1.Gone
-	(*Activate)(nil),                   // 52: berth.v1.Activate
-	(*Stop)(nil),                       // 53: berth.v1.Stop
-	(*Outcome)(nil),                    // 54: berth.v1.Outcome
-	(*HeldOutcome)(nil),                // 55: berth.v1.HeldOutcome
-	(*Redirect)(nil),                   // 56: berth.v1.Redirect
-	(*Left)(nil),                       // 57: berth.v1.Left
-	(*StatusRequest)(nil),              // 58: berth.v1.StatusRequest
-	(*StatusResponse)(nil),             // 59: berth.v1.StatusResponse
-	(*ServerInfo)(nil),                 // 60: berth.v1.ServerInfo
-	(*ServerStatusRequest)(nil),        // 61: berth.v1.ServerStatusRequest
-	(*ServerStatusResponse)(nil),       // 62: berth.v1.ServerStatusResponse
-	(*RemoveServerRequest)(nil),        // 63: berth.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),       // 64: berth.v1.RemoveServerResponse
-	(*TransferLeadershipRequest)(nil),  // 65: berth.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 66: berth.v1.TransferLeadershipResponse
-	(*SaveRequest)(nil),                // 67: berth.v1.SaveRequest
-	(*SaveResponse)(nil),               // 68: berth.v1.SaveResponse
-	(*SnapshotInfo)(nil),               // 69: berth.v1.SnapshotInfo
-	(*SnapshotRestore)(nil),            // 70: berth.v1.SnapshotRestore
-	(*SnapshotDiff)(nil),               // 71: berth.v1.SnapshotDiff
-	(*SnapshotChange)(nil),             // 72: berth.v1.SnapshotChange
-	(*Plan)(nil),                       // 73: berth.v1.Plan
-	(*PlanMove)(nil),                   // 74: berth.v1.PlanMove
-	(*HistoryRequest)(nil),             // 75: berth.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 76: berth.v1.HistoryResponse
-	(*PlacementEvent)(nil),             // 77: berth.v1.PlacementEvent
-	nil,                                // 78: berth.v1.Error.MetadataEntry
-	(*Explanation_Candidate)(nil),      // 79: berth.v1.Explanation.Candidate
-	nil,                                // 80: berth.v1.Member.LabelsEntry
-	(*SnapshotInfo_KindCount)(nil),     // 81: berth.v1.SnapshotInfo.KindCount
-	(*SnapshotDiff_Counts)(nil),        // 82: berth.v1.SnapshotDiff.Counts
-	(*Plan_Kind)(nil),                  // 83: berth.v1.Plan.Kind
-	(*Plan_Member)(nil),                // 84: berth.v1.Plan.Member
-	(*Plan_Flow)(nil),                  // 85: berth.v1.Plan.Flow
-	(*timestamppb.Timestamp)(nil),      // 86: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 87: google.protobuf.Duration
+	(LockMode_Name)(0),                 // 4: berth.v1.LockMode.Name
+	(LockClaim_Loss)(0),                // 5: berth.v1.LockClaim.Loss
+	(LockChange_Type)(0),               // 6: berth.v1.LockChange.Type
+	(SnapshotChange_Type)(0),           // 7: berth.v1.SnapshotChange.Type
+	(PlacementEvent_Type)(0),           // 8: berth.v1.PlacementEvent.Type
+	(*Identity)(nil),                   // 9: berth.v1.Identity
+	(*Placement)(nil),                  // 10: berth.v1.Placement
+	(*Role)(nil),                       // 11: berth.v1.Role
+	(*Level)(nil),                      // 12: berth.v1.Level
+	(*Read)(nil),                       // 13: berth.v1.Read
+	(*Error)(nil),                      // 14: berth.v1.Error
+	(*LookupRequest)(nil),              // 15: berth.v1.LookupRequest
+	(*LookupResponse)(nil),             // 16: berth.v1.LookupResponse
+	(*Explanation)(nil),                // 17: berth.v1.Explanation
+	(*BatchLookupRequest)(nil),         // 18: berth.v1.BatchLookupRequest
+	(*BatchLookupResponse)(nil),        // 19: berth.v1.BatchLookupResponse
+	(*LookupResult)(nil),               // 20: berth.v1.LookupResult
+	(*Retry)(nil),                      // 21: berth.v1.Retry
+	(*Near)(nil),                       // 22: berth.v1.Near
+	(*PlaceRequest)(nil),               // 23: berth.v1.PlaceRequest
+	(*PlaceResponse)(nil),              // 24: berth.v1.PlaceResponse
+	(*BatchPlaceRequest)(nil),          // 25: berth.v1.BatchPlaceRequest
+	(*BatchPlaceResponse)(nil),         // 26: berth.v1.BatchPlaceResponse
+	(*PlaceResult)(nil),                // 27: berth.v1.PlaceResult
+	(*RemoveRequest)(nil),              // 28: berth.v1.RemoveRequest
+	(*RemoveResponse)(nil),             // 29: berth.v1.RemoveResponse
+	(*ListRequest)(nil),                // 30: berth.v1.ListRequest
+	(*ListResponse)(nil),               // 31: berth.v1.ListResponse
+	(*Member)(nil),                     // 32: berth.v1.Member
+	(*ListMembersRequest)(nil),         // 33: berth.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 34: berth.v1.ListMembersResponse
+	(*Kind)(nil),                       // 35: berth.v1.Kind
+	(*ListKindsRequest)(nil),           // 36: berth.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),          // 37: berth.v1.ListKindsResponse
+	(*SetKindRequest)(nil),             // 38: berth.v1.SetKindRequest
+	(*SetKindResponse)(nil),            // 39: berth.v1.SetKindResponse
+	(*Session)(nil),                    // 40: berth.v1.Session
+	(*OpenSessionRequest)(nil),         // 41: berth.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),        // 42: berth.v1.OpenSessionResponse
+	(*KeepSessionRequest)(nil),         // 43: berth.v1.KeepSessionRequest
+	(*KeepSessionResponse)(nil),        // 44: berth.v1.KeepSessionResponse
+	(*LostLock)(nil),                   // 45: berth.v1.LostLock
+	(*CloseSessionRequest)(nil),        // 46: berth.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),       // 47: berth.v1.CloseSessionResponse
+	(*ListSessionsRequest)(nil),        // 48: berth.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 49: berth.v1.ListSessionsResponse
+	(*LockMode)(nil),                   // 50: berth.v1.LockMode
+	(*Lock)(nil),                       // 51: berth.v1.Lock
+	(*LockClaim)(nil),                  // 52: berth.v1.LockClaim
+	(*AcquireLockRequest)(nil),         // 53: berth.v1.AcquireLockRequest
+	(*AcquireLockResponse)(nil),        // 54: berth.v1.AcquireLockResponse
+	(*RenewLockRequest)(nil),           // 55: berth.v1.RenewLockRequest
+	(*RenewLockResponse)(nil),          // 56: berth.v1.RenewLockResponse
+	(*ReleaseLockRequest)(nil),         // 57: berth.v1.ReleaseLockRequest
+	(*ReleaseLockResponse)(nil),        // 58: berth.v1.ReleaseLockResponse
+	(*BreakLockRequest)(nil),           // 59: berth.v1.BreakLockRequest
+	(*BreakLockResponse)(nil),          // 60: berth.v1.BreakLockResponse
+	(*GetLockRequest)(nil),             // 61: berth.v1.GetLockRequest
+	(*GetLockResponse)(nil),            // 62: berth.v1.GetLockResponse
+	(*ListLocksRequest)(nil),           // 63: berth.v1.ListLocksRequest
+	(*ListLocksResponse)(nil),          // 64: berth.v1.ListLocksResponse
+	(*Held)(nil),                       // 65: berth.v1.Held
+	(*FromMember)(nil),                 // 66: berth.v1.FromMember
+	(*Join)(nil),                       // 67: berth.v1.Join
+	(*Resume)(nil),                     // 68: berth.v1.Resume
+	(*Keepalive)(nil),                  // 69: berth.v1.Keepalive
+	(*Confirm)(nil),                    // 70: berth.v1.Confirm
+	(*Failed)(nil),                     // 71: berth.v1.Failed
+	(*Failure)(nil),                    // 72: berth.v1.Failure
+	(*Released)(nil),                   // 73: berth.v1.Released
+	(*Drain)(nil),                      // 74: berth.v1.Drain
+	(*Leave)(nil),                      // 75: berth.v1.Leave
+	(*ToMember)(nil),                   // 76: berth.v1.ToMember
+	(*Welcome)(nil),                    // 77: berth.v1.Welcome
+	(*Alive)(nil),                      // 78: berth.v1.Alive
+	(*Gone)(nil),                       // 79: berth.v1.Gone
+	(*Activate)(nil),                   // 80: berth.v1.Activate
+	(*Stop)(nil),                       // 81: berth.v1.Stop
+	(*Outcome)(nil),                    // 82: berth.v1.Outcome
+	(*HeldOutcome)(nil),                // 83: berth.v1.HeldOutcome
+	(*Redirect)(nil),                   // 84: berth.v1.Redirect
+	(*Left)(nil),                       // 85: berth.v1.Left
+	(*StatusRequest)(nil),              // 86: berth.v1.StatusRequest
+	(*StatusResponse)(nil),             // 87: berth.v1.StatusResponse
+	(*ServerInfo)(nil),                 // 88: berth.v1.ServerInfo
+	(*ServerStatusRequest)(nil),        // 89: berth.v1.ServerStatusRequest
+	(*ServerStatusResponse)(nil),       // 90: berth.v1.ServerStatusResponse
+	(*RemoveServerRequest)(nil),        // 91: berth.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),       // 92: berth.v1.RemoveServerResponse
+	(*TransferLeadershipRequest)(nil),  // 93: berth.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 94: berth.v1.TransferLeadershipResponse
+	(*SaveRequest)(nil),                // 95: berth.v1.SaveRequest
+	(*SaveResponse)(nil),               // 96: berth.v1.SaveResponse
+	(*SnapshotInfo)(nil),               // 97: berth.v1.SnapshotInfo
+	(*SnapshotRestore)(nil),            // 98: berth.v1.SnapshotRestore
+	(*SnapshotDiff)(nil),               // 99: berth.v1.SnapshotDiff
+	(*LockChange)(nil),                 // 100: berth.v1.LockChange
+	(*SnapshotChange)(nil),             // 101: berth.v1.SnapshotChange
+	(*Plan)(nil),                       // 102: berth.v1.Plan
+	(*PlanMove)(nil),                   // 103: berth.v1.PlanMove
+	(*HistoryRequest)(nil),             // 104: berth.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 105: berth.v1.HistoryResponse
+	(*PlacementEvent)(nil),             // 106: berth.v1.PlacementEvent
+	nil,                                // 107: berth.v1.Error.MetadataEntry
+	(*Explanation_Candidate)(nil),      // 108: berth.v1.Explanation.Candidate
+	nil,                                // 109: berth.v1.Member.LabelsEntry
+	(*SnapshotInfo_KindCount)(nil),     // 110: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 111: berth.v1.SnapshotDiff.Counts
+	(*Plan_Kind)(nil),                  // 112: berth.v1.Plan.Kind
+	(*Plan_Member)(nil),                // 113: berth.v1.Plan.Member
+	(*Plan_Flow)(nil),                  // 114: berth.v1.Plan.Flow
+	(*timestamppb.Timestamp)(nil),      // 115: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 116: google.protobuf.Duration
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,   // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
 	1,   // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
 	2,   // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	78,  // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	107, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
 	2,   // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
-	7,   // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
-	10,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
-	14,  // 7: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
-	86,  // 8: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
-	86,  // 9: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
-	86,  // 10: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
-	86,  // 11: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
-	79,  // 12: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
-	6,   // 13: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
+	10,  // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
+	13,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
+	17,  // 7: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
+	115, // 8: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
+	115, // 9: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
+	115, // 10: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
+	115, // 11: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
+	108, // 12: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
+	9,   // 13: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
 	2,   // 14: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
-	17,  // 15: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
-	10,  // 16: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
-	7,   // 17: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
-	11,  // 18: berth.v1.LookupResult.error:type_name -> berth.v1.Error
-	18,  // 19: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
-	19,  // 20: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
-	7,   // 21: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
-	10,  // 22: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
-	6,   // 23: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
-	18,  // 24: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
-	19,  // 25: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
-	24,  // 26: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
-	10,  // 27: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
-	7,   // 28: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
-	11,  // 29: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
-	18,  // 30: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	87,  // 31: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
-	7,   // 32: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
-	10,  // 33: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
+	20,  // 15: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
+	13,  // 16: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
+	10,  // 17: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
+	14,  // 18: berth.v1.LookupResult.error:type_name -> berth.v1.Error
+	21,  // 19: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
+	22,  // 20: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
+	10,  // 21: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
+	13,  // 22: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
+	9,   // 23: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
+	21,  // 24: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
+	22,  // 25: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
+	27,  // 26: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
+	13,  // 27: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
+	10,  // 28: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
+	14,  // 29: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
+	21,  // 30: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
+	116, // 31: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	10,  // 32: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
+	13,  // 33: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
 	0,   // 34: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	7,   // 35: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	10,  // 36: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	80,  // 37: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	10,  // 35: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	13,  // 36: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	109, // 37: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
 	3,   // 38: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	87,  // 39: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	29,  // 40: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	10,  // 41: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	32,  // 42: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
-	10,  // 43: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
-	18,  // 44: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	32,  // 45: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
-	10,  // 46: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	39,  // 47: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	40,  // 48: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	41,  // 49: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	42,  // 50: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	43,  // 51: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	45,  // 52: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	46,  // 53: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	47,  // 54: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	29,  // 55: berth.v1.Join.member:type_name -> berth.v1.Member
-	18,  // 56: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	37,  // 57: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	44,  // 58: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	37,  // 59: berth.v1.Failure.held:type_name -> berth.v1.Held
-	37,  // 60: berth.v1.Released.held:type_name -> berth.v1.Held
-	49,  // 61: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	50,  // 62: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	51,  // 63: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	52,  // 64: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	53,  // 65: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	54,  // 66: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	56,  // 67: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	57,  // 68: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	87,  // 69: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	87,  // 70: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	37,  // 71: berth.v1.Activate.held:type_name -> berth.v1.Held
-	37,  // 72: berth.v1.Stop.held:type_name -> berth.v1.Held
-	55,  // 73: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	37,  // 74: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	60,  // 75: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	10,  // 76: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
-	1,   // 77: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
-	1,   // 78: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	86,  // 79: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	10,  // 80: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	81,  // 81: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	29,  // 82: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	69,  // 83: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	69,  // 84: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	69,  // 85: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	82,  // 86: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	82,  // 87: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	4,   // 88: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	7,   // 89: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	7,   // 90: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	83,  // 91: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
-	84,  // 92: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
-	85,  // 93: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
-	77,  // 94: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
-	10,  // 95: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
-	86,  // 96: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
-	5,   // 97: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
-	12,  // 98: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	15,  // 99: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	20,  // 100: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	22,  // 101: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	25,  // 102: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	27,  // 103: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	75,  // 104: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
-	30,  // 105: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	38,  // 106: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	33,  // 107: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	35,  // 108: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	58,  // 109: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	61,  // 110: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	63,  // 111: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	65,  // 112: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	67,  // 113: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	13,  // 114: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	16,  // 115: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	21,  // 116: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	23,  // 117: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	26,  // 118: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	28,  // 119: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	76,  // 120: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
-	31,  // 121: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	48,  // 122: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	34,  // 123: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	36,  // 124: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	59,  // 125: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	62,  // 126: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	64,  // 127: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	66,  // 128: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	68,  // 129: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	114, // [114:130] is the sub-list for method output_type
-	98,  // [98:114] is the sub-list for method input_type
-	98,  // [98:98] is the sub-list for extension type_name
-	98,  // [98:98] is the sub-list for extension extendee
-	0,   // [0:98] is the sub-list for field type_name
+	116, // 39: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	32,  // 40: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	13,  // 41: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	35,  // 42: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	13,  // 43: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	21,  // 44: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	35,  // 45: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	13,  // 46: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	116, // 47: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
+	116, // 48: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
+	116, // 49: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
+	21,  // 50: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
+	40,  // 51: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
+	13,  // 52: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
+	116, // 53: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
+	45,  // 54: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
+	21,  // 55: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
+	13,  // 56: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
+	40,  // 57: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
+	13,  // 58: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
+	52,  // 59: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
+	4,   // 60: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
+	5,   // 61: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
+	116, // 62: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
+	4,   // 63: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
+	116, // 64: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
+	116, // 65: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
+	21,  // 66: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
+	116, // 67: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
+	116, // 68: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
+	13,  // 69: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
+	116, // 70: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
+	21,  // 71: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
+	13,  // 72: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
+	21,  // 73: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
+	51,  // 74: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
+	116, // 75: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
+	13,  // 76: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
+	51,  // 77: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
+	13,  // 78: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
+	51,  // 79: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
+	13,  // 80: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
+	67,  // 81: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	68,  // 82: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	69,  // 83: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	70,  // 84: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	71,  // 85: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	73,  // 86: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	74,  // 87: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	75,  // 88: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	32,  // 89: berth.v1.Join.member:type_name -> berth.v1.Member
+	21,  // 90: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	65,  // 91: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	72,  // 92: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	65,  // 93: berth.v1.Failure.held:type_name -> berth.v1.Held
+	65,  // 94: berth.v1.Released.held:type_name -> berth.v1.Held
+	77,  // 95: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	78,  // 96: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	79,  // 97: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	80,  // 98: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	81,  // 99: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	82,  // 100: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	84,  // 101: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	85,  // 102: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	116, // 103: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	116, // 104: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	65,  // 105: berth.v1.Activate.held:type_name -> berth.v1.Held
+	65,  // 106: berth.v1.Stop.held:type_name -> berth.v1.Held
+	83,  // 107: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	65,  // 108: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	88,  // 109: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	13,  // 110: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	1,   // 111: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
+	1,   // 112: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
+	115, // 113: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	13,  // 114: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	110, // 115: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	32,  // 116: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	97,  // 117: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	97,  // 118: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	97,  // 119: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	111, // 120: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	111, // 121: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	100, // 122: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
+	6,   // 123: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
+	52,  // 124: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
+	52,  // 125: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
+	7,   // 126: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	10,  // 127: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	10,  // 128: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	100, // 129: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
+	112, // 130: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	113, // 131: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	114, // 132: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	106, // 133: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
+	13,  // 134: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
+	115, // 135: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
+	8,   // 136: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
+	15,  // 137: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	18,  // 138: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	23,  // 139: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	25,  // 140: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	28,  // 141: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	30,  // 142: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	104, // 143: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	33,  // 144: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	66,  // 145: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	36,  // 146: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	38,  // 147: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	41,  // 148: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
+	43,  // 149: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
+	46,  // 150: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
+	48,  // 151: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
+	53,  // 152: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
+	55,  // 153: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
+	57,  // 154: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
+	59,  // 155: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
+	61,  // 156: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
+	63,  // 157: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
+	86,  // 158: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	89,  // 159: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	91,  // 160: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	93,  // 161: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	95,  // 162: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	16,  // 163: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	19,  // 164: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	24,  // 165: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	26,  // 166: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	29,  // 167: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	31,  // 168: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	105, // 169: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	34,  // 170: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	76,  // 171: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	37,  // 172: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	39,  // 173: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	42,  // 174: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
+	44,  // 175: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
+	47,  // 176: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
+	49,  // 177: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
+	54,  // 178: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
+	56,  // 179: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
+	58,  // 180: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
+	60,  // 181: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
+	62,  // 182: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
+	64,  // 183: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
+	87,  // 184: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	90,  // 185: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	92,  // 186: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	94,  // 187: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	96,  // 188: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	163, // [163:189] is the sub-list for method output_type
+	137, // [137:163] is the sub-list for method input_type
+	137, // [137:137] is the sub-list for extension type_name
+	137, // [137:137] is the sub-list for extension extendee
+	0,   // [0:137] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -6733,7 +8869,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 	if File_lookupclient_apiv1_berth_proto != nil {
 		return
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[32].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[57].OneofWrappers = []any{
 		(*FromMember_Join)(nil),
 		(*FromMember_Resume)(nil),
 		(*FromMember_Keepalive)(nil),
@@ -6743,7 +8879,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		(*FromMember_Drain)(nil),
 		(*FromMember_Leave)(nil),
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[42].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[67].OneofWrappers = []any{
 		(*ToMember_Welcome)(nil),
 		(*ToMember_Alive)(nil),
 		(*ToMember_Gone)(nil),
@@ -6758,10 +8894,10 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   80,
+			NumEnums:      9,
+			NumMessages:   106,
 			NumExtensions: 0,
-			NumServices:   5,
+			NumServices:   7,
 		},
 		GoTypes:           file_lookupclient_apiv1_berth_proto_goTypes,
 		DependencyIndexes: file_lookupclient_apiv1_berth_proto_depIdxs,

@@ -686,6 +686,560 @@ var Kinds_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
+	Sessions_OpenSession_FullMethodName  = "/berth.v1.Sessions/OpenSession"
+	Sessions_KeepSession_FullMethodName  = "/berth.v1.Sessions/KeepSession"
+	Sessions_CloseSession_FullMethodName = "/berth.v1.Sessions/CloseSession"
+	Sessions_ListSessions_FullMethodName = "/berth.v1.Sessions/ListSessions"
+)
+
+// SessionsClient is the client API for Sessions service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Sessions are leases that locks hang on. Who holds one keeps it by a call every quarter of its TTL, and counts its lease from
+// when it made the call that was answered; when that has run out, it holds nothing any more, whatever anybody says.
+type SessionsClient interface {
+	// OpenSession opens a session. Errors: INVALID_ARGUMENT, OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
+	OpenSession(ctx context.Context, in *OpenSessionRequest, opts ...grpc.CallOption) (*OpenSessionResponse, error)
+	// KeepSession keeps a session for its TTL more, counted from when the call was made, and says which of its locks were
+	// broken: those must not be relied on any more. Errors: LOCK_LOST when the session is over, NO_LEADER.
+	KeepSession(ctx context.Context, in *KeepSessionRequest, opts ...grpc.CallOption) (*KeepSessionResponse, error)
+	// CloseSession ends a session whose holder has stopped everything that its locks protect: they are free at once. Errors:
+	// LOCK_LOST when it was over already, OUTCOME_UNKNOWN, NO_LEADER.
+	CloseSession(ctx context.Context, in *CloseSessionRequest, opts ...grpc.CallOption) (*CloseSessionResponse, error)
+	// ListSessions returns the open sessions in the order in which they were opened, page by page.
+	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error)
+}
+
+type sessionsClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewSessionsClient(cc grpc.ClientConnInterface) SessionsClient {
+	return &sessionsClient{cc}
+}
+
+func (c *sessionsClient) OpenSession(ctx context.Context, in *OpenSessionRequest, opts ...grpc.CallOption) (*OpenSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OpenSessionResponse)
+	err := c.cc.Invoke(ctx, Sessions_OpenSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sessionsClient) KeepSession(ctx context.Context, in *KeepSessionRequest, opts ...grpc.CallOption) (*KeepSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KeepSessionResponse)
+	err := c.cc.Invoke(ctx, Sessions_KeepSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sessionsClient) CloseSession(ctx context.Context, in *CloseSessionRequest, opts ...grpc.CallOption) (*CloseSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseSessionResponse)
+	err := c.cc.Invoke(ctx, Sessions_CloseSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sessionsClient) ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSessionsResponse)
+	err := c.cc.Invoke(ctx, Sessions_ListSessions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SessionsServer is the server API for Sessions service.
+// All implementations must embed UnimplementedSessionsServer
+// for forward compatibility.
+//
+// Sessions are leases that locks hang on. Who holds one keeps it by a call every quarter of its TTL, and counts its lease from
+// when it made the call that was answered; when that has run out, it holds nothing any more, whatever anybody says.
+type SessionsServer interface {
+	// OpenSession opens a session. Errors: INVALID_ARGUMENT, OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
+	OpenSession(context.Context, *OpenSessionRequest) (*OpenSessionResponse, error)
+	// KeepSession keeps a session for its TTL more, counted from when the call was made, and says which of its locks were
+	// broken: those must not be relied on any more. Errors: LOCK_LOST when the session is over, NO_LEADER.
+	KeepSession(context.Context, *KeepSessionRequest) (*KeepSessionResponse, error)
+	// CloseSession ends a session whose holder has stopped everything that its locks protect: they are free at once. Errors:
+	// LOCK_LOST when it was over already, OUTCOME_UNKNOWN, NO_LEADER.
+	CloseSession(context.Context, *CloseSessionRequest) (*CloseSessionResponse, error)
+	// ListSessions returns the open sessions in the order in which they were opened, page by page.
+	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
+	mustEmbedUnimplementedSessionsServer()
+}
+
+// UnimplementedSessionsServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedSessionsServer struct{}
+
+func (UnimplementedSessionsServer) OpenSession(context.Context, *OpenSessionRequest) (*OpenSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method OpenSession not implemented")
+}
+func (UnimplementedSessionsServer) KeepSession(context.Context, *KeepSessionRequest) (*KeepSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method KeepSession not implemented")
+}
+func (UnimplementedSessionsServer) CloseSession(context.Context, *CloseSessionRequest) (*CloseSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseSession not implemented")
+}
+func (UnimplementedSessionsServer) ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSessions not implemented")
+}
+func (UnimplementedSessionsServer) mustEmbedUnimplementedSessionsServer() {}
+func (UnimplementedSessionsServer) testEmbeddedByValue()                  {}
+
+// UnsafeSessionsServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to SessionsServer will
+// result in compilation errors.
+type UnsafeSessionsServer interface {
+	mustEmbedUnimplementedSessionsServer()
+}
+
+func RegisterSessionsServer(s grpc.ServiceRegistrar, srv SessionsServer) {
+	// If the following call panics, it indicates UnimplementedSessionsServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Sessions_ServiceDesc, srv)
+}
+
+func _Sessions_OpenSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OpenSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SessionsServer).OpenSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Sessions_OpenSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SessionsServer).OpenSession(ctx, req.(*OpenSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Sessions_KeepSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KeepSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SessionsServer).KeepSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Sessions_KeepSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SessionsServer).KeepSession(ctx, req.(*KeepSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Sessions_CloseSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SessionsServer).CloseSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Sessions_CloseSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SessionsServer).CloseSession(ctx, req.(*CloseSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Sessions_ListSessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSessionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SessionsServer).ListSessions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Sessions_ListSessions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SessionsServer).ListSessions(ctx, req.(*ListSessionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Sessions_ServiceDesc is the grpc.ServiceDesc for Sessions service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Sessions_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "berth.v1.Sessions",
+	HandlerType: (*SessionsServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "OpenSession",
+			Handler:    _Sessions_OpenSession_Handler,
+		},
+		{
+			MethodName: "KeepSession",
+			Handler:    _Sessions_KeepSession_Handler,
+		},
+		{
+			MethodName: "CloseSession",
+			Handler:    _Sessions_CloseSession_Handler,
+		},
+		{
+			MethodName: "ListSessions",
+			Handler:    _Sessions_ListSessions_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "lookupclient/apiv1/berth.proto",
+}
+
+const (
+	Locks_AcquireLock_FullMethodName = "/berth.v1.Locks/AcquireLock"
+	Locks_RenewLock_FullMethodName   = "/berth.v1.Locks/RenewLock"
+	Locks_ReleaseLock_FullMethodName = "/berth.v1.Locks/ReleaseLock"
+	Locks_BreakLock_FullMethodName   = "/berth.v1.Locks/BreakLock"
+	Locks_GetLock_FullMethodName     = "/berth.v1.Locks/GetLock"
+	Locks_ListLocks_FullMethodName   = "/berth.v1.Locks/ListLocks"
+)
+
+// LocksClient is the client API for Locks service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Locks are held by sessions. A lock is exclusive, shared or a semaphore; who waits for it gets it in the order of asking.
+// Each claim has a token, which is larger than those of all that held the lock before: a resource refuses smaller ones.
+type LocksClient interface {
+	// AcquireLock gives a lock to a session, and waits for it when it is told to. A session that holds the lock already gets
+	// the token that it has. Errors: LOCK_HELD when it is not free, or not by the end of the wait; LOCK_LOST when the session
+	// is over or the claim was broken; OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
+	AcquireLock(ctx context.Context, in *AcquireLockRequest, opts ...grpc.CallOption) (*AcquireLockResponse, error)
+	// RenewLock keeps the session of a lock, as KeepSession does, and fails with LOCK_LOST when that session does not hold it.
+	RenewLock(ctx context.Context, in *RenewLockRequest, opts ...grpc.CallOption) (*RenewLockResponse, error)
+	// ReleaseLock gives a lock up, or a place in its queue. Errors: LOCK_LOST when the session had none, LOCK_NOT_FOUND,
+	// OUTCOME_UNKNOWN, NO_LEADER.
+	ReleaseLock(ctx context.Context, in *ReleaseLockRequest, opts ...grpc.CallOption) (*ReleaseLockResponse, error)
+	// BreakLock takes a lock away from its holder. The holder is told with its next keepalive; the lock is free when it has
+	// given up what it lost, or when every lease that it may rely on is over: never before, since there would be two holders.
+	// Errors: LOCK_NOT_FOUND, LOCK_LOST when the token is not there any more, OUTCOME_UNKNOWN, NO_LEADER.
+	BreakLock(ctx context.Context, in *BreakLockRequest, opts ...grpc.CallOption) (*BreakLockResponse, error)
+	// GetLock returns who holds a lock, and who waits for it. Errors: LOCK_NOT_FOUND when nobody does either.
+	GetLock(ctx context.Context, in *GetLockRequest, opts ...grpc.CallOption) (*GetLockResponse, error)
+	// ListLocks returns the locks that somebody holds or waits for, ascending by name, page by page.
+	ListLocks(ctx context.Context, in *ListLocksRequest, opts ...grpc.CallOption) (*ListLocksResponse, error)
+}
+
+type locksClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewLocksClient(cc grpc.ClientConnInterface) LocksClient {
+	return &locksClient{cc}
+}
+
+func (c *locksClient) AcquireLock(ctx context.Context, in *AcquireLockRequest, opts ...grpc.CallOption) (*AcquireLockResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AcquireLockResponse)
+	err := c.cc.Invoke(ctx, Locks_AcquireLock_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *locksClient) RenewLock(ctx context.Context, in *RenewLockRequest, opts ...grpc.CallOption) (*RenewLockResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewLockResponse)
+	err := c.cc.Invoke(ctx, Locks_RenewLock_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *locksClient) ReleaseLock(ctx context.Context, in *ReleaseLockRequest, opts ...grpc.CallOption) (*ReleaseLockResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseLockResponse)
+	err := c.cc.Invoke(ctx, Locks_ReleaseLock_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *locksClient) BreakLock(ctx context.Context, in *BreakLockRequest, opts ...grpc.CallOption) (*BreakLockResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BreakLockResponse)
+	err := c.cc.Invoke(ctx, Locks_BreakLock_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *locksClient) GetLock(ctx context.Context, in *GetLockRequest, opts ...grpc.CallOption) (*GetLockResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetLockResponse)
+	err := c.cc.Invoke(ctx, Locks_GetLock_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *locksClient) ListLocks(ctx context.Context, in *ListLocksRequest, opts ...grpc.CallOption) (*ListLocksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListLocksResponse)
+	err := c.cc.Invoke(ctx, Locks_ListLocks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LocksServer is the server API for Locks service.
+// All implementations must embed UnimplementedLocksServer
+// for forward compatibility.
+//
+// Locks are held by sessions. A lock is exclusive, shared or a semaphore; who waits for it gets it in the order of asking.
+// Each claim has a token, which is larger than those of all that held the lock before: a resource refuses smaller ones.
+type LocksServer interface {
+	// AcquireLock gives a lock to a session, and waits for it when it is told to. A session that holds the lock already gets
+	// the token that it has. Errors: LOCK_HELD when it is not free, or not by the end of the wait; LOCK_LOST when the session
+	// is over or the claim was broken; OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
+	AcquireLock(context.Context, *AcquireLockRequest) (*AcquireLockResponse, error)
+	// RenewLock keeps the session of a lock, as KeepSession does, and fails with LOCK_LOST when that session does not hold it.
+	RenewLock(context.Context, *RenewLockRequest) (*RenewLockResponse, error)
+	// ReleaseLock gives a lock up, or a place in its queue. Errors: LOCK_LOST when the session had none, LOCK_NOT_FOUND,
+	// OUTCOME_UNKNOWN, NO_LEADER.
+	ReleaseLock(context.Context, *ReleaseLockRequest) (*ReleaseLockResponse, error)
+	// BreakLock takes a lock away from its holder. The holder is told with its next keepalive; the lock is free when it has
+	// given up what it lost, or when every lease that it may rely on is over: never before, since there would be two holders.
+	// Errors: LOCK_NOT_FOUND, LOCK_LOST when the token is not there any more, OUTCOME_UNKNOWN, NO_LEADER.
+	BreakLock(context.Context, *BreakLockRequest) (*BreakLockResponse, error)
+	// GetLock returns who holds a lock, and who waits for it. Errors: LOCK_NOT_FOUND when nobody does either.
+	GetLock(context.Context, *GetLockRequest) (*GetLockResponse, error)
+	// ListLocks returns the locks that somebody holds or waits for, ascending by name, page by page.
+	ListLocks(context.Context, *ListLocksRequest) (*ListLocksResponse, error)
+	mustEmbedUnimplementedLocksServer()
+}
+
+// UnimplementedLocksServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedLocksServer struct{}
+
+func (UnimplementedLocksServer) AcquireLock(context.Context, *AcquireLockRequest) (*AcquireLockResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AcquireLock not implemented")
+}
+func (UnimplementedLocksServer) RenewLock(context.Context, *RenewLockRequest) (*RenewLockResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RenewLock not implemented")
+}
+func (UnimplementedLocksServer) ReleaseLock(context.Context, *ReleaseLockRequest) (*ReleaseLockResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseLock not implemented")
+}
+func (UnimplementedLocksServer) BreakLock(context.Context, *BreakLockRequest) (*BreakLockResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BreakLock not implemented")
+}
+func (UnimplementedLocksServer) GetLock(context.Context, *GetLockRequest) (*GetLockResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetLock not implemented")
+}
+func (UnimplementedLocksServer) ListLocks(context.Context, *ListLocksRequest) (*ListLocksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListLocks not implemented")
+}
+func (UnimplementedLocksServer) mustEmbedUnimplementedLocksServer() {}
+func (UnimplementedLocksServer) testEmbeddedByValue()               {}
+
+// UnsafeLocksServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to LocksServer will
+// result in compilation errors.
+type UnsafeLocksServer interface {
+	mustEmbedUnimplementedLocksServer()
+}
+
+func RegisterLocksServer(s grpc.ServiceRegistrar, srv LocksServer) {
+	// If the following call panics, it indicates UnimplementedLocksServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Locks_ServiceDesc, srv)
+}
+
+func _Locks_AcquireLock_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcquireLockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LocksServer).AcquireLock(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Locks_AcquireLock_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LocksServer).AcquireLock(ctx, req.(*AcquireLockRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Locks_RenewLock_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewLockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LocksServer).RenewLock(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Locks_RenewLock_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LocksServer).RenewLock(ctx, req.(*RenewLockRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Locks_ReleaseLock_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseLockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LocksServer).ReleaseLock(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Locks_ReleaseLock_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LocksServer).ReleaseLock(ctx, req.(*ReleaseLockRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Locks_BreakLock_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BreakLockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LocksServer).BreakLock(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Locks_BreakLock_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LocksServer).BreakLock(ctx, req.(*BreakLockRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Locks_GetLock_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetLockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LocksServer).GetLock(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Locks_GetLock_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LocksServer).GetLock(ctx, req.(*GetLockRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Locks_ListLocks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListLocksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LocksServer).ListLocks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Locks_ListLocks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LocksServer).ListLocks(ctx, req.(*ListLocksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Locks_ServiceDesc is the grpc.ServiceDesc for Locks service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Locks_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "berth.v1.Locks",
+	HandlerType: (*LocksServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "AcquireLock",
+			Handler:    _Locks_AcquireLock_Handler,
+		},
+		{
+			MethodName: "RenewLock",
+			Handler:    _Locks_RenewLock_Handler,
+		},
+		{
+			MethodName: "ReleaseLock",
+			Handler:    _Locks_ReleaseLock_Handler,
+		},
+		{
+			MethodName: "BreakLock",
+			Handler:    _Locks_BreakLock_Handler,
+		},
+		{
+			MethodName: "GetLock",
+			Handler:    _Locks_GetLock_Handler,
+		},
+		{
+			MethodName: "ListLocks",
+			Handler:    _Locks_ListLocks_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "lookupclient/apiv1/berth.proto",
+}
+
+const (
 	Cluster_Status_FullMethodName             = "/berth.v1.Cluster/Status"
 	Cluster_ServerStatus_FullMethodName       = "/berth.v1.Cluster/ServerStatus"
 	Cluster_RemoveServer_FullMethodName       = "/berth.v1.Cluster/RemoveServer"

@@ -230,15 +230,26 @@ func (c *Cluster) Save() *snapshot.View {
 }
 
 // Restore kills all servers and starts them, at the same addresses, as another cluster: the first with the state, the
-// others with empty disks.
+// others with empty disks. Sessions and locks are gone.
 func (c *Cluster) Restore(v *snapshot.View) {
+	c.t.Helper()
+	c.restore(v, false)
+}
+
+// RestoreKeepingLocks is Restore that keeps sessions and locks.
+func (c *Cluster) RestoreKeepingLocks(v *snapshot.View) {
+	c.t.Helper()
+	c.restore(v, true)
+}
+
+func (c *Cluster) restore(v *snapshot.View, keepLocks bool) {
 	c.t.Helper()
 	for _, s := range c.Servers {
 		s.Kill()
 		s.Dir = c.t.TempDir()
 	}
 	first := c.Servers[0]
-	if _, err := raftnode.Restore(raftnode.RestoreConfig{Name: first.Name, DataDir: first.Dir, View: v}); err != nil {
+	if _, err := raftnode.Restore(raftnode.RestoreConfig{Name: first.Name, DataDir: first.Dir, View: v, KeepLocks: keepLocks}); err != nil {
 		c.t.Fatal(err)
 	}
 	for _, s := range c.Servers {

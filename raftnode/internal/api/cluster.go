@@ -40,6 +40,7 @@ func (s *Server) Status(ctx context.Context, _ *apiv1.StatusRequest) (*apiv1.Sta
 	resp := &apiv1.StatusResponse{
 		Cluster: s.backend.Cluster(), Leader: s.backend.Self().Name, Term: t.driver.Tenure().Term,
 		Settled: uint64(settled), Pending: uint64(pending), Servers: s.servers(ctx, t.group, v), Read: s.proof(ctx, v),
+		Sessions: uint64(v.SessionCount()), Locks: uint64(v.LockCount()),
 	}
 	for m := range v.Members() {
 		switch m.State {

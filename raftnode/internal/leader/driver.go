@@ -50,6 +50,8 @@ type Driver struct {
 		watches  map[placement.Identity]map[*Watch]struct{}
 		failures map[placement.Identity][]Failure
 		proposed map[placement.Incarnation]bool // expiries that are on their way
+		locks    lockWork
+		again    []placement.SessionID // sessions whose expiry has to be proposed again
 	}
 }
 
@@ -77,6 +79,7 @@ func New(t *group.Tenure, g Proposer, c Config) *Driver {
 	d.mu.watches = map[placement.Identity]map[*Watch]struct{}{}
 	d.mu.failures = map[placement.Identity][]Failure{}
 	d.mu.proposed = map[placement.Incarnation]bool{}
+	d.mu.locks = newLockWork()
 	var alive []placement.Incarnation
 	for m := range t.View.Members() {
 		if m.State.Alive() {
@@ -84,6 +87,7 @@ func New(t *group.Tenure, g Proposer, c Config) *Driver {
 		}
 	}
 	d.mu.members = lease.NewMembers(t.Begun, time.Duration(t.View.Cluster.MaxMemberTTL), alive)
+	d.lookLocksLocked(t.View, t.Begun) // nobody else knows of the driver yet
 	return d
 }
 
@@ -144,6 +148,7 @@ func (d *Driver) look(v *snapshot.View) {
 		}
 	}
 	d.mu.open = found
+	d.lookLocksLocked(v, now)
 	d.wakeAllLocked()
 }
 
@@ -170,6 +175,8 @@ func (d *Driver) note(changes []fsm.Change) {
 			d.wakeLocked(c.Identity)
 		case fsm.RemovalsCompleted:
 			d.wakeAllLocked()
+		case fsm.SessionOpened, fsm.SessionEnded, fsm.LockQueued, fsm.LockGranted, fsm.LockReleased, fsm.LockLost:
+			d.noteLockLocked(c, now)
 		}
 	}
 }
@@ -253,9 +260,11 @@ func (d *Driver) keep(ctx context.Context, inc placement.Incarnation, patience t
 	if p.Tenure != d.tenure {
 		return 0, group.ErrNotLeader // the tables of this driver are another tenure's
 	}
-	m := d.group.View().Incarnation(inc)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	// Invariant: the view is loaded under the lock. An expiry that was decided, carried out and noted would be forgotten
+	// by the table, and must be in the view then.
+	m := d.group.View().Incarnation(inc)
 	if !d.mu.members.Answer(inc, m != nil && m.State.Alive(), p.T0) {
 		return 0, ErrGone
 	}
@@ -281,7 +290,8 @@ func (d *Driver) Attached(inc placement.Incarnation) bool {
 
 const clockTick = 100 * time.Millisecond
 
-// watchClock expires members and gives up on owners that do not confirm.
+// watchClock expires members and sessions, ends lock-delays, and gives up on owners that do not confirm and on claims that
+// nobody asks for.
 func (d *Driver) watchClock(ctx context.Context) {
 	for {
 		select {
@@ -295,6 +305,9 @@ func (d *Driver) watchClock(ctx context.Context) {
 		}
 		if late := d.overdue(now); len(late) > 0 {
 			d.tasks.Go(func() { d.fail(ctx, late) })
+		}
+		if due := d.dueLocks(now); len(due.sessions)+len(due.delays)+len(due.withdrawn) > 0 {
+			d.tasks.Go(func() { d.proposeLocks(ctx, due) })
 		}
 	}
 }

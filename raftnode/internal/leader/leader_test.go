@@ -29,9 +29,16 @@ type state struct {
 	lose    error // what the outcome of each command is
 	changes []fsm.Change
 	asked   int
+	looked  func() // is called when somebody has looked at the view
 }
 
-func (s *state) View() *snapshot.View { return s.view }
+func (s *state) View() *snapshot.View {
+	v := s.view
+	if s.looked != nil {
+		s.looked()
+	}
+	return v
+}
 
 func (s *state) apply(data []byte) *fsm.Output {
 	s.t.Helper()
@@ -265,6 +272,34 @@ func TestDriver_LeaseEnds_ExpiryIsProposedUntilItIsDone(t *testing.T) {
 	s.feed(d)
 	if m := s.view.Incarnation(inc); m != nil && m.State.Alive() || len(d.expired(s.now)) != 0 {
 		t.Errorf("in the end it is %+v", m)
+	}
+}
+
+// between has something done right after the next look at the view, if anybody could do it then.
+func (s *state) between(d *Driver, do func()) {
+	s.looked = func() {
+		if !d.mu.TryLock() {
+			return // nobody can come between
+		}
+		d.mu.Unlock()
+		s.looked = nil
+		do()
+	}
+}
+
+// Between the look at the state and the answer nothing comes: an expiry that was decided and carried out then would be
+// forgotten by the table, and its member kept though it is over.
+func TestDriver_MemberExpiredWhileAnswered_IsRefused(t *testing.T) {
+	var inc placement.Incarnation
+	s, d := begun(t, func(s *state) { inc = s.join("a") })
+	s.now = s.now.Add(full)
+	s.between(d, func() {
+		d.expire(t.Context(), d.expired(s.now))
+		s.feed(d)
+	})
+	_, err := d.Keepalive(t.Context(), inc)
+	if m := s.view.Incarnation(inc); !m.State.Alive() && err == nil {
+		t.Error("a member that is over was kept")
 	}
 }
 

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+import "syscall"
+
+// childAttributes are none: the system does not tell a child that the process that started it has died.
+func childAttributes() *syscall.SysProcAttr { return nil }
