@@ -44,7 +44,7 @@ func (s *serving) openWeb() error {
 	)
 	ctx := context.Background()
 	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
-		gateway.RegisterPlacementsHandler, gateway.RegisterMembersHandler, gateway.RegisterKindsHandler, gateway.RegisterClusterHandler,
+		gateway.RegisterPlacementsHandler, gateway.RegisterMembersHandler, gateway.RegisterKindsHandler, gateway.RegisterBlocksHandler, gateway.RegisterClusterHandler,
 	} {
 		if err := register(ctx, mux, conn); err != nil {
 			return err
@@ -140,6 +140,8 @@ func wrongParameter(r *http.Request) error {
 		fields = (&apiv1.HistoryRequest{}).ProtoReflect().Descriptor().Fields()
 	case r.URL.Path == "/v1/kinds" && r.Method == http.MethodGet:
 		fields = (&apiv1.ListKindsRequest{}).ProtoReflect().Descriptor().Fields()
+	case r.URL.Path == "/v1/blocks" && r.Method == http.MethodGet:
+		fields = (&apiv1.ListBlocksRequest{}).ProtoReflect().Descriptor().Fields()
 	}
 	for name := range r.URL.Query() {
 		if fields == nil || fields.ByJSONName(name) == nil && fields.ByName(protoreflect.Name(name)) == nil {

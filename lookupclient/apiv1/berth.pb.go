@@ -255,7 +255,7 @@ func (x Member_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Member_State.Descriptor instead.
 func (Member_State) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25, 0}
 }
 
 type SnapshotChange_Type int32
@@ -313,7 +313,7 @@ func (x SnapshotChange_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SnapshotChange_Type.Descriptor instead.
 func (SnapshotChange_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{79, 0}
 }
 
 type PlacementEvent_Type int32
@@ -376,7 +376,7 @@ func (x PlacementEvent_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlacementEvent_Type.Descriptor instead.
 func (PlacementEvent_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{84, 0}
 }
 
 type Identity struct {
@@ -1800,6 +1800,164 @@ func (x *RemoveResponse) GetRead() *Read {
 	return nil
 }
 
+type MoveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// The name of the member that is to own it.
+	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// Zero for whatever is there.
+	Epoch uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Retry *Retry `protobuf:"bytes,5,opt,name=retry,proto3" json:"retry,omitempty"`
+	// How long to wait, at most 10 s; 1 s when it is not set.
+	Wait          *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveRequest) Reset() {
+	*x = MoveRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveRequest) ProtoMessage() {}
+
+func (x *MoveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveRequest.ProtoReflect.Descriptor instead.
+func (*MoveRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *MoveRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *MoveRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *MoveRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *MoveRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *MoveRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *MoveRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+type MoveResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// It is settled, by another epoch or on that member.
+	Done bool `protobuf:"varint,1,opt,name=done,proto3" json:"done,omitempty"`
+	// What is waited for, in words; empty when done.
+	WaitsFor string `protobuf:"bytes,2,opt,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`
+	// The placement as it is now. When the member could not be given it in the end, another one owns it.
+	Placement     *Placement `protobuf:"bytes,3,opt,name=placement,proto3" json:"placement,omitempty"`
+	Read          *Read      `protobuf:"bytes,4,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveResponse) Reset() {
+	*x = MoveResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveResponse) ProtoMessage() {}
+
+func (x *MoveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveResponse.ProtoReflect.Descriptor instead.
+func (*MoveResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *MoveResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *MoveResponse) GetWaitsFor() string {
+	if x != nil {
+		return x.WaitsFor
+	}
+	return ""
+}
+
+func (x *MoveResponse) GetPlacement() *Placement {
+	if x != nil {
+		return x.Placement
+	}
+	return nil
+}
+
+func (x *MoveResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
 type ListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty for all.
@@ -1822,7 +1980,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +1992,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +2005,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListRequest) GetKind() string {
@@ -1921,7 +2079,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +2091,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2104,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListResponse) GetPlacements() []*Placement {
@@ -2007,7 +2165,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2177,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2190,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Member) GetName() string {
@@ -2120,7 +2278,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2132,7 +2290,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2145,7 +2303,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
 }
 
 type ListMembersResponse struct {
@@ -2158,7 +2316,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2170,7 +2328,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2183,7 +2341,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -2200,6 +2358,756 @@ func (x *ListMembersResponse) GetRead() *Read {
 	return nil
 }
 
+type DrainMemberRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Let new placements come again.
+	Off           bool   `protobuf:"varint,2,opt,name=off,proto3" json:"off,omitempty"`
+	Retry         *Retry `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainMemberRequest) Reset() {
+	*x = DrainMemberRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainMemberRequest) ProtoMessage() {}
+
+func (x *DrainMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainMemberRequest.ProtoReflect.Descriptor instead.
+func (*DrainMemberRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DrainMemberRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DrainMemberRequest) GetOff() bool {
+	if x != nil {
+		return x.Off
+	}
+	return false
+}
+
+func (x *DrainMemberRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type DrainMemberResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Member *Member                `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	// This call changed it.
+	Changed       bool  `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	Read          *Read `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainMemberResponse) Reset() {
+	*x = DrainMemberResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainMemberResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainMemberResponse) ProtoMessage() {}
+
+func (x *DrainMemberResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainMemberResponse.ProtoReflect.Descriptor instead.
+func (*DrainMemberResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *DrainMemberResponse) GetMember() *Member {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+func (x *DrainMemberResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *DrainMemberResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type ExpireMemberRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// From the answer before; all that are alive when there are none.
+	Incarnations []uint64 `protobuf:"varint,2,rep,packed,name=incarnations,proto3" json:"incarnations,omitempty"`
+	// How long to wait, at most 10 s; 1 s when it is not set.
+	Wait          *durationpb.Duration `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpireMemberRequest) Reset() {
+	*x = ExpireMemberRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpireMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpireMemberRequest) ProtoMessage() {}
+
+func (x *ExpireMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpireMemberRequest.ProtoReflect.Descriptor instead.
+func (*ExpireMemberRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ExpireMemberRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExpireMemberRequest) GetIncarnations() []uint64 {
+	if x != nil {
+		return x.Incarnations
+	}
+	return nil
+}
+
+func (x *ExpireMemberRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+type ExpireMemberResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// They have ended.
+	Done bool `protobuf:"varint,1,opt,name=done,proto3" json:"done,omitempty"`
+	// What is waited for, in words; empty when done.
+	WaitsFor      string   `protobuf:"bytes,2,opt,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`
+	Incarnations  []uint64 `protobuf:"varint,3,rep,packed,name=incarnations,proto3" json:"incarnations,omitempty"`
+	Read          *Read    `protobuf:"bytes,4,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpireMemberResponse) Reset() {
+	*x = ExpireMemberResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpireMemberResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpireMemberResponse) ProtoMessage() {}
+
+func (x *ExpireMemberResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpireMemberResponse.ProtoReflect.Descriptor instead.
+func (*ExpireMemberResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ExpireMemberResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *ExpireMemberResponse) GetWaitsFor() string {
+	if x != nil {
+		return x.WaitsFor
+	}
+	return ""
+}
+
+func (x *ExpireMemberResponse) GetIncarnations() []uint64 {
+	if x != nil {
+		return x.Incarnations
+	}
+	return nil
+}
+
+func (x *ExpireMemberResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+// BlockEntry is one entry of the block list: of a member, or of an identity.
+type BlockEntry struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Member string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Kind   string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key    string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Why, and who wants it.
+	Reason string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	By     string                 `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	Since  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	// Not set when there is no end.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockEntry) Reset() {
+	*x = BlockEntry{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockEntry) ProtoMessage() {}
+
+func (x *BlockEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockEntry.ProtoReflect.Descriptor instead.
+func (*BlockEntry) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *BlockEntry) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *BlockEntry) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *BlockEntry) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *BlockEntry) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *BlockEntry) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *BlockEntry) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *BlockEntry) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+type ListBlocksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,000, which is also what stands for zero.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the answer before. Each page is as of its own moment.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlocksRequest) Reset() {
+	*x = ListBlocksRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlocksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlocksRequest) ProtoMessage() {}
+
+func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlocksRequest.ProtoReflect.Descriptor instead.
+func (*ListBlocksRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListBlocksRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListBlocksRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListBlocksResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Blocks []*BlockEntry          `protobuf:"bytes,1,rep,name=blocks,proto3" json:"blocks,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	Read          *Read  `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlocksResponse) Reset() {
+	*x = ListBlocksResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlocksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlocksResponse) ProtoMessage() {}
+
+func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlocksResponse.ProtoReflect.Descriptor instead.
+func (*ListBlocksResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListBlocksResponse) GetBlocks() []*BlockEntry {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
+func (x *ListBlocksResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListBlocksResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type BlockRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Either the member, or kind and key.
+	Member string `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Kind   string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key    string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Why, at most 255 bytes, and who wants it, at most 128.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	By     string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	// For how long, by the clocks of the servers; not set for until it is taken off.
+	Lasts         *durationpb.Duration `protobuf:"bytes,6,opt,name=lasts,proto3" json:"lasts,omitempty"`
+	Retry         *Retry               `protobuf:"bytes,7,opt,name=retry,proto3" json:"retry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockRequest) Reset() {
+	*x = BlockRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockRequest) ProtoMessage() {}
+
+func (x *BlockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockRequest.ProtoReflect.Descriptor instead.
+func (*BlockRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *BlockRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *BlockRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *BlockRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *BlockRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *BlockRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *BlockRequest) GetLasts() *durationpb.Duration {
+	if x != nil {
+		return x.Lasts
+	}
+	return nil
+}
+
+func (x *BlockRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type BlockResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Block *BlockEntry            `protobuf:"bytes,1,opt,name=block,proto3" json:"block,omitempty"`
+	// This call changed the list.
+	Changed bool `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	// The identity's placement, when it has an owner, who is asked to release it.
+	Placement     *Placement `protobuf:"bytes,3,opt,name=placement,proto3" json:"placement,omitempty"`
+	Read          *Read      `protobuf:"bytes,4,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockResponse) Reset() {
+	*x = BlockResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockResponse) ProtoMessage() {}
+
+func (x *BlockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockResponse.ProtoReflect.Descriptor instead.
+func (*BlockResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *BlockResponse) GetBlock() *BlockEntry {
+	if x != nil {
+		return x.Block
+	}
+	return nil
+}
+
+func (x *BlockResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *BlockResponse) GetPlacement() *Placement {
+	if x != nil {
+		return x.Placement
+	}
+	return nil
+}
+
+func (x *BlockResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type UnblockRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Retry         *Retry                 `protobuf:"bytes,4,opt,name=retry,proto3" json:"retry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnblockRequest) Reset() {
+	*x = UnblockRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnblockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnblockRequest) ProtoMessage() {}
+
+func (x *UnblockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnblockRequest.ProtoReflect.Descriptor instead.
+func (*UnblockRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *UnblockRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *UnblockRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *UnblockRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *UnblockRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type UnblockResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// It was blocked until this call.
+	Changed       bool  `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
+	Read          *Read `protobuf:"bytes,2,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnblockResponse) Reset() {
+	*x = UnblockResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnblockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnblockResponse) ProtoMessage() {}
+
+func (x *UnblockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnblockResponse.ProtoReflect.Descriptor instead.
+func (*UnblockResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *UnblockResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *UnblockResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
 // Kind is a type of activations.
 type Kind struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2208,15 +3116,23 @@ type Kind struct {
 	Strategy string `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
 	// How many candidates are asked, one after the other, before a placement fails.
 	Attempts uint32 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	// The live members that host it.
-	Members       uint32 `protobuf:"varint,4,opt,name=members,proto3" json:"members,omitempty"`
+	// The live members that host it, whatever their labels.
+	Members uint32 `protobuf:"varint,4,opt,name=members,proto3" json:"members,omitempty"`
+	// When a placement is settled: on-confirm, or on-place.
+	Settle string `protobuf:"bytes,5,opt,name=settle,proto3" json:"settle,omitempty"`
+	// The labels that a member must carry.
+	Require map[string]string `protobuf:"bytes,6,rep,name=require,proto3" json:"require,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The most identities of the kind that one member may own; zero for no limit.
+	MemberCapacity uint32 `protobuf:"varint,7,opt,name=member_capacity,json=memberCapacity,proto3" json:"member_capacity,omitempty"`
+	// How long an owner may take to confirm; not set for what the servers are told.
+	ConfirmWithin *durationpb.Duration `protobuf:"bytes,8,opt,name=confirm_within,json=confirmWithin,proto3" json:"confirm_within,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Kind) Reset() {
 	*x = Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +3144,7 @@ func (x *Kind) String() string {
 func (*Kind) ProtoMessage() {}
 
 func (x *Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +3157,7 @@ func (x *Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kind.ProtoReflect.Descriptor instead.
 func (*Kind) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Kind) GetName() string {
@@ -2272,6 +3188,34 @@ func (x *Kind) GetMembers() uint32 {
 	return 0
 }
 
+func (x *Kind) GetSettle() string {
+	if x != nil {
+		return x.Settle
+	}
+	return ""
+}
+
+func (x *Kind) GetRequire() map[string]string {
+	if x != nil {
+		return x.Require
+	}
+	return nil
+}
+
+func (x *Kind) GetMemberCapacity() uint32 {
+	if x != nil {
+		return x.MemberCapacity
+	}
+	return 0
+}
+
+func (x *Kind) GetConfirmWithin() *durationpb.Duration {
+	if x != nil {
+		return x.ConfirmWithin
+	}
+	return nil
+}
+
 type ListKindsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 1,000, which is also what stands for zero.
@@ -2284,7 +3228,7 @@ type ListKindsRequest struct {
 
 func (x *ListKindsRequest) Reset() {
 	*x = ListKindsRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +3240,7 @@ func (x *ListKindsRequest) String() string {
 func (*ListKindsRequest) ProtoMessage() {}
 
 func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +3253,7 @@ func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKindsRequest.ProtoReflect.Descriptor instead.
 func (*ListKindsRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListKindsRequest) GetPageSize() uint32 {
@@ -2338,7 +3282,7 @@ type ListKindsResponse struct {
 
 func (x *ListKindsResponse) Reset() {
 	*x = ListKindsResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +3294,7 @@ func (x *ListKindsResponse) String() string {
 func (*ListKindsResponse) ProtoMessage() {}
 
 func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +3307,7 @@ func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKindsResponse.ProtoReflect.Descriptor instead.
 func (*ListKindsResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListKindsResponse) GetKinds() []*Kind {
@@ -2393,15 +3337,24 @@ type SetKindRequest struct {
 	// Empty to leave it as it is.
 	Strategy string `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
 	// 1 to 16; zero to leave it as it is.
-	Attempts      uint32 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	Retry         *Retry `protobuf:"bytes,4,opt,name=retry,proto3" json:"retry,omitempty"`
+	Attempts uint32 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Retry    *Retry `protobuf:"bytes,4,opt,name=retry,proto3" json:"retry,omitempty"`
+	// Empty to leave it as it is.
+	Settle string `protobuf:"bytes,5,opt,name=settle,proto3" json:"settle,omitempty"`
+	// All labels that are required from now on, at most 4; none to leave it as it is, unless no_require says that none are.
+	Require   map[string]string `protobuf:"bytes,6,rep,name=require,proto3" json:"require,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	NoRequire bool              `protobuf:"varint,7,opt,name=no_require,json=noRequire,proto3" json:"no_require,omitempty"`
+	// Zero for no limit; not set to leave it as it is.
+	MemberCapacity *uint32 `protobuf:"varint,8,opt,name=member_capacity,json=memberCapacity,proto3,oneof" json:"member_capacity,omitempty"`
+	// 100 ms to 10 min; zero for what the servers are told; not set to leave it as it is.
+	ConfirmWithin *durationpb.Duration `protobuf:"bytes,9,opt,name=confirm_within,json=confirmWithin,proto3" json:"confirm_within,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetKindRequest) Reset() {
 	*x = SetKindRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +3366,7 @@ func (x *SetKindRequest) String() string {
 func (*SetKindRequest) ProtoMessage() {}
 
 func (x *SetKindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +3379,7 @@ func (x *SetKindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKindRequest.ProtoReflect.Descriptor instead.
 func (*SetKindRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SetKindRequest) GetName() string {
@@ -2457,6 +3410,41 @@ func (x *SetKindRequest) GetRetry() *Retry {
 	return nil
 }
 
+func (x *SetKindRequest) GetSettle() string {
+	if x != nil {
+		return x.Settle
+	}
+	return ""
+}
+
+func (x *SetKindRequest) GetRequire() map[string]string {
+	if x != nil {
+		return x.Require
+	}
+	return nil
+}
+
+func (x *SetKindRequest) GetNoRequire() bool {
+	if x != nil {
+		return x.NoRequire
+	}
+	return false
+}
+
+func (x *SetKindRequest) GetMemberCapacity() uint32 {
+	if x != nil && x.MemberCapacity != nil {
+		return *x.MemberCapacity
+	}
+	return 0
+}
+
+func (x *SetKindRequest) GetConfirmWithin() *durationpb.Duration {
+	if x != nil {
+		return x.ConfirmWithin
+	}
+	return nil
+}
+
 type SetKindResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  *Kind                  `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -2469,7 +3457,7 @@ type SetKindResponse struct {
 
 func (x *SetKindResponse) Reset() {
 	*x = SetKindResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +3469,7 @@ func (x *SetKindResponse) String() string {
 func (*SetKindResponse) ProtoMessage() {}
 
 func (x *SetKindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +3482,7 @@ func (x *SetKindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKindResponse.ProtoReflect.Descriptor instead.
 func (*SetKindResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetKindResponse) GetKind() *Kind {
@@ -2530,7 +3518,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2542,7 +3530,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2555,7 +3543,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Held) GetKind() string {
@@ -2599,7 +3587,7 @@ type FromMember struct {
 
 func (x *FromMember) Reset() {
 	*x = FromMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +3599,7 @@ func (x *FromMember) String() string {
 func (*FromMember) ProtoMessage() {}
 
 func (x *FromMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +3612,7 @@ func (x *FromMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromMember.ProtoReflect.Descriptor instead.
 func (*FromMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *FromMember) GetMessage() isFromMember_Message {
@@ -2770,7 +3758,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2782,7 +3770,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2795,7 +3783,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Join) GetMember() *Member {
@@ -2826,7 +3814,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +3826,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +3839,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Resume) GetIncarnation() uint64 {
@@ -2885,7 +3873,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2897,7 +3885,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2910,7 +3898,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Keepalive) GetNonce() uint64 {
@@ -2930,7 +3918,7 @@ type Confirm struct {
 
 func (x *Confirm) Reset() {
 	*x = Confirm{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2942,7 +3930,7 @@ func (x *Confirm) String() string {
 func (*Confirm) ProtoMessage() {}
 
 func (x *Confirm) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2955,7 +3943,7 @@ func (x *Confirm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
 func (*Confirm) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Confirm) GetHeld() []*Held {
@@ -2975,7 +3963,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2987,7 +3975,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3000,7 +3988,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Failed) GetFailures() []*Failure {
@@ -3011,16 +3999,19 @@ func (x *Failed) GetFailures() []*Failure {
 }
 
 type Failure struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Held          *Held                  `protobuf:"bytes,1,opt,name=held,proto3" json:"held,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Held  *Held                  `protobuf:"bytes,1,opt,name=held,proto3" json:"held,omitempty"`
+	// What the member's program said.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The member did not try: it leaves, or does not host the kind.
+	Refused       bool `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3032,7 +4023,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3045,7 +4036,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Failure) GetHeld() *Held {
@@ -3062,6 +4053,13 @@ func (x *Failure) GetReason() string {
 	return ""
 }
 
+func (x *Failure) GetRefused() bool {
+	if x != nil {
+		return x.Refused
+	}
+	return false
+}
+
 // Released says that activations have stopped for good.
 type Released struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3072,7 +4070,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +4082,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +4095,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Released) GetHeld() []*Held {
@@ -3116,7 +4114,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3128,7 +4126,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3141,7 +4139,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
 }
 
 // Leave says that everything has stopped.
@@ -3153,7 +4151,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3165,7 +4163,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3178,7 +4176,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
 }
 
 // ToMember is what a member is told.
@@ -3201,7 +4199,7 @@ type ToMember struct {
 
 func (x *ToMember) Reset() {
 	*x = ToMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3213,7 +4211,7 @@ func (x *ToMember) String() string {
 func (*ToMember) ProtoMessage() {}
 
 func (x *ToMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3226,7 +4224,7 @@ func (x *ToMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToMember.ProtoReflect.Descriptor instead.
 func (*ToMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ToMember) GetMessage() isToMember_Message {
@@ -3374,7 +4372,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3386,7 +4384,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3399,7 +4397,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Welcome) GetIncarnation() uint64 {
@@ -3437,7 +4435,8 @@ func (x *Welcome) GetNonce() uint64 {
 	return 0
 }
 
-// Alive answers a Keepalive. The lease runs from when the member sent it.
+// Alive answers a Keepalive. The lease runs from when the member sent it. A ttl of zero is no more time than there was: the
+// member is blocked and holds something, which it is asked to stop.
 type Alive struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nonce         uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
@@ -3448,7 +4447,7 @@ type Alive struct {
 
 func (x *Alive) Reset() {
 	*x = Alive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3460,7 +4459,7 @@ func (x *Alive) String() string {
 func (*Alive) ProtoMessage() {}
 
 func (x *Alive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3473,7 +4472,7 @@ func (x *Alive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alive.ProtoReflect.Descriptor instead.
 func (*Alive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Alive) GetNonce() uint64 {
@@ -3500,7 +4499,7 @@ type Gone struct {
 
 func (x *Gone) Reset() {
 	*x = Gone{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3512,7 +4511,7 @@ func (x *Gone) String() string {
 func (*Gone) ProtoMessage() {}
 
 func (x *Gone) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3525,7 +4524,7 @@ func (x *Gone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gone.ProtoReflect.Descriptor instead.
 func (*Gone) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Gone) GetReason() string {
@@ -3545,7 +4544,7 @@ type Activate struct {
 
 func (x *Activate) Reset() {
 	*x = Activate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3557,7 +4556,7 @@ func (x *Activate) String() string {
 func (*Activate) ProtoMessage() {}
 
 func (x *Activate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3570,7 +4569,7 @@ func (x *Activate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activate.ProtoReflect.Descriptor instead.
 func (*Activate) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Activate) GetHeld() []*Held {
@@ -3590,7 +4589,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3602,7 +4601,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3615,7 +4614,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Stop) GetHeld() []*Held {
@@ -3635,7 +4634,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3647,7 +4646,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3660,7 +4659,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Outcome) GetOutcomes() []*HeldOutcome {
@@ -3682,7 +4681,7 @@ type HeldOutcome struct {
 
 func (x *HeldOutcome) Reset() {
 	*x = HeldOutcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3694,7 +4693,7 @@ func (x *HeldOutcome) String() string {
 func (*HeldOutcome) ProtoMessage() {}
 
 func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3707,7 +4706,7 @@ func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldOutcome.ProtoReflect.Descriptor instead.
 func (*HeldOutcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *HeldOutcome) GetHeld() *Held {
@@ -3742,7 +4741,7 @@ type Redirect struct {
 
 func (x *Redirect) Reset() {
 	*x = Redirect{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3754,7 +4753,7 @@ func (x *Redirect) String() string {
 func (*Redirect) ProtoMessage() {}
 
 func (x *Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3767,7 +4766,7 @@ func (x *Redirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redirect.ProtoReflect.Descriptor instead.
 func (*Redirect) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Redirect) GetServer() string {
@@ -3794,7 +4793,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3806,7 +4805,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3819,7 +4818,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Left) GetDraining() bool {
@@ -3837,7 +4836,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3849,7 +4848,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3862,7 +4861,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65}
 }
 
 type StatusResponse struct {
@@ -3886,7 +4885,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3898,7 +4897,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3911,7 +4910,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *StatusResponse) GetCluster() string {
@@ -4013,7 +5012,7 @@ type ServerInfo struct {
 
 func (x *ServerInfo) Reset() {
 	*x = ServerInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4025,7 +5024,7 @@ func (x *ServerInfo) String() string {
 func (*ServerInfo) ProtoMessage() {}
 
 func (x *ServerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4038,7 +5037,7 @@ func (x *ServerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerInfo.ProtoReflect.Descriptor instead.
 func (*ServerInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ServerInfo) GetName() string {
@@ -4119,7 +5118,7 @@ type ServerStatusRequest struct {
 
 func (x *ServerStatusRequest) Reset() {
 	*x = ServerStatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4131,7 +5130,7 @@ func (x *ServerStatusRequest) String() string {
 func (*ServerStatusRequest) ProtoMessage() {}
 
 func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4144,7 +5143,7 @@ func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ServerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{68}
 }
 
 type ServerStatusResponse struct {
@@ -4171,7 +5170,7 @@ type ServerStatusResponse struct {
 
 func (x *ServerStatusResponse) Reset() {
 	*x = ServerStatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4183,7 +5182,7 @@ func (x *ServerStatusResponse) String() string {
 func (*ServerStatusResponse) ProtoMessage() {}
 
 func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4196,7 +5195,7 @@ func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ServerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ServerStatusResponse) GetName() string {
@@ -4306,7 +5305,7 @@ type RemoveServerRequest struct {
 
 func (x *RemoveServerRequest) Reset() {
 	*x = RemoveServerRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4318,7 +5317,7 @@ func (x *RemoveServerRequest) String() string {
 func (*RemoveServerRequest) ProtoMessage() {}
 
 func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4331,7 +5330,7 @@ func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveServerRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *RemoveServerRequest) GetName() string {
@@ -4350,7 +5349,7 @@ type RemoveServerResponse struct {
 
 func (x *RemoveServerResponse) Reset() {
 	*x = RemoveServerResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4362,7 +5361,7 @@ func (x *RemoveServerResponse) String() string {
 func (*RemoveServerResponse) ProtoMessage() {}
 
 func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4375,7 +5374,7 @@ func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveServerResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *RemoveServerResponse) GetRead() *Read {
@@ -4395,7 +5394,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4407,7 +5406,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4420,7 +5419,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *TransferLeadershipRequest) GetTo() string {
@@ -4439,7 +5438,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4451,7 +5450,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4464,7 +5463,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *TransferLeadershipResponse) GetLeader() string {
@@ -4482,7 +5481,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4494,7 +5493,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4507,7 +5506,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{74}
 }
 
 type SaveResponse struct {
@@ -4519,7 +5518,7 @@ type SaveResponse struct {
 
 func (x *SaveResponse) Reset() {
 	*x = SaveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4531,7 +5530,7 @@ func (x *SaveResponse) String() string {
 func (*SaveResponse) ProtoMessage() {}
 
 func (x *SaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4544,7 +5543,7 @@ func (x *SaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveResponse.ProtoReflect.Descriptor instead.
 func (*SaveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *SaveResponse) GetData() []byte {
@@ -4578,14 +5577,20 @@ type SnapshotInfo struct {
 	// The largest epoch of a placement that has an owner.
 	HighestEpoch uint64 `protobuf:"varint,16,opt,name=highest_epoch,json=highestEpoch,proto3" json:"highest_epoch,omitempty"`
 	// The recovery generation, in which the cluster makes its epochs.
-	Generation    uint32 `protobuf:"varint,17,opt,name=generation,proto3" json:"generation,omitempty"`
+	Generation uint32 `protobuf:"varint,17,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The kinds that have other settings than the defaults.
+	Settings []*Kind `protobuf:"bytes,18,rep,name=settings,proto3" json:"settings,omitempty"`
+	// Entries of the block list, and identities on their way to a member.
+	Blocks        uint64 `protobuf:"varint,19,opt,name=blocks,proto3" json:"blocks,omitempty"`
+	Moves         uint64 `protobuf:"varint,20,opt,name=moves,proto3" json:"moves,omitempty"`
+	FeatureLevel  uint32 `protobuf:"varint,21,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotInfo) Reset() {
 	*x = SnapshotInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4597,7 +5602,7 @@ func (x *SnapshotInfo) String() string {
 func (*SnapshotInfo) ProtoMessage() {}
 
 func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4610,7 +5615,7 @@ func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *SnapshotInfo) GetFile() string {
@@ -4732,6 +5737,34 @@ func (x *SnapshotInfo) GetGeneration() uint32 {
 	return 0
 }
 
+func (x *SnapshotInfo) GetSettings() []*Kind {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *SnapshotInfo) GetBlocks() uint64 {
+	if x != nil {
+		return x.Blocks
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetMoves() uint64 {
+	if x != nil {
+		return x.Moves
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
+}
+
 // SnapshotRestore says what a restore made, or would make, of a snapshot file. No call returns it: the command line does.
 type SnapshotRestore struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4753,7 +5786,7 @@ type SnapshotRestore struct {
 
 func (x *SnapshotRestore) Reset() {
 	*x = SnapshotRestore{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4765,7 +5798,7 @@ func (x *SnapshotRestore) String() string {
 func (*SnapshotRestore) ProtoMessage() {}
 
 func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4778,7 +5811,7 @@ func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRestore.ProtoReflect.Descriptor instead.
 func (*SnapshotRestore) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *SnapshotRestore) GetFrom() *SnapshotInfo {
@@ -4841,14 +5874,15 @@ type SnapshotDiff struct {
 	MembersJoined []string `protobuf:"bytes,5,rep,name=members_joined,json=membersJoined,proto3" json:"members_joined,omitempty"`
 	MembersGone   []string `protobuf:"bytes,6,rep,name=members_gone,json=membersGone,proto3" json:"members_gone,omitempty"`
 	// The states are those of different clusters, whose epochs and members have nothing to do with each other.
-	OtherCluster  bool `protobuf:"varint,7,opt,name=other_cluster,json=otherCluster,proto3" json:"other_cluster,omitempty"`
+	OtherCluster  bool                       `protobuf:"varint,7,opt,name=other_cluster,json=otherCluster,proto3" json:"other_cluster,omitempty"`
+	Settings      []*SnapshotDiff_KindChange `protobuf:"bytes,8,rep,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SnapshotDiff) Reset() {
 	*x = SnapshotDiff{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4860,7 +5894,7 @@ func (x *SnapshotDiff) String() string {
 func (*SnapshotDiff) ProtoMessage() {}
 
 func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4873,7 +5907,7 @@ func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *SnapshotDiff) GetFrom() *SnapshotInfo {
@@ -4925,6 +5959,13 @@ func (x *SnapshotDiff) GetOtherCluster() bool {
 	return false
 }
 
+func (x *SnapshotDiff) GetSettings() []*SnapshotDiff_KindChange {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
 // SnapshotChange is one change between two snapshots.
 type SnapshotChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4940,7 +5981,7 @@ type SnapshotChange struct {
 
 func (x *SnapshotChange) Reset() {
 	*x = SnapshotChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4952,7 +5993,7 @@ func (x *SnapshotChange) String() string {
 func (*SnapshotChange) ProtoMessage() {}
 
 func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4965,7 +6006,7 @@ func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotChange.ProtoReflect.Descriptor instead.
 func (*SnapshotChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *SnapshotChange) GetType() SnapshotChange_Type {
@@ -5024,7 +6065,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5036,7 +6077,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5049,7 +6090,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Plan) GetCluster() string {
@@ -5126,7 +6167,7 @@ type PlanMove struct {
 
 func (x *PlanMove) Reset() {
 	*x = PlanMove{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5138,7 +6179,7 @@ func (x *PlanMove) String() string {
 func (*PlanMove) ProtoMessage() {}
 
 func (x *PlanMove) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5151,7 +6192,7 @@ func (x *PlanMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanMove.ProtoReflect.Descriptor instead.
 func (*PlanMove) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{68}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *PlanMove) GetKind() string {
@@ -5208,7 +6249,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5220,7 +6261,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5233,7 +6274,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{69}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *HistoryRequest) GetKind() string {
@@ -5273,7 +6314,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5285,7 +6326,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5298,7 +6339,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *HistoryResponse) GetEvents() []*PlacementEvent {
@@ -5356,7 +6397,7 @@ type PlacementEvent struct {
 
 func (x *PlacementEvent) Reset() {
 	*x = PlacementEvent{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5368,7 +6409,7 @@ func (x *PlacementEvent) String() string {
 func (*PlacementEvent) ProtoMessage() {}
 
 func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5381,7 +6422,7 @@ func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlacementEvent.ProtoReflect.Descriptor instead.
 func (*PlacementEvent) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *PlacementEvent) GetIndex() uint64 {
@@ -5491,7 +6532,7 @@ type Explanation_Candidate struct {
 
 func (x *Explanation_Candidate) Reset() {
 	*x = Explanation_Candidate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5503,7 +6544,7 @@ func (x *Explanation_Candidate) String() string {
 func (*Explanation_Candidate) ProtoMessage() {}
 
 func (x *Explanation_Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5586,7 +6627,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5598,7 +6639,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5611,7 +6652,7 @@ func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo_KindCount.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo_KindCount) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{76, 0}
 }
 
 func (x *SnapshotInfo_KindCount) GetKind() string {
@@ -5655,7 +6696,7 @@ type SnapshotDiff_Counts struct {
 
 func (x *SnapshotDiff_Counts) Reset() {
 	*x = SnapshotDiff_Counts{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5667,7 +6708,7 @@ func (x *SnapshotDiff_Counts) String() string {
 func (*SnapshotDiff_Counts) ProtoMessage() {}
 
 func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5680,7 +6721,7 @@ func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff_Counts.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff_Counts) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{78, 0}
 }
 
 func (x *SnapshotDiff_Counts) GetName() string {
@@ -5732,6 +6773,59 @@ func (x *SnapshotDiff_Counts) GetConfirmed() uint64 {
 	return 0
 }
 
+// KindChange is a kind whose settings differ.
+type SnapshotDiff_KindChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          *Kind                  `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            *Kind                  `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotDiff_KindChange) Reset() {
+	*x = SnapshotDiff_KindChange{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotDiff_KindChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotDiff_KindChange) ProtoMessage() {}
+
+func (x *SnapshotDiff_KindChange) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotDiff_KindChange.ProtoReflect.Descriptor instead.
+func (*SnapshotDiff_KindChange) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{78, 1}
+}
+
+func (x *SnapshotDiff_KindChange) GetFrom() *Kind {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *SnapshotDiff_KindChange) GetTo() *Kind {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
 // Kind is what becomes of the identities of one kind.
 type Plan_Kind struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -5751,7 +6845,7 @@ type Plan_Kind struct {
 
 func (x *Plan_Kind) Reset() {
 	*x = Plan_Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5763,7 +6857,7 @@ func (x *Plan_Kind) String() string {
 func (*Plan_Kind) ProtoMessage() {}
 
 func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5776,7 +6870,7 @@ func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Kind.ProtoReflect.Descriptor instead.
 func (*Plan_Kind) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{80, 0}
 }
 
 func (x *Plan_Kind) GetName() string {
@@ -5840,7 +6934,7 @@ type Plan_Member struct {
 
 func (x *Plan_Member) Reset() {
 	*x = Plan_Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5852,7 +6946,7 @@ func (x *Plan_Member) String() string {
 func (*Plan_Member) ProtoMessage() {}
 
 func (x *Plan_Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5865,7 +6959,7 @@ func (x *Plan_Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Member.ProtoReflect.Descriptor instead.
 func (*Plan_Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67, 1}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{80, 1}
 }
 
 func (x *Plan_Member) GetName() string {
@@ -5929,7 +7023,7 @@ type Plan_Flow struct {
 
 func (x *Plan_Flow) Reset() {
 	*x = Plan_Flow{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5941,7 +7035,7 @@ func (x *Plan_Flow) String() string {
 func (*Plan_Flow) ProtoMessage() {}
 
 func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5954,7 +7048,7 @@ func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Flow.ProtoReflect.Descriptor instead.
 func (*Plan_Flow) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67, 2}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{80, 2}
 }
 
 func (x *Plan_Flow) GetFrom() string {
@@ -6125,6 +7219,18 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x04done\x18\x01 \x01(\bR\x04done\x12\x1b\n" +
 	"\twaits_for\x18\x02 \x01(\tR\bwaitsFor\x121\n" +
 	"\tplacement\x18\x03 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\"\n" +
+	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xaf\x01\n" +
+	"\vMoveRequest\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12%\n" +
+	"\x05retry\x18\x05 \x01(\v2\x0f.berth.v1.RetryR\x05retry\x12-\n" +
+	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\x96\x01\n" +
+	"\fMoveResponse\x12\x12\n" +
+	"\x04done\x18\x01 \x01(\bR\x04done\x12\x1b\n" +
+	"\twaits_for\x18\x02 \x01(\tR\bwaitsFor\x121\n" +
+	"\tplacement\x18\x03 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\"\n" +
 	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xfb\x01\n" +
 	"\vListRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
@@ -6174,12 +7280,74 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x12ListMembersRequest\"e\n" +
 	"\x13ListMembersResponse\x12*\n" +
 	"\amembers\x18\x01 \x03(\v2\x10.berth.v1.MemberR\amembers\x12\"\n" +
-	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"l\n" +
+	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"a\n" +
+	"\x12DrainMemberRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03off\x18\x02 \x01(\bR\x03off\x12%\n" +
+	"\x05retry\x18\x03 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"}\n" +
+	"\x13DrainMemberResponse\x12(\n" +
+	"\x06member\x18\x01 \x01(\v2\x10.berth.v1.MemberR\x06member\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\x12\"\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"|\n" +
+	"\x13ExpireMemberRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
+	"\fincarnations\x18\x02 \x03(\x04R\fincarnations\x12-\n" +
+	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\x8f\x01\n" +
+	"\x14ExpireMemberResponse\x12\x12\n" +
+	"\x04done\x18\x01 \x01(\bR\x04done\x12\x1b\n" +
+	"\twaits_for\x18\x02 \x01(\tR\bwaitsFor\x12\"\n" +
+	"\fincarnations\x18\x03 \x03(\x04R\fincarnations\x12\"\n" +
+	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xd6\x01\n" +
+	"\n" +
+	"BlockEntry\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\x120\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"O\n" +
+	"\x11ListBlocksRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x8e\x01\n" +
+	"\x12ListBlocksResponse\x12,\n" +
+	"\x06blocks\x18\x01 \x03(\v2\x14.berth.v1.BlockEntryR\x06blocks\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xcc\x01\n" +
+	"\fBlockRequest\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\x12/\n" +
+	"\x05lasts\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x05lasts\x12%\n" +
+	"\x05retry\x18\a \x01(\v2\x0f.berth.v1.RetryR\x05retry\"\xac\x01\n" +
+	"\rBlockResponse\x12*\n" +
+	"\x05block\x18\x01 \x01(\v2\x14.berth.v1.BlockEntryR\x05block\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\x121\n" +
+	"\tplacement\x18\x03 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\"\n" +
+	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"u\n" +
+	"\x0eUnblockRequest\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12%\n" +
+	"\x05retry\x18\x04 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"O\n" +
+	"\x0fUnblockResponse\x12\x18\n" +
+	"\achanged\x18\x01 \x01(\bR\achanged\x12\"\n" +
+	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xe2\x02\n" +
 	"\x04Kind\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x12\x1a\n" +
 	"\battempts\x18\x03 \x01(\rR\battempts\x12\x18\n" +
-	"\amembers\x18\x04 \x01(\rR\amembers\"N\n" +
+	"\amembers\x18\x04 \x01(\rR\amembers\x12\x16\n" +
+	"\x06settle\x18\x05 \x01(\tR\x06settle\x125\n" +
+	"\arequire\x18\x06 \x03(\v2\x1b.berth.v1.Kind.RequireEntryR\arequire\x12'\n" +
+	"\x0fmember_capacity\x18\a \x01(\rR\x0ememberCapacity\x12@\n" +
+	"\x0econfirm_within\x18\b \x01(\v2\x19.google.protobuf.DurationR\rconfirmWithin\x1a:\n" +
+	"\fRequireEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"N\n" +
 	"\x10ListKindsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -6187,12 +7355,22 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x11ListKindsResponse\x12$\n" +
 	"\x05kinds\x18\x01 \x03(\v2\x0e.berth.v1.KindR\x05kinds\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
-	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\x83\x01\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xbb\x03\n" +
 	"\x0eSetKindRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x12\x1a\n" +
 	"\battempts\x18\x03 \x01(\rR\battempts\x12%\n" +
-	"\x05retry\x18\x04 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"s\n" +
+	"\x05retry\x18\x04 \x01(\v2\x0f.berth.v1.RetryR\x05retry\x12\x16\n" +
+	"\x06settle\x18\x05 \x01(\tR\x06settle\x12?\n" +
+	"\arequire\x18\x06 \x03(\v2%.berth.v1.SetKindRequest.RequireEntryR\arequire\x12\x1d\n" +
+	"\n" +
+	"no_require\x18\a \x01(\bR\tnoRequire\x12,\n" +
+	"\x0fmember_capacity\x18\b \x01(\rH\x00R\x0ememberCapacity\x88\x01\x01\x12@\n" +
+	"\x0econfirm_within\x18\t \x01(\v2\x19.google.protobuf.DurationR\rconfirmWithin\x1a:\n" +
+	"\fRequireEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x12\n" +
+	"\x10_member_capacity\"s\n" +
 	"\x0fSetKindResponse\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\v2\x0e.berth.v1.KindR\x04kind\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\bR\achanged\x12\"\n" +
@@ -6224,10 +7402,11 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\aConfirm\x12\"\n" +
 	"\x04held\x18\x01 \x03(\v2\x0e.berth.v1.HeldR\x04held\"7\n" +
 	"\x06Failed\x12-\n" +
-	"\bfailures\x18\x01 \x03(\v2\x11.berth.v1.FailureR\bfailures\"E\n" +
+	"\bfailures\x18\x01 \x03(\v2\x11.berth.v1.FailureR\bfailures\"_\n" +
 	"\aFailure\x12\"\n" +
 	"\x04held\x18\x01 \x01(\v2\x0e.berth.v1.HeldR\x04held\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\".\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\bR\arefused\".\n" +
 	"\bReleased\x12\"\n" +
 	"\x04held\x18\x01 \x03(\v2\x0e.berth.v1.HeldR\x04held\"\a\n" +
 	"\x05Drain\"\a\n" +
@@ -6322,7 +7501,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\"\r\n" +
 	"\vSaveRequest\"\"\n" +
 	"\fSaveResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"\xc8\x04\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xc7\x05\n" +
 	"\fSnapshotInfo\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +
@@ -6345,7 +7524,11 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\rhighest_epoch\x18\x10 \x01(\x04R\fhighestEpoch\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x11 \x01(\rR\n" +
-	"generation\x1aS\n" +
+	"generation\x12*\n" +
+	"\bsettings\x18\x12 \x03(\v2\x0e.berth.v1.KindR\bsettings\x12\x16\n" +
+	"\x06blocks\x18\x13 \x01(\x04R\x06blocks\x12\x14\n" +
+	"\x05moves\x18\x14 \x01(\x04R\x05moves\x12#\n" +
+	"\rfeature_level\x18\x15 \x01(\rR\ffeatureLevel\x1aS\n" +
 	"\tKindCount\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
 	"\asettled\x18\x02 \x01(\x04R\asettled\x12\x18\n" +
@@ -6359,7 +7542,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"generation\x12\x16\n" +
 	"\x06server\x18\x05 \x01(\tR\x06server\x12\x19\n" +
 	"\bdata_dir\x18\x06 \x01(\tR\adataDir\x12\x14\n" +
-	"\x05start\x18\a \x01(\tR\x05start\"\xfd\x03\n" +
+	"\x05start\x18\a \x01(\tR\x05start\"\x8e\x05\n" +
 	"\fSnapshotDiff\x12*\n" +
 	"\x04from\x18\x01 \x01(\v2\x16.berth.v1.SnapshotInfoR\x04from\x12&\n" +
 	"\x02to\x18\x02 \x01(\v2\x16.berth.v1.SnapshotInfoR\x02to\x123\n" +
@@ -6367,7 +7550,8 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\amembers\x18\x04 \x03(\v2\x1d.berth.v1.SnapshotDiff.CountsR\amembers\x12%\n" +
 	"\x0emembers_joined\x18\x05 \x03(\tR\rmembersJoined\x12!\n" +
 	"\fmembers_gone\x18\x06 \x03(\tR\vmembersGone\x12#\n" +
-	"\rother_cluster\x18\a \x01(\bR\fotherCluster\x1a\xbb\x01\n" +
+	"\rother_cluster\x18\a \x01(\bR\fotherCluster\x12=\n" +
+	"\bsettings\x18\b \x03(\v2!.berth.v1.SnapshotDiff.KindChangeR\bsettings\x1a\xbb\x01\n" +
 	"\x06Counts\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06placed\x18\x02 \x01(\x04R\x06placed\x12\x18\n" +
@@ -6376,7 +7560,11 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\n" +
 	"moved_away\x18\x05 \x01(\x04R\tmovedAway\x12\x18\n" +
 	"\arenewed\x18\x06 \x01(\x04R\arenewed\x12\x1c\n" +
-	"\tconfirmed\x18\a \x01(\x04R\tconfirmed\"\x90\x02\n" +
+	"\tconfirmed\x18\a \x01(\x04R\tconfirmed\x1aP\n" +
+	"\n" +
+	"KindChange\x12\"\n" +
+	"\x04from\x18\x01 \x01(\v2\x0e.berth.v1.KindR\x04from\x12\x1e\n" +
+	"\x02to\x18\x02 \x01(\v2\x0e.berth.v1.KindR\x02to\"\x90\x02\n" +
 	"\x0eSnapshotChange\x121\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1d.berth.v1.SnapshotChange.TypeR\x04type\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
@@ -6460,7 +7648,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\n" +
 	"\x06FAILED\x10\x03\x12\f\n" +
 	"\bSTOPPING\x10\x04\x12\v\n" +
-	"\aREMOVED\x10\x052\xe1\x05\n" +
+	"\aREMOVED\x10\x052\xc8\x06\n" +
 	"\n" +
 	"Placements\x12c\n" +
 	"\x06Lookup\x12\x17.berth.v1.LookupRequest\x1a\x18.berth.v1.LookupResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/placements/{kind}/{key=**}\x12q\n" +
@@ -6468,12 +7656,22 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x05Place\x12\x16.berth.v1.PlaceRequest\x1a\x17.berth.v1.PlaceResponse\"/\x82\xd3\xe4\x93\x02):\x01*\"$/v1/placements/{kind}/{key=**}:place\x12m\n" +
 	"\n" +
 	"BatchPlace\x12\x1b.berth.v1.BatchPlaceRequest\x1a\x1c.berth.v1.BatchPlaceResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/placements:batchPlace\x12m\n" +
-	"\x06Remove\x12\x17.berth.v1.RemoveRequest\x1a\x18.berth.v1.RemoveResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/placements/{kind}/{key=**}:remove\x12M\n" +
+	"\x06Remove\x12\x17.berth.v1.RemoveRequest\x1a\x18.berth.v1.RemoveResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/placements/{kind}/{key=**}:remove\x12e\n" +
+	"\x04Move\x12\x15.berth.v1.MoveRequest\x1a\x16.berth.v1.MoveResponse\".\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/placements/{kind}/{key=**}:move\x12M\n" +
 	"\x04List\x12\x15.berth.v1.ListRequest\x1a\x16.berth.v1.ListResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/placements\x12c\n" +
-	"\aHistory\x12\x18.berth.v1.HistoryRequest\x1a\x19.berth.v1.HistoryResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/history/{kind}/{key=**}2\xa3\x01\n" +
+	"\aHistory\x12\x18.berth.v1.HistoryRequest\x1a\x19.berth.v1.HistoryResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/history/{kind}/{key=**}2\x89\x03\n" +
 	"\aMembers\x12_\n" +
-	"\vListMembers\x12\x1c.berth.v1.ListMembersRequest\x1a\x1d.berth.v1.ListMembersResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/members\x127\n" +
-	"\aSession\x12\x14.berth.v1.FromMember\x1a\x12.berth.v1.ToMember(\x010\x012\xbd\x01\n" +
+	"\vListMembers\x12\x1c.berth.v1.ListMembersRequest\x1a\x1d.berth.v1.ListMembersResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/members\x12o\n" +
+	"\vDrainMember\x12\x1c.berth.v1.DrainMemberRequest\x1a\x1d.berth.v1.DrainMemberResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/members/{name}:drain\x12s\n" +
+	"\fExpireMember\x12\x1d.berth.v1.ExpireMemberRequest\x1a\x1e.berth.v1.ExpireMemberResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/members/{name}:expire\x127\n" +
+	"\aSession\x12\x14.berth.v1.FromMember\x1a\x12.berth.v1.ToMember(\x010\x012\x94\x02\n" +
+	"\x06Blocks\x12[\n" +
+	"\n" +
+	"ListBlocks\x12\x1b.berth.v1.ListBlocksRequest\x1a\x1c.berth.v1.ListBlocksResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
+	"/v1/blocks\x12O\n" +
+	"\x05Block\x12\x16.berth.v1.BlockRequest\x1a\x17.berth.v1.BlockResponse\"\x15\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
+	"/v1/blocks\x12\\\n" +
+	"\aUnblock\x12\x18.berth.v1.UnblockRequest\x1a\x19.berth.v1.UnblockResponse\"\x1c\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/blocks:remove2\xbd\x01\n" +
 	"\x05Kinds\x12W\n" +
 	"\tListKinds\x12\x1a.berth.v1.ListKindsRequest\x1a\x1b.berth.v1.ListKindsResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/kinds\x12[\n" +
 	"\aSetKind\x12\x18.berth.v1.SetKindRequest\x1a\x19.berth.v1.SetKindResponse\"\x1b\x82\xd3\xe4\x93\x02\x15:\x01*2\x10/v1/kinds/{name}2\xbe\x03\n" +
@@ -6499,7 +7697,7 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 }
 
 var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
@@ -6528,82 +7726,98 @@ var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(*PlaceResult)(nil),                // 24: berth.v1.PlaceResult
 	(*RemoveRequest)(nil),              // 25: berth.v1.RemoveRequest
 	(*RemoveResponse)(nil),             // 26: berth.v1.RemoveResponse
-	(*ListRequest)(nil),                // 27: berth.v1.ListRequest
-	(*ListResponse)(nil),               // 28: berth.v1.ListResponse
-	(*Member)(nil),                     // 29: berth.v1.Member
-	(*ListMembersRequest)(nil),         // 30: berth.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 31: berth.v1.ListMembersResponse
-	(*Kind)(nil),                       // 32: berth.v1.Kind
-	(*ListKindsRequest)(nil),           // 33: berth.v1.ListKindsRequest
-	(*ListKindsResponse)(nil),          // 34: berth.v1.ListKindsResponse
-	(*SetKindRequest)(nil),             // 35: berth.v1.SetKindRequest
-	(*SetKindResponse)(nil),            // 36: berth.v1.SetKindResponse
-	(*Held)(nil),                       // 37: berth.v1.Held
-	(*FromMember)(nil),                 // 38: berth.v1.FromMember
-	(*Join)(nil),                       // 39: berth.v1.Join
-	(*Resume)(nil),                     // 40: berth.v1.Resume
-	(*Keepalive)(nil),                  // 41: berth.v1.Keepalive
-	(*Confirm)(nil),                    // 42: berth.v1.Confirm
-	(*Failed)(nil),                     // 43: berth.v1.Failed
-	(*Failure)(nil),                    // 44: berth.v1.Failure
-	(*Released)(nil),                   // 45: berth.v1.Released
-	(*Drain)(nil),                      // 46: berth.v1.Drain
-	(*Leave)(nil),                      // 47: berth.v1.Leave
-	(*ToMember)(nil),                   // 48: berth.v1.ToMember
-	(*Welcome)(nil),                    // 49: berth.v1.Welcome
-	(*Alive)(nil),                      // 50: berth.v1.Alive
-	(*Gone)(nil),                       // 51: berth.v1.Gone
-	(*Activate)(nil),                   // 52: berth.v1.Activate
-	(*Stop)(nil),                       // 53: berth.v1.Stop
-	(*Outcome)(nil),                    // 54: berth.v1.Outcome
-	(*HeldOutcome)(nil),                // 55: berth.v1.HeldOutcome
-	(*Redirect)(nil),                   // 56: berth.v1.Redirect
-	(*Left)(nil),                       // 57: berth.v1.Left
-	(*StatusRequest)(nil),              // 58: berth.v1.StatusRequest
-	(*StatusResponse)(nil),             // 59: berth.v1.StatusResponse
-	(*ServerInfo)(nil),                 // 60: berth.v1.ServerInfo
-	(*ServerStatusRequest)(nil),        // 61: berth.v1.ServerStatusRequest
-	(*ServerStatusResponse)(nil),       // 62: berth.v1.ServerStatusResponse
-	(*RemoveServerRequest)(nil),        // 63: berth.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),       // 64: berth.v1.RemoveServerResponse
-	(*TransferLeadershipRequest)(nil),  // 65: berth.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 66: berth.v1.TransferLeadershipResponse
-	(*SaveRequest)(nil),                // 67: berth.v1.SaveRequest
-	(*SaveResponse)(nil),               // 68: berth.v1.SaveResponse
-	(*SnapshotInfo)(nil),               // 69: berth.v1.SnapshotInfo
-	(*SnapshotRestore)(nil),            // 70: berth.v1.SnapshotRestore
-	(*SnapshotDiff)(nil),               // 71: berth.v1.SnapshotDiff
-	(*SnapshotChange)(nil),             // 72: berth.v1.SnapshotChange
-	(*Plan)(nil),                       // 73: berth.v1.Plan
-	(*PlanMove)(nil),                   // 74: berth.v1.PlanMove
-	(*HistoryRequest)(nil),             // 75: berth.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 76: berth.v1.HistoryResponse
-	(*PlacementEvent)(nil),             // 77: berth.v1.PlacementEvent
-	nil,                                // 78: berth.v1.Error.MetadataEntry
-	(*Explanation_Candidate)(nil),      // 79: berth.v1.Explanation.Candidate
-	nil,                                // 80: berth.v1.Member.LabelsEntry
-	(*SnapshotInfo_KindCount)(nil),     // 81: berth.v1.SnapshotInfo.KindCount
-	(*SnapshotDiff_Counts)(nil),        // 82: berth.v1.SnapshotDiff.Counts
-	(*Plan_Kind)(nil),                  // 83: berth.v1.Plan.Kind
-	(*Plan_Member)(nil),                // 84: berth.v1.Plan.Member
-	(*Plan_Flow)(nil),                  // 85: berth.v1.Plan.Flow
-	(*timestamppb.Timestamp)(nil),      // 86: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 87: google.protobuf.Duration
+	(*MoveRequest)(nil),                // 27: berth.v1.MoveRequest
+	(*MoveResponse)(nil),               // 28: berth.v1.MoveResponse
+	(*ListRequest)(nil),                // 29: berth.v1.ListRequest
+	(*ListResponse)(nil),               // 30: berth.v1.ListResponse
+	(*Member)(nil),                     // 31: berth.v1.Member
+	(*ListMembersRequest)(nil),         // 32: berth.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 33: berth.v1.ListMembersResponse
+	(*DrainMemberRequest)(nil),         // 34: berth.v1.DrainMemberRequest
+	(*DrainMemberResponse)(nil),        // 35: berth.v1.DrainMemberResponse
+	(*ExpireMemberRequest)(nil),        // 36: berth.v1.ExpireMemberRequest
+	(*ExpireMemberResponse)(nil),       // 37: berth.v1.ExpireMemberResponse
+	(*BlockEntry)(nil),                 // 38: berth.v1.BlockEntry
+	(*ListBlocksRequest)(nil),          // 39: berth.v1.ListBlocksRequest
+	(*ListBlocksResponse)(nil),         // 40: berth.v1.ListBlocksResponse
+	(*BlockRequest)(nil),               // 41: berth.v1.BlockRequest
+	(*BlockResponse)(nil),              // 42: berth.v1.BlockResponse
+	(*UnblockRequest)(nil),             // 43: berth.v1.UnblockRequest
+	(*UnblockResponse)(nil),            // 44: berth.v1.UnblockResponse
+	(*Kind)(nil),                       // 45: berth.v1.Kind
+	(*ListKindsRequest)(nil),           // 46: berth.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),          // 47: berth.v1.ListKindsResponse
+	(*SetKindRequest)(nil),             // 48: berth.v1.SetKindRequest
+	(*SetKindResponse)(nil),            // 49: berth.v1.SetKindResponse
+	(*Held)(nil),                       // 50: berth.v1.Held
+	(*FromMember)(nil),                 // 51: berth.v1.FromMember
+	(*Join)(nil),                       // 52: berth.v1.Join
+	(*Resume)(nil),                     // 53: berth.v1.Resume
+	(*Keepalive)(nil),                  // 54: berth.v1.Keepalive
+	(*Confirm)(nil),                    // 55: berth.v1.Confirm
+	(*Failed)(nil),                     // 56: berth.v1.Failed
+	(*Failure)(nil),                    // 57: berth.v1.Failure
+	(*Released)(nil),                   // 58: berth.v1.Released
+	(*Drain)(nil),                      // 59: berth.v1.Drain
+	(*Leave)(nil),                      // 60: berth.v1.Leave
+	(*ToMember)(nil),                   // 61: berth.v1.ToMember
+	(*Welcome)(nil),                    // 62: berth.v1.Welcome
+	(*Alive)(nil),                      // 63: berth.v1.Alive
+	(*Gone)(nil),                       // 64: berth.v1.Gone
+	(*Activate)(nil),                   // 65: berth.v1.Activate
+	(*Stop)(nil),                       // 66: berth.v1.Stop
+	(*Outcome)(nil),                    // 67: berth.v1.Outcome
+	(*HeldOutcome)(nil),                // 68: berth.v1.HeldOutcome
+	(*Redirect)(nil),                   // 69: berth.v1.Redirect
+	(*Left)(nil),                       // 70: berth.v1.Left
+	(*StatusRequest)(nil),              // 71: berth.v1.StatusRequest
+	(*StatusResponse)(nil),             // 72: berth.v1.StatusResponse
+	(*ServerInfo)(nil),                 // 73: berth.v1.ServerInfo
+	(*ServerStatusRequest)(nil),        // 74: berth.v1.ServerStatusRequest
+	(*ServerStatusResponse)(nil),       // 75: berth.v1.ServerStatusResponse
+	(*RemoveServerRequest)(nil),        // 76: berth.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),       // 77: berth.v1.RemoveServerResponse
+	(*TransferLeadershipRequest)(nil),  // 78: berth.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 79: berth.v1.TransferLeadershipResponse
+	(*SaveRequest)(nil),                // 80: berth.v1.SaveRequest
+	(*SaveResponse)(nil),               // 81: berth.v1.SaveResponse
+	(*SnapshotInfo)(nil),               // 82: berth.v1.SnapshotInfo
+	(*SnapshotRestore)(nil),            // 83: berth.v1.SnapshotRestore
+	(*SnapshotDiff)(nil),               // 84: berth.v1.SnapshotDiff
+	(*SnapshotChange)(nil),             // 85: berth.v1.SnapshotChange
+	(*Plan)(nil),                       // 86: berth.v1.Plan
+	(*PlanMove)(nil),                   // 87: berth.v1.PlanMove
+	(*HistoryRequest)(nil),             // 88: berth.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 89: berth.v1.HistoryResponse
+	(*PlacementEvent)(nil),             // 90: berth.v1.PlacementEvent
+	nil,                                // 91: berth.v1.Error.MetadataEntry
+	(*Explanation_Candidate)(nil),      // 92: berth.v1.Explanation.Candidate
+	nil,                                // 93: berth.v1.Member.LabelsEntry
+	nil,                                // 94: berth.v1.Kind.RequireEntry
+	nil,                                // 95: berth.v1.SetKindRequest.RequireEntry
+	(*SnapshotInfo_KindCount)(nil),     // 96: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 97: berth.v1.SnapshotDiff.Counts
+	(*SnapshotDiff_KindChange)(nil),    // 98: berth.v1.SnapshotDiff.KindChange
+	(*Plan_Kind)(nil),                  // 99: berth.v1.Plan.Kind
+	(*Plan_Member)(nil),                // 100: berth.v1.Plan.Member
+	(*Plan_Flow)(nil),                  // 101: berth.v1.Plan.Flow
+	(*timestamppb.Timestamp)(nil),      // 102: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 103: google.protobuf.Duration
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,   // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
 	1,   // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
 	2,   // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	78,  // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	91,  // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
 	2,   // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
 	7,   // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
 	10,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
 	14,  // 7: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
-	86,  // 8: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
-	86,  // 9: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
-	86,  // 10: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
-	86,  // 11: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
-	79,  // 12: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
+	102, // 8: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
+	102, // 9: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
+	102, // 10: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
+	102, // 11: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
+	92,  // 12: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
 	6,   // 13: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
 	2,   // 14: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
 	17,  // 15: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
@@ -6622,110 +7836,150 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	7,   // 28: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
 	11,  // 29: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
 	18,  // 30: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	87,  // 31: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	103, // 31: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
 	7,   // 32: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
 	10,  // 33: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
-	0,   // 34: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	7,   // 35: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	10,  // 36: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	80,  // 37: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
-	3,   // 38: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	87,  // 39: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	29,  // 40: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	10,  // 41: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	32,  // 42: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
-	10,  // 43: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
-	18,  // 44: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	32,  // 45: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
-	10,  // 46: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	39,  // 47: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	40,  // 48: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	41,  // 49: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	42,  // 50: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	43,  // 51: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	45,  // 52: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	46,  // 53: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	47,  // 54: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	29,  // 55: berth.v1.Join.member:type_name -> berth.v1.Member
-	18,  // 56: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	37,  // 57: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	44,  // 58: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	37,  // 59: berth.v1.Failure.held:type_name -> berth.v1.Held
-	37,  // 60: berth.v1.Released.held:type_name -> berth.v1.Held
-	49,  // 61: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	50,  // 62: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	51,  // 63: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	52,  // 64: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	53,  // 65: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	54,  // 66: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	56,  // 67: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	57,  // 68: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	87,  // 69: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	87,  // 70: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	37,  // 71: berth.v1.Activate.held:type_name -> berth.v1.Held
-	37,  // 72: berth.v1.Stop.held:type_name -> berth.v1.Held
-	55,  // 73: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	37,  // 74: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	60,  // 75: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	10,  // 76: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
-	1,   // 77: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
-	1,   // 78: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	86,  // 79: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	10,  // 80: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	81,  // 81: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	29,  // 82: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	69,  // 83: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	69,  // 84: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	69,  // 85: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	82,  // 86: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	82,  // 87: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	4,   // 88: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	7,   // 89: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	7,   // 90: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	83,  // 91: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
-	84,  // 92: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
-	85,  // 93: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
-	77,  // 94: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
-	10,  // 95: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
-	86,  // 96: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
-	5,   // 97: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
-	12,  // 98: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	15,  // 99: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	20,  // 100: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	22,  // 101: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	25,  // 102: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	27,  // 103: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	75,  // 104: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
-	30,  // 105: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	38,  // 106: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	33,  // 107: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	35,  // 108: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	58,  // 109: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	61,  // 110: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	63,  // 111: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	65,  // 112: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	67,  // 113: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	13,  // 114: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	16,  // 115: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	21,  // 116: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	23,  // 117: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	26,  // 118: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	28,  // 119: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	76,  // 120: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
-	31,  // 121: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	48,  // 122: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	34,  // 123: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	36,  // 124: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	59,  // 125: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	62,  // 126: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	64,  // 127: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	66,  // 128: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	68,  // 129: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	114, // [114:130] is the sub-list for method output_type
-	98,  // [98:114] is the sub-list for method input_type
-	98,  // [98:98] is the sub-list for extension type_name
-	98,  // [98:98] is the sub-list for extension extendee
-	0,   // [0:98] is the sub-list for field type_name
+	18,  // 34: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
+	103, // 35: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
+	7,   // 36: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
+	10,  // 37: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
+	0,   // 38: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
+	7,   // 39: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	10,  // 40: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	93,  // 41: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	3,   // 42: berth.v1.Member.state:type_name -> berth.v1.Member.State
+	103, // 43: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	31,  // 44: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	10,  // 45: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	18,  // 46: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
+	31,  // 47: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
+	10,  // 48: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
+	103, // 49: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
+	10,  // 50: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
+	102, // 51: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
+	102, // 52: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
+	38,  // 53: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
+	10,  // 54: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
+	103, // 55: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
+	18,  // 56: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
+	38,  // 57: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
+	7,   // 58: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
+	10,  // 59: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
+	18,  // 60: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
+	10,  // 61: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
+	94,  // 62: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
+	103, // 63: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
+	45,  // 64: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	10,  // 65: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	18,  // 66: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	95,  // 67: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
+	103, // 68: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
+	45,  // 69: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	10,  // 70: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	52,  // 71: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	53,  // 72: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	54,  // 73: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	55,  // 74: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	56,  // 75: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	58,  // 76: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	59,  // 77: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	60,  // 78: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	31,  // 79: berth.v1.Join.member:type_name -> berth.v1.Member
+	18,  // 80: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	50,  // 81: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	57,  // 82: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	50,  // 83: berth.v1.Failure.held:type_name -> berth.v1.Held
+	50,  // 84: berth.v1.Released.held:type_name -> berth.v1.Held
+	62,  // 85: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	63,  // 86: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	64,  // 87: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	65,  // 88: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	66,  // 89: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	67,  // 90: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	69,  // 91: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	70,  // 92: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	103, // 93: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	103, // 94: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	50,  // 95: berth.v1.Activate.held:type_name -> berth.v1.Held
+	50,  // 96: berth.v1.Stop.held:type_name -> berth.v1.Held
+	68,  // 97: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	50,  // 98: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	73,  // 99: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	10,  // 100: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	1,   // 101: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
+	1,   // 102: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
+	102, // 103: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	10,  // 104: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	96,  // 105: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	31,  // 106: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	45,  // 107: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
+	82,  // 108: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	82,  // 109: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	82,  // 110: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	97,  // 111: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	97,  // 112: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	98,  // 113: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
+	4,   // 114: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	7,   // 115: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	7,   // 116: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	99,  // 117: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	100, // 118: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	101, // 119: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	90,  // 120: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
+	10,  // 121: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
+	102, // 122: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
+	5,   // 123: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
+	45,  // 124: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
+	45,  // 125: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
+	12,  // 126: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	15,  // 127: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	20,  // 128: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	22,  // 129: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	25,  // 130: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	27,  // 131: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
+	29,  // 132: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	88,  // 133: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	32,  // 134: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	34,  // 135: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
+	36,  // 136: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
+	51,  // 137: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	39,  // 138: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
+	41,  // 139: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
+	43,  // 140: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
+	46,  // 141: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	48,  // 142: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	71,  // 143: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	74,  // 144: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	76,  // 145: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	78,  // 146: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	80,  // 147: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	13,  // 148: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	16,  // 149: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	21,  // 150: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	23,  // 151: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	26,  // 152: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	28,  // 153: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
+	30,  // 154: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	89,  // 155: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	33,  // 156: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	35,  // 157: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
+	37,  // 158: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
+	61,  // 159: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	40,  // 160: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
+	42,  // 161: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
+	44,  // 162: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
+	47,  // 163: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	49,  // 164: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	72,  // 165: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	75,  // 166: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	77,  // 167: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	79,  // 168: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	81,  // 169: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	148, // [148:170] is the sub-list for method output_type
+	126, // [126:148] is the sub-list for method input_type
+	126, // [126:126] is the sub-list for extension type_name
+	126, // [126:126] is the sub-list for extension extendee
+	0,   // [0:126] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -6733,7 +7987,8 @@ func file_lookupclient_apiv1_berth_proto_init() {
 	if File_lookupclient_apiv1_berth_proto != nil {
 		return
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[32].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[42].OneofWrappers = []any{}
+	file_lookupclient_apiv1_berth_proto_msgTypes[45].OneofWrappers = []any{
 		(*FromMember_Join)(nil),
 		(*FromMember_Resume)(nil),
 		(*FromMember_Keepalive)(nil),
@@ -6743,7 +7998,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		(*FromMember_Drain)(nil),
 		(*FromMember_Leave)(nil),
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[42].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[55].OneofWrappers = []any{
 		(*ToMember_Welcome)(nil),
 		(*ToMember_Alive)(nil),
 		(*ToMember_Gone)(nil),
@@ -6759,9 +8014,9 @@ func file_lookupclient_apiv1_berth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   80,
+			NumMessages:   96,
 			NumExtensions: 0,
-			NumServices:   5,
+			NumServices:   6,
 		},
 		GoTypes:           file_lookupclient_apiv1_berth_proto_goTypes,
 		DependencyIndexes: file_lookupclient_apiv1_berth_proto_depIdxs,

@@ -29,6 +29,7 @@ type Server struct {
 	apiv1.UnimplementedPlacementsServer
 	apiv1.UnimplementedMembersServer
 	apiv1.UnimplementedKindsServer
+	apiv1.UnimplementedBlocksServer
 	apiv1.UnimplementedClusterServer
 	apiv1.UnimplementedSnapshotsServer
 
@@ -56,6 +57,7 @@ func (s *Server) Register(to grpc.ServiceRegistrar) {
 	apiv1.RegisterPlacementsServer(g, s)
 	apiv1.RegisterMembersServer(g, s)
 	apiv1.RegisterKindsServer(g, s)
+	apiv1.RegisterBlocksServer(g, s)
 	apiv1.RegisterClusterServer(g, s)
 	apiv1.RegisterSnapshotsServer(g, s)
 }
