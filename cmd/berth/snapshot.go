@@ -173,6 +173,7 @@ func (c *counter) Write(b []byte) (int, error) {
 func describe(v *snapshot.View) *apiv1.SnapshotInfo {
 	info := &apiv1.SnapshotInfo{
 		Cluster: v.Cluster.ID, Generation: uint32(v.Cluster.Generation), Index: v.Index, Term: v.Term, Barrier: v.Barrier, Digest: v.Digest().String(),
+		Settings: settingsOf(v), Blocks: uint64(v.BlockCount()), Moves: uint64(v.MoveCount()), FeatureLevel: v.Cluster.FeatureLevel,
 	}
 	kinds := map[string]*apiv1.SnapshotInfo_KindCount{}
 	for k := range v.Kinds() {
@@ -228,6 +229,16 @@ func snapshotTable(r *output.Rows, s *apiv1.SnapshotInfo) {
 	r.Row("kinds", strings.Join(kinds, ", "))
 	r.Row("members", strings.Join(members, ", "))
 	r.Row("servers", strings.Join(s.Servers, ", "))
+	if s.Blocks+s.Moves > 0 {
+		r.Row("blocks", fmt.Sprintf("%s, and %s identities on their way to a member", humanize.Comma(int64(s.Blocks)), humanize.Comma(int64(s.Moves))))
+	}
+	if len(s.Settings) > 0 {
+		r.Line("")
+		settingsHeader(r)
+		for _, k := range s.Settings {
+			settingsRow(r, k)
+		}
+	}
 }
 
 // phases says how many placements there are in each phase.
