@@ -172,6 +172,16 @@ func TestBlock_Identity_IsRefusedAndAskedBack(t *testing.T) {
 		if took := until(t, "it can be placed", func() bool { _, _, err := c.Place(ctx, cart(1)); return err == nil }); took > 11*time.Second {
 			t.Errorf("the block ended after %v", took)
 		}
+		// The same request again is the same request, whatever time it is by now.
+		again := &apiv1.BlockRequest{Kind: "cart", Key: "9", Lasts: durationpb.New(time.Second), Retry: &apiv1.Retry{RequestId: "01JD3VXK5N8Y2T3B4C5D6E7F8G"}}
+		if resp := block(t, c, again); !resp.Changed {
+			t.Errorf("block: %v", resp)
+		}
+		time.Sleep(5 * time.Second)
+		again.Retry.Again = true
+		if resp := block(t, c, again); !resp.Changed || resp.Block != nil {
+			t.Errorf("the same again, when it is over: %v", resp)
+		}
 		list, err := apiv1.NewBlocksClient(c.Conn()).ListBlocks(ctx, &apiv1.ListBlocksRequest{})
 		if err != nil || len(list.Blocks) != 0 {
 			t.Errorf("list: %v, %v", list, err)

@@ -67,7 +67,7 @@ func (s *Server) Block(ctx context.Context, req *apiv1.BlockRequest) (*apiv1.Blo
 		if lasts < time.Millisecond || lasts > blockLastsMax {
 			return nil, invalid("lasts %v: 1ms to %v is allowed", lasts, blockLastsMax)
 		}
-		body.Until = uint64(time.Now().Add(lasts).UnixMilli())
+		body.Lasts = uint64(lasts.Milliseconds())
 	}
 	command, err := requestOf(req.Retry)
 	if err != nil {
