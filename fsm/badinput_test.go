@@ -27,7 +27,7 @@ func TestMachine_NumbersAtTheEnds_AreRefusals(t *testing.T) {
 		{&Move{cart1, most, "m1"}, placement.EpochMismatch}, {&Leave{most}, placement.MemberGone}, {&Expire{most}, placement.MemberGone}, {&Drain{most, true}, placement.MemberGone},
 		{&SetFeatureLevel{math.MaxUint32}, placement.LevelNotReached},
 		{&SetKind{Kind: "cart", Settings: placement.KindSettings{MemberCapacity: math.MaxUint32, ConfirmMs: placement.ConfirmMsMax}}, placement.Done},
-		{&Block{Subject: snapshot.Subject{Member: "m2"}, Until: most}, placement.Done}, {&Block{Subject: snapshot.Subject{Member: "m3"}, Until: 1}, placement.Done},
+		{&Block{Subject: snapshot.Subject{Member: "m2"}, Until: most}, placement.Done}, {&Block{Subject: snapshot.Subject{Member: "m3"}, Until: 1}, placement.Done}, {&Block{Subject: snapshot.Subject{Member: "m4"}, Lasts: most}, placement.Done},
 	} {
 		if r := a.one(Command{Body: tt.body}); r.Verdict != tt.want {
 			t.Errorf("%T %+v: %v, want %v", tt.body, tt.body, r.Verdict, tt.want)

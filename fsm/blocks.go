@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
@@ -18,6 +19,9 @@ type Block struct {
 	Reason, By string
 	// Until is when the block ends, by the replicated clock, in milliseconds since 1970; zero for when it is taken away.
 	Until uint64
+	// Lasts, when it is not zero, takes the place of Until: how long the block lasts from when it is carried out, in
+	// milliseconds. A request that is sent again says the same.
+	Lasts uint64
 }
 
 // Unblock takes a member or an identity off the block list. What was asked back meanwhile stays so.
@@ -27,9 +31,15 @@ type Unblock struct{ snapshot.Subject }
 
 // Validate wants a member or an identity, and texts for people.
 func (c *Block) Validate() error {
+	if c.Until != 0 && c.Lasts != 0 {
+		return errors.New("both an end and a time to last are given")
+	}
 	b := snapshot.Block{Subject: c.Subject, Reason: c.Reason, By: c.By, Until: c.Until}
 	return b.Validate()
 }
+
+// timeMax is the last moment of the replicated clock.
+const timeMax = 1<<64 - 1
 
 // blocksEndedMax is the number of blocks that end by their time with one log entry. When more are due, the others end with
 // the entries that follow.
@@ -54,6 +64,9 @@ func (m *Machine) applyBlock(b []byte) (Result, error) {
 		return Result{Verdict: placement.Invalid}, err
 	}
 	next := snapshot.Block{Subject: c.Subject, Reason: c.Reason, By: c.By, Since: m.edit.View().Time, Until: c.Until}
+	if c.Lasts != 0 {
+		next.Until = next.Since + min(c.Lasts, timeMax-next.Since)
+	}
 	old, blocked := m.edit.View().Block(c.Subject)
 	if blocked {
 		if next.Since = old.Since; next == old {

@@ -236,7 +236,7 @@ func appendSubject(b []byte, s snapshot.Subject) []byte {
 
 func (c *Block) append(b []byte) []byte {
 	b = appendText(appendText(appendSubject(b, c.Subject), 4, c.Reason), 5, c.By)
-	return appendUint(b, 6, c.Until)
+	return appendUint(appendUint(b, 6, c.Until), 7, c.Lasts)
 }
 
 func (c *Unblock) append(b []byte) []byte { return appendSubject(b, c.Subject) }

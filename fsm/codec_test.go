@@ -65,7 +65,7 @@ func message(c Command) *commandpb.Command {
 		m.Body = &commandpb.Command_SetKind{SetKind: k}
 	case *Block:
 		m.Body = &commandpb.Command_Block{Block: &commandpb.Block{
-			Member: string(b.Member), Kind: b.Identity.Kind, Key: b.Identity.Key, Reason: b.Reason, By: b.By, UntilMs: b.Until,
+			Member: string(b.Member), Kind: b.Identity.Kind, Key: b.Identity.Key, Reason: b.Reason, By: b.By, UntilMs: b.Until, LastsMs: b.Lasts,
 		}}
 	case *Unblock:
 		m.Body = &commandpb.Command_Unblock{Unblock: &commandpb.Unblock{Member: string(b.Member), Kind: b.Identity.Kind, Key: b.Identity.Key}}
@@ -101,9 +101,10 @@ func oneOfEachLater() []Command {
 		{Body: &Fail{id, 9, placement.Failure{Code: placement.FailureTimeout}}}, {Body: &Fail{id, 9, placement.Failure{Code: placement.FailureActivation, Text: "disk full: ü"}}},
 		{Body: &SetKind{"cart", placement.KindSettings{Settle: placement.SettleOnPlace, Require: labels, MemberCapacity: 1000, ConfirmMs: 2500}, KindUnset{}}},
 		{Body: &SetKind{Kind: "cart", Unset: KindUnset{true, true, true}}}, {Body: &SetKind{Kind: "cart", Settings: placement.KindSettings{Settle: placement.SettleOnConfirm}}},
-		{Body: &Block{snapshot.Subject{Member: "m1"}, "bad disk: ü", "ops@desk", 1_800_000_000_000}}, {Body: &Block{Subject: snapshot.Subject{Identity: id}}},
+		{Body: &Block{Subject: snapshot.Subject{Member: "m1"}, Reason: "bad disk: ü", By: "ops@desk", Until: 1_800_000_000_000}}, {Body: &Block{Subject: snapshot.Subject{Identity: id}}},
 		{Body: &Unblock{snapshot.Subject{Member: "m1"}}}, {Body: &Unblock{snapshot.Subject{Identity: id}}},
 		{Body: &SetFeatureLevel{2}}, {Body: &Move{id, 9, "m1"}}, {Request: snapshot.RequestID{1}, RetrySince: 7, Body: &Move{Identity: id, To: "m1"}},
+		{Body: &Block{Subject: snapshot.Subject{Member: "m1"}, Lasts: 3_600_000}},
 	}
 }
 
@@ -236,7 +237,7 @@ func TestEncode_RefusesWhatIsNotValid(t *testing.T) {
 		&Fail{id, 1, placement.Failure{Code: 4}}, &Fail{id, 1, placement.Failure{Text: strings.Repeat("r", 256)}}, &Fail{id, 1, placement.Failure{Text: "\xff"}},
 		&Block{}, &Block{Subject: snapshot.Subject{Member: "m", Identity: id}}, &Block{Subject: snapshot.Subject{Member: "a b"}}, &Unblock{},
 		&Block{Subject: snapshot.Subject{Identity: placement.Identity{Kind: "cart"}}}, &Block{Subject: snapshot.Subject{Member: "m"}, Reason: strings.Repeat("r", 256)},
-		&Block{Subject: snapshot.Subject{Member: "m"}, Reason: "a\nb"}, &Block{Subject: snapshot.Subject{Member: "m"}, By: strings.Repeat("b", 129)},
+		&Block{Subject: snapshot.Subject{Member: "m"}, Until: 1, Lasts: 1}, &Block{Subject: snapshot.Subject{Member: "m"}, Reason: "a\nb"}, &Block{Subject: snapshot.Subject{Member: "m"}, By: strings.Repeat("b", 129)},
 		&Unblock{snapshot.Subject{Member: "m", Identity: id}}, &SetFeatureLevel{}, &Move{Identity: id}, &Move{Identity: id, To: "a/b"}, &Move{To: "m1"},
 		&SetKind{Kind: "cart", Settings: placement.KindSettings{Attempts: placement.AttemptsMax + 1}}, &SetKind{Kind: "cart", Settings: placement.KindSettings{Strategy: "a b"}},
 	} {

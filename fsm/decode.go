@@ -368,6 +368,8 @@ func decodeBlock(b []byte, op op) (c Block, err error) {
 			c.By = string(f.bytes)
 		case op == opBlock && f.is(6, protowire.VarintType):
 			c.Until = f.value
+		case op == opBlock && f.is(7, protowire.VarintType):
+			c.Lasts = f.value
 		default:
 			return f.unknown("a command about a block")
 		}

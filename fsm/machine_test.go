@@ -158,7 +158,11 @@ func randomCommand(rng *rand.Rand, lives []placement.Incarnation, last map[place
 		}
 		c.Body = k
 	case 15, 16:
-		c.Body = &Block{subject, fmt.Sprint(rng.IntN(2)), "x", uint64(rng.IntN(2)) * rng.Uint64N(20_000)}
+		b := &Block{Subject: subject, Reason: fmt.Sprint(rng.IntN(2)), By: "x", Until: uint64(rng.IntN(2)) * rng.Uint64N(20_000)}
+		if b.Until == 0 {
+			b.Lasts = uint64(rng.IntN(2)) * rng.Uint64N(3000)
+		}
+		c.Body = b
 	case 17:
 		c.Body = &Unblock{subject}
 	case 18:

@@ -34,7 +34,7 @@ var update = flag.Bool("update", false, "rewrite the expected results of the scr
 //
 // Commands: join NAME KIND,… [weight=N] [capacity=N] [zone=Z] · leave INC · expire INC · drain INC · undrain INC · place ID [near=NAME|zone=Z] ·
 // confirm ID INC EPOCH · fail ID EPOCH [WHY] · release ID INC EPOCH · evict ID [EPOCH] · server NAME INC [level=N] · unserver NAME ·
-// kind NAME [strategy=NAME] [attempts=N] [settle=MODE] [zone=Z] [most=N] [confirm=MS] [unset] · block NAME|ID [why=TEXT] [until=MS] ·
+// kind NAME [strategy=NAME] [attempts=N] [settle=MODE] [zone=Z] [most=N] [confirm=MS] [unset] · block NAME|ID [why=TEXT] [until=MS|lasts=MS] ·
 // unblock NAME|ID · move ID NAME [EPOCH] · level N. Any of them may end in req=TEXT and retry=INDEX. INC is a member's name for its newest incarnation, NAME#n for its n-th;
 // EPOCH is "now" for the identity's newest, or "old" for one that never was.
 func TestScripts(t *testing.T) {
@@ -255,6 +255,8 @@ func (s *script) command(words []string) (c Command) {
 				b.Reason = v
 			} else if v, ok := strings.CutPrefix(w, "until="); ok {
 				b.Until = s.number(v)
+			} else if v, ok := strings.CutPrefix(w, "lasts="); ok {
+				b.Lasts = s.number(v)
 			}
 		}
 		c.Body = b

@@ -21,6 +21,10 @@ var (
 	ErrUnsettled = errors.New("not settled")
 	// ErrNoMember: no member may take the identity.
 	ErrNoMember = errors.New("no eligible member")
+	// ErrBlocked: the identity is on the block list.
+	ErrBlocked = errors.New("blocked")
+	// ErrMemberUnknown: there is no member of that name.
+	ErrMemberUnknown = errors.New("member unknown")
 	// ErrFenced: the identity is placed under another epoch.
 	ErrFenced = errors.New("epoch mismatch")
 	// ErrLockHeld: the lock is not free.
@@ -73,6 +77,10 @@ func (e *Error) Is(target error) bool {
 		return target == ErrUnsettled
 	case apiv1.ReasonNoEligibleMember:
 		return target == ErrNoMember
+	case apiv1.ReasonIdentityBlocked:
+		return target == ErrBlocked
+	case apiv1.ReasonMemberUnknown:
+		return target == ErrMemberUnknown
 	case apiv1.ReasonEpochMismatch, apiv1.ReasonMemberExpired:
 		return target == ErrFenced
 	case apiv1.ReasonLockHeld:

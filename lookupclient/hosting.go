@@ -2,6 +2,7 @@ package lookupclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,12 +32,12 @@ func (l *loop) activate(h *apiv1.Held) {
 		return
 	}
 	if l.leaving != nil {
-		l.fail(h, "the member leaves")
+		l.refuse(h, "the member leaves")
 		return
 	}
 	kind, ok := l.m.config.Kinds[h.Kind]
 	if !ok {
-		l.fail(h, fmt.Sprintf("kind %s is not registered on this member", h.Kind))
+		l.refuse(h, fmt.Sprintf("kind %s is not registered on this member", h.Kind))
 		return
 	}
 	a := &Activation{Identity: id, Epoch: epoch, life: l.life, state: starting}
@@ -105,6 +106,7 @@ func (l *loop) ready(a *Activation, err error) {
 		if err == nil {
 			err = ErrStopRequested
 		}
+		l.tell(a.Identity, activated{err: err})
 		l.fail(heldOf(a), err.Error())
 		l.drop(a)
 		return
@@ -129,6 +131,7 @@ func (l *loop) outcome(o *apiv1.HeldOutcome) {
 		l.hold(a)
 	case a.state == confirming:
 		a.cancel(ErrNotOwner)
+		l.tell(id, activated{err: ErrOwnedElsewhere})
 		l.drop(a)
 	}
 }
@@ -144,6 +147,11 @@ func (l *loop) hold(a *Activation) {
 			cause = ErrLeaving
 		}
 		a.cancel(cause)
+	}
+	if err := context.Cause(a.ctx); err != nil {
+		l.tell(a.Identity, activated{err: err})
+	} else {
+		l.tell(a.Identity, activated{activation: a})
 	}
 	if run == nil {
 		if a.ctx.Err() != nil {
@@ -202,6 +210,12 @@ func (l *loop) ended(a *Activation) {
 // fail says why an activation does not come about.
 func (l *loop) fail(h *apiv1.Held, reason string) {
 	l.reports.failures = append(l.reports.failures, &apiv1.Failure{Held: h, Reason: reason})
+}
+
+// refuse says why an activation was not tried.
+func (l *loop) refuse(h *apiv1.Held, reason string) {
+	l.tell(placement.Identity{Kind: h.Kind, Key: h.Key}, activated{err: errors.New(reason)})
+	l.reports.failures = append(l.reports.failures, &apiv1.Failure{Held: h, Reason: reason, Refused: true})
 }
 
 func heldOf(a *Activation) *apiv1.Held {

@@ -21,9 +21,10 @@ type loop struct {
 	session     *session // nil while it has no connection to the leader
 	connecting  bool
 	activations map[placement.Identity]*Activation
-	ghosts      map[placement.Identity]*Activation // given up, but a function of Kind still runs
-	waiting     map[placement.Identity]*apiv1.Held // orders that wait for such a function to return
-	join        *apiv1.Retry                       // of a Join whose outcome may be unknown; nil before the first try
+	ghosts      map[placement.Identity]*Activation        // given up, but a function of Kind still runs
+	waiting     map[placement.Identity]*apiv1.Held        // orders that wait for such a function to return
+	wanted      map[placement.Identity][]chan<- activated // who waits for an activation, see Member.Activate
+	join        *apiv1.Retry                              // of a Join whose outcome may be unknown; nil before the first try
 	backoff     *backoff.ExponentialBackOff
 	connectAt   time.Duration // not before
 	nonce       uint64        // of the keepalive that is outstanding; zero when none is
@@ -42,7 +43,7 @@ func newLoop(m *Member) *loop {
 	b.InitialInterval, b.MaxInterval = 20*time.Millisecond, 500*time.Millisecond
 	return &loop{
 		m: m, backoff: b, activations: map[placement.Identity]*Activation{}, ghosts: map[placement.Identity]*Activation{},
-		waiting: map[placement.Identity]*apiv1.Held{},
+		waiting: map[placement.Identity]*apiv1.Held{}, wanted: map[placement.Identity][]chan<- activated{},
 	}
 }
 
@@ -203,7 +204,8 @@ func (l *loop) welcome(s *session, w *apiv1.Welcome) bool {
 		l.m.tasks.Go(life.fence)
 		l.join, l.drained = nil, false
 	case l.life.incarnation == inc:
-		l.life.extend(s.asked, ttl)
+		l.kept(s.asked, ttl)
+		ttl = l.ttl
 	default:
 		return false // the life that was resumed has ended meanwhile
 	}
@@ -216,6 +218,16 @@ func (l *loop) welcome(s *session, w *apiv1.Welcome) bool {
 	}
 	l.reportAll()
 	return true
+}
+
+// kept takes the answer to a keepalive in. None is no more time than there is: the member is blocked, is asked for what it
+// holds, and ends with its lease when it does not give that back.
+func (l *loop) kept(asked, ttl time.Duration) {
+	if ttl <= 0 {
+		return
+	}
+	l.life.extend(asked, ttl)
+	l.ttl = ttl
 }
 
 // sessionDown notes that the connection to the leader is gone.
@@ -267,6 +279,9 @@ func (l *loop) dropLife(cause error) {
 	}
 	clear(l.activations)
 	clear(l.waiting)
+	for id := range l.wanted {
+		l.tell(id, activated{err: cause})
+	}
 	l.reports = reports{}
 	l.held = 0
 }
@@ -276,8 +291,8 @@ func (l *loop) take(msg *apiv1.ToMember) {
 	switch x := msg.Message.(type) {
 	case *apiv1.ToMember_Alive:
 		if x.Alive.Nonce == l.nonce && l.nonce != 0 {
-			l.life.extend(l.asked, x.Alive.Ttl.AsDuration())
-			l.nonce, l.ttl = 0, x.Alive.Ttl.AsDuration()
+			l.kept(l.asked, x.Alive.Ttl.AsDuration())
+			l.nonce = 0
 		}
 	case *apiv1.ToMember_Activate:
 		for _, h := range x.Activate.Held {

@@ -72,6 +72,7 @@ type Member struct {
 	leave  chan *leaving
 	events chan func()
 	slots  chan struct{}
+	loop   *loop // its fields belong to its goroutine
 
 	mu    sync.Mutex
 	state MemberState
@@ -106,7 +107,8 @@ func (c *Client) Join(ctx context.Context, config MemberConfig) (*Member, error)
 		events: make(chan func(), 1024), slots: make(chan struct{}, Activating),
 	}
 	x.ctx, x.cancel = context.WithCancelCause(context.Background())
-	go newLoop(x).run()
+	x.loop = newLoop(x)
+	go x.loop.run()
 	select {
 	case <-x.joined:
 		return x, nil

@@ -32,6 +32,8 @@ type script struct {
 	stream grpc.BidiStreamingServer[apiv1.FromMember, apiv1.ToMember]
 	heard  chan *apiv1.FromMember
 	late   atomic.Int64 // by how much a keepalive is answered late; never when it is negative
+	none   atomic.Bool  // keepalives are answered with no more time
+	asked  atomic.Int64 // how many keepalives came
 }
 
 const scriptTTL = 4 * time.Second
@@ -52,6 +54,11 @@ func (l *scriptLeader) Session(stream grpc.BidiStreamingServer[apiv1.FromMember,
 		k := m.GetKeepalive()
 		if k == nil {
 			s.heard <- m
+			continue
+		}
+		s.asked.Add(1)
+		if s.none.Load() {
+			s.say(&apiv1.ToMember{Message: &apiv1.ToMember_Alive{Alive: &apiv1.Alive{Nonce: k.Nonce, Ttl: durationpb.New(0)}}})
 			continue
 		}
 		if late := time.Duration(s.late.Load()); late >= 0 {
@@ -298,6 +305,37 @@ func TestMember_OrderForAnotherKind_Fails(t *testing.T) {
 		}
 		if failed == nil || len(failed.Failures) != 1 || failed.Failures[0].Held.Epoch != 8 || !strings.Contains(failed.Failures[0].Reason, "kind room is not registered") {
 			t.Errorf("failed %v, want the room", failed)
+		}
+	})
+}
+
+// A member that is given no more time keeps its session, asks no more often than before, stops what it is asked to, and
+// ends when its lease does.
+func TestMember_NoMoreTime_EndsWithItsLease(t *testing.T) {
+	rehearse(t, lookupclient.Kind{}, func(t *testing.T, l *scriptLeader, joined func() *lookupclient.Member) {
+		s := <-l.sessions
+		s.hear()
+		s.say(welcome(1))
+		m := joined()
+		h := &apiv1.Held{Kind: "cart", Key: "1", Epoch: 7}
+		s.say(activate(h))
+		s.hear()
+		s.say(outcome(h, true))
+		s.none.Store(true)
+		time.Sleep(scriptTTL / 2)
+		if n := s.asked.Load(); n == 0 || n > 3 {
+			t.Errorf("it asked %d times in half a lease", n)
+		}
+		if st := m.State(); st.Held != 1 || st.LeaseLeft <= 0 || st.Server == "" {
+			t.Errorf("in the middle of its lease: %+v", st)
+		}
+		s.say(&apiv1.ToMember{Message: &apiv1.ToMember_Stop{Stop: &apiv1.Stop{Held: []*apiv1.Held{h}}}})
+		if r := s.hear().GetReleased(); r == nil || r.Held[0].Epoch != 7 {
+			t.Errorf("asked to stop it says %v", r)
+		}
+		time.Sleep(scriptTTL/2 + time.Second)
+		if st := m.State(); st.Incarnation != 0 || st.Lost != 1 {
+			t.Errorf("after its lease: %+v", st)
 		}
 	})
 }

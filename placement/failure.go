@@ -15,7 +15,7 @@ const (
 	FailureRefused FailureCode = 3
 )
 
-var failureCodes = [...]string{"failed", "activation failed", "did not confirm in time", "refused"}
+var failureCodes = [...]string{"failed", "failed", "did not confirm in time", "refused"}
 
 // String is the code in words, lower case.
 func (c FailureCode) String() string {

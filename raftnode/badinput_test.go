@@ -363,6 +363,25 @@ func TestBadInput_Requests_NameTheRule(t *testing.T) {
 				return err
 			}
 		}
+		members, blocks, kinds := apiv1.NewMembersClient(conn), apiv1.NewBlocksClient(conn), apiv1.NewKindsClient(conn)
+		move := func(r *apiv1.MoveRequest) func() error {
+			return func() error {
+				_, err := api.Move(ctx, r)
+				return err
+			}
+		}
+		block := func(r *apiv1.BlockRequest) func() error {
+			return func() error {
+				_, err := blocks.Block(ctx, r)
+				return err
+			}
+		}
+		kind := func(r *apiv1.SetKindRequest) func() error {
+			return func() error {
+				_, err := kinds.SetKind(ctx, r)
+				return err
+			}
+		}
 		const id = "01JD3VXK5N8Y2T3B4C5D6E7F8G"
 		if err := place("file", "used", &apiv1.Retry{RequestId: id})(); err != nil {
 			t.Fatal(err)
@@ -406,6 +425,37 @@ func TestBadInput_Requests_NameTheRule(t *testing.T) {
 			{"request id of zeros", place("file", "b", &apiv1.Retry{RequestId: strings.Repeat("0", 26)}), apiv1.ReasonInvalidArgument, "no ULID"},
 			{"request id of something else", remove(&apiv1.RemoveRequest{Kind: "file", Key: "a", Retry: &apiv1.Retry{RequestId: id}}), apiv1.ReasonInvalidArgument, "used before"},
 			{"an index beyond all", place("file", "b", &apiv1.Retry{RequestId: "01JD3VXK5N8Y2T3B4C5D6E7F8H", Again: true, KnownIndex: math.MaxUint64}), apiv1.ReasonInvalidArgument, "known index"},
+			{"move to nobody", move(&apiv1.MoveRequest{Kind: "file", Key: "a", To: "nobody"}), apiv1.ReasonMemberUnknown, `no member "nobody"`},
+			{"move to no name", move(&apiv1.MoveRequest{Kind: "file", Key: "a", To: "\x00"}), apiv1.ReasonInvalidArgument, "name: "},
+			{"move of nothing", move(&apiv1.MoveRequest{Kind: "file", Key: "none", To: "m1"}), apiv1.ReasonNotPlaced, "is not placed"},
+			{"move of another epoch", move(&apiv1.MoveRequest{Kind: "file", Key: "a", To: "m1", Epoch: math.MaxUint64}), apiv1.ReasonEpochMismatch, fmt.Sprint("under epoch ", placed.Placement.Epoch)},
+			{"move with a long wait", move(&apiv1.MoveRequest{Kind: "file", Key: "a", To: "m1", Wait: durationpb.New(time.Minute)}), apiv1.ReasonInvalidArgument, "0 to 10s"},
+			{"drain of no name", func() error { _, err := members.DrainMember(ctx, &apiv1.DrainMemberRequest{Name: "a/b"}); return err }, apiv1.ReasonInvalidArgument, "'/' at byte 1"},
+			{"drain of nobody", func() error {
+				_, err := members.DrainMember(ctx, &apiv1.DrainMemberRequest{Name: "nobody"})
+				return err
+			}, apiv1.ReasonMemberUnknown, `no member "nobody"`},
+			{"expiry of nobody", func() error {
+				_, err := members.ExpireMember(ctx, &apiv1.ExpireMemberRequest{Name: "nobody"})
+				return err
+			}, apiv1.ReasonMemberUnknown, `no member "nobody"`},
+			{"expiry of many", func() error {
+				_, err := members.ExpireMember(ctx, &apiv1.ExpireMemberRequest{Name: "m1", Incarnations: make([]uint64, 1001)})
+				return err
+			}, apiv1.ReasonInvalidArgument, "1001 incarnations, at most 1000"},
+			{"block of nothing", block(&apiv1.BlockRequest{}), apiv1.ReasonInvalidArgument, "neither a member nor an identity"},
+			{"block of two things", block(&apiv1.BlockRequest{Member: "m1", Kind: "file", Key: "a"}), apiv1.ReasonInvalidArgument, "both a member and an identity"},
+			{"block with a long reason", block(&apiv1.BlockRequest{Member: "m9", Reason: strings.Repeat("r", 256)}), apiv1.ReasonInvalidArgument, "the reason: 256 bytes"},
+			{"block by a control character", block(&apiv1.BlockRequest{Member: "m9", By: "a\x1b[2J"}), apiv1.ReasonInvalidArgument, "by whom: "},
+			{"block for no time", block(&apiv1.BlockRequest{Member: "m9", Lasts: durationpb.New(0)}), apiv1.ReasonInvalidArgument, "lasts 0s"},
+			{"block for ever and longer", block(&apiv1.BlockRequest{Member: "m9", Lasts: &durationpb.Duration{Seconds: math.MaxInt64}}), apiv1.ReasonInvalidArgument, "lasts "},
+			{"unblock of nothing", func() error { _, err := blocks.Unblock(ctx, &apiv1.UnblockRequest{Kind: "file"}); return err }, apiv1.ReasonInvalidArgument, "the key is empty"},
+			{"page of blocks", func() error { _, err := blocks.ListBlocks(ctx, &apiv1.ListBlocksRequest{PageToken: "%"}); return err }, apiv1.ReasonInvalidArgument, "page token"},
+			{"kind with no such mode", kind(&apiv1.SetKindRequest{Name: "file", Settle: "\x00"}), apiv1.ReasonInvalidArgument, "on-confirm and on-place"},
+			{"kind with many labels", kind(&apiv1.SetKindRequest{Name: "file", Require: map[string]string{"a": "", "b": "", "c": "", "d": "", "e": ""}}), apiv1.ReasonInvalidArgument, "5 labels, at most 4"},
+			{"kind with a label and none", kind(&apiv1.SetKindRequest{Name: "file", Require: map[string]string{"a": ""}, NoRequire: true}), apiv1.ReasonInvalidArgument, "given and unset"},
+			{"kind with a short time", kind(&apiv1.SetKindRequest{Name: "file", ConfirmWithin: durationpb.New(time.Microsecond)}), apiv1.ReasonInvalidArgument, "whole milliseconds"},
+			{"kind with a long time", kind(&apiv1.SetKindRequest{Name: "file", ConfirmWithin: &durationpb.Duration{Seconds: math.MaxInt64}}), apiv1.ReasonInvalidArgument, "confirm within"},
 			{"no such server", func() error {
 				_, err := cluster.RemoveServer(ctx, &apiv1.RemoveServerRequest{Name: "\x00"})
 				return err

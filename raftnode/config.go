@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode/internal/group"
 	"github.com/seed13d31b7f/berth/raftnode/internal/port"
@@ -82,6 +83,8 @@ type Seams struct {
 	// Write is called before each write to the log and to the vote; it may wait, as a disk that hangs does, and an error
 	// takes the write's place.
 	Write func(what string) error
+	// FeatureLevel takes the place of what this version understands, as a later version would have it.
+	FeatureLevel uint32
 	// KeepProcess has a broken disk end the Node alone, and not the process.
 	KeepProcess bool
 }
@@ -115,6 +118,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Seams.Now == nil {
 		c.Seams.Now = bootClock
+	}
+	if c.Seams.FeatureLevel == 0 {
+		c.Seams.FeatureLevel = fsm.FeatureLevel
 	}
 	return c
 }

@@ -22,6 +22,8 @@ var (
 	ErrNotEmpty = errors.New("the data directory is not empty")
 	// ErrNotRestorable: no cluster can begin with the snapshot, although it is whole.
 	ErrNotRestorable = errors.New("the snapshot cannot be restored")
+	// ErrVersion: this version is too old for the state of its cluster.
+	ErrVersion = errors.New("this version is too old for its cluster")
 	// ErrReopen: the server asks to be opened again, at once and with the same Config; nothing is wrong with its data.
 	ErrReopen = errors.New("the server has to be opened again")
 )

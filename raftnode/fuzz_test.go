@@ -113,6 +113,14 @@ func FuzzRequests(f *testing.F) {
 			&apiv1.SetKindRequest{Name: "file", Strategy: "least-loaded", Attempts: 17, Retry: &apiv1.Retry{RequestId: id}},
 			&apiv1.SetKindRequest{Name: "file", Strategy: "none"},
 			&apiv1.PlaceRequest{Kind: "file", Key: "a", Near: &apiv1.Near{Member: "m1", Label: "zone", Value: "a"}},
+			&apiv1.SetKindRequest{Name: "file", Settle: "on-place", Require: map[string]string{"zone": "a"}, MemberCapacity: proto.Uint32(1), ConfirmWithin: &durationpb.Duration{Nanos: -1}},
+			&apiv1.MoveRequest{Kind: "file", Key: "a", To: "m1", Epoch: 1 << 63, Wait: &durationpb.Duration{}},
+			&apiv1.DrainMemberRequest{Name: "m1", Off: true, Retry: &apiv1.Retry{RequestId: id}},
+			&apiv1.ExpireMemberRequest{Name: "m2", Incarnations: []uint64{1, 1 << 63}, Wait: &durationpb.Duration{}},
+			&apiv1.BlockRequest{Kind: "file", Key: "c", Reason: "r", By: "b", Lasts: &durationpb.Duration{Seconds: 1 << 40}},
+			&apiv1.BlockRequest{Member: "m3", Retry: &apiv1.Retry{RequestId: id}},
+			&apiv1.UnblockRequest{Member: "m3", Kind: "file"},
+			&apiv1.ListBlocksRequest{PageSize: 1, PageToken: "bWEx"},
 			&apiv1.RemoveServerRequest{Name: "s2"},
 			&apiv1.TransferLeadershipRequest{To: "s1"},
 		} {
@@ -212,6 +220,7 @@ func FuzzPaths(f *testing.F) {
 	for _, path := range []string{
 		"/", "/v1/placements/file/a", "/v1/placements/file/a:place", "/v1/placements/file/%ff", "/v1/placements?pageSize=x&kind=%zz", "/v1/cluster/servers/x",
 		"/v1/placements:batchLookup", "/v1//", "/readyz?exclude=lookup&verbose", "//v1/members", "/v1/placements/file/%2F%2f:remove", "/v1/cluster:transferLeadership",
+		"/v1/blocks", "/v1/blocks:remove", "/v1/members/m1:drain", "/v1/members/%00:expire", "/v1/placements/file/a:move",
 	} {
 		f.Add("GET", path, "")
 		f.Add("POST", path, `{"identities":[{"kind":"file","key":"a"}]}`)

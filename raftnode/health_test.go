@@ -159,7 +159,7 @@ func TestReflection_ListsTheServices(t *testing.T) {
 		names = append(names, s.Name)
 	}
 	slices.Sort(names)
-	want := []string{"berth.v1.Cluster", "berth.v1.Kinds", "berth.v1.Locks", "berth.v1.Members", "berth.v1.Placements", "berth.v1.Sessions", "berth.v1.Snapshots", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
+	want := []string{"berth.v1.Blocks", "berth.v1.Cluster", "berth.v1.Kinds", "berth.v1.Locks", "berth.v1.Members", "berth.v1.Placements", "berth.v1.Sessions", "berth.v1.Snapshots", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
 	if !slices.Equal(names, want) {
 		t.Errorf("services %q, want %q", names, want)
 	}

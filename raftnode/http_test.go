@@ -519,6 +519,61 @@ func TestHTTP_Kinds(t *testing.T) {
 	})
 }
 
+// What an operator does to members and identities, as JSON, by a server that does not lead.
+func TestHTTP_BlocksDrainsMoves(t *testing.T) {
+	site(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster, _ *lookupclient.Client) {
+		l := c.Leader(nil)
+		w := memoryWeb(t, c, c.Others(l)[0])
+		w.call("POST", "/v1/placements/file/a:place", "{}").ok()
+		a := w.call("POST", "/v1/placements/file/a:move", `{"to":"m1"}`)
+		if at(a.ok(), "done") != true || at(a.json(), "placement", "member") != "m1" {
+			t.Errorf("move to where it is: %s", a.body)
+		}
+		w.call("POST", "/v1/placements/file/a:move", `{"to":"nobody"}`).failed(404, apiv1.ReasonMemberUnknown)
+
+		a = w.call("POST", "/v1/blocks", `{"kind":"file","key":"a","reason":"poison","by":"ops","lasts":"3600s"}`)
+		if b := at(a.ok(), "block"); at(a.json(), "changed") != true || at(b, "key") != "a" || at(b, "by") != "ops" || at(b, "until") == nil || at(a.json(), "placement", "draining") != true {
+			t.Errorf("block: %s", a.body)
+		}
+		for range 100 {
+			if a = w.get("/v1/placements/file/a"); a.status == 404 {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		a.failed(404, apiv1.ReasonNotPlaced)
+		w.call("POST", "/v1/placements/file/a:place", "{}").failed(400, apiv1.ReasonIdentityBlocked)
+		w.call("POST", "/v1/blocks", `{"member":"m7"}`).ok()
+		a = w.get("/v1/blocks?pageSize=1")
+		if at(a.ok(), "blocks", "0", "member") != "m7" || at(a.json(), "nextPageToken") == nil {
+			t.Errorf("blocks: %s", a.body)
+		}
+		if a = w.call("POST", "/v1/blocks:remove", `{"kind":"file","key":"a"}`); at(a.ok(), "changed") != true {
+			t.Errorf("unblock: %s", a.body)
+		}
+		w.call("POST", "/v1/placements/file/a:place", "{}").ok()
+
+		if a = w.call("POST", "/v1/members/m1:drain", "{}"); at(a.ok(), "member", "state") != "DRAINING" || at(a.json(), "changed") != true {
+			t.Errorf("drain: %s", a.body)
+		}
+		w.call("POST", "/v1/placements/file/b:place", "{}").failed(400, apiv1.ReasonNoEligibleMember)
+		if a = w.call("POST", "/v1/members/m1:drain", `{"off":true}`); at(a.ok(), "member", "state") != "LIVE" {
+			t.Errorf("undrain: %s", a.body)
+		}
+		if a = w.call("POST", "/v1/members/m1:expire", `{"wait":"10s"}`); at(a.ok(), "done") != true || at(a.json(), "incarnations", "0") == nil {
+			t.Errorf("expire: %s", a.body)
+		}
+		if a = w.call("PATCH", "/v1/kinds/file", `{"settle":"on-place","require":{"zone":"a"},"memberCapacity":7,"confirmWithin":"2s"}`); at(a.ok(), "kind", "settle") != "on-place" ||
+			at(a.json(), "kind", "require", "zone") != "a" || at(a.json(), "kind", "memberCapacity") != json.Number("7") || at(a.json(), "kind", "confirmWithin") != "2s" {
+			t.Errorf("set: %s", a.body)
+		}
+		if a = w.call("PATCH", "/v1/kinds/file", `{"noRequire":true,"memberCapacity":0,"confirmWithin":"0s"}`); at(a.ok(), "kind", "require") != nil ||
+			at(a.json(), "kind", "memberCapacity") != nil || at(a.json(), "kind", "confirmWithin") != nil || at(a.json(), "kind", "settle") != "on-place" {
+			t.Errorf("unset: %s", a.body)
+		}
+	})
+}
+
 // site is a cluster in virtual time with a member m1 that hosts the kind file.
 func site(t *testing.T, servers int, change func(*raftnode.Config), f func(*testing.T, *raftnodetest.Cluster, *lookupclient.Client)) {
 	t.Helper()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/raftnode/internal/api"
 	"github.com/seed13d31b7f/berth/raftnode/internal/group"
 	"github.com/seed13d31b7f/berth/raftnode/internal/leader"
@@ -146,6 +147,10 @@ func (n *Node) failStop(err error) {
 		n.port.CloseStreams()
 	}
 	n.config.Logger.Error("this server cannot go on", "error", err)
+	if errors.Is(err, fsm.ErrFeatureLevel) {
+		n.stop(refused(fmt.Errorf("%w: %w", ErrVersion, err), "start this server with the version that the others run, and the same command line"))
+		return
+	}
 	if !n.config.Seams.KeepProcess {
 		exit(failStopCode)
 	}
@@ -295,7 +300,7 @@ func (n *Node) openGroup() error {
 	}
 	g, err := group.Open(group.Config{
 		Server: n.config.Name, Cluster: id.Cluster, Seed: rand.Uint64(), Founders: founders, Timing: n.config.timing(),
-		MemberTTL: n.config.MemberTTL, Stores: stores, Stream: n.port.Raft(), CloseStreams: n.port.CloseStreams,
+		FeatureLevel: n.config.Seams.FeatureLevel, MemberTTL: n.config.MemberTTL, Stores: stores, Stream: n.port.Raft(), CloseStreams: n.port.CloseStreams,
 		Now: n.config.Seams.Now, OnTenure: n.onTenure, Stop: n.failStop,
 		Reopen:    func(err error) { n.stop(fmt.Errorf("%w: %w", ErrReopen, err)) },
 		Intercept: n.intercept(), Logger: n.config.Logger.Named("raft"),
@@ -344,7 +349,8 @@ func (n *Node) onTenure(t *group.Tenure, feed *group.Feed) {
 // lead does the work of one tenure.
 func (n *Node) lead(t *group.Tenure, feed *group.Feed, g *group.Group) {
 	d := leader.New(t, g, leader.Config{
-		MemberTTL: n.config.MemberTTL, Patience: min(keepalivePatience, n.config.MemberTTL/8), ActivationTimeout: n.config.ActivationTimeout, Now: n.config.Seams.Now,
+		MemberTTL: n.config.MemberTTL, Patience: min(keepalivePatience, n.config.MemberTTL/8), ActivationTimeout: n.config.ActivationTimeout,
+		Level: n.config.Seams.FeatureLevel, Now: n.config.Seams.Now,
 	})
 	n.mu.Lock()
 	if t.Context().Err() != nil {

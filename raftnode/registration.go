@@ -51,7 +51,7 @@ func (n *Node) keepRegistered() {
 func (n *Node) record() snapshot.Server {
 	return snapshot.Server{
 		Name: n.config.Name, Incarnation: n.identity().Incarnation, RaftAddress: n.raftAddress, GRPCAddress: n.grpcAddress,
-		HTTPAddress: n.httpAddress, FeatureLevel: fsm.FeatureLevel, Version: n.config.Version,
+		HTTPAddress: n.httpAddress, FeatureLevel: n.config.Seams.FeatureLevel, Version: n.config.Version,
 	}
 }
 

@@ -44,8 +44,8 @@ func (s *serving) openWeb() error {
 	)
 	ctx := context.Background()
 	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
-		gateway.RegisterPlacementsHandler, gateway.RegisterMembersHandler, gateway.RegisterKindsHandler, gateway.RegisterClusterHandler,
-		gateway.RegisterSessionsHandler, gateway.RegisterLocksHandler,
+		gateway.RegisterPlacementsHandler, gateway.RegisterMembersHandler, gateway.RegisterKindsHandler, gateway.RegisterBlocksHandler,
+		gateway.RegisterSessionsHandler, gateway.RegisterLocksHandler, gateway.RegisterClusterHandler,
 	} {
 		if err := register(ctx, mux, conn); err != nil {
 			return err
@@ -145,6 +145,8 @@ func wrongParameter(r *http.Request) error {
 		fields = (&apiv1.ListLocksRequest{}).ProtoReflect().Descriptor().Fields()
 	case r.URL.Path == "/v1/sessions" && r.Method == http.MethodGet:
 		fields = (&apiv1.ListSessionsRequest{}).ProtoReflect().Descriptor().Fields()
+	case r.URL.Path == "/v1/blocks" && r.Method == http.MethodGet:
+		fields = (&apiv1.ListBlocksRequest{}).ProtoReflect().Descriptor().Fields()
 	}
 	for name := range r.URL.Query() {
 		if fields == nil || fields.ByJSONName(name) == nil && fields.ByName(protoreflect.Name(name)) == nil {

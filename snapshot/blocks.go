@@ -21,8 +21,8 @@ type Subject struct {
 	Identity placement.Identity
 }
 
-// key tells subjects apart and orders them: members first.
-func (s Subject) key() string {
+// Key is a text that tells subjects apart and orders them: members first.
+func (s Subject) Key() string {
 	if s.Member != "" {
 		return "m" + string(s.Member)
 	}
@@ -61,7 +61,7 @@ func (v *View) Block(s Subject) (b Block, ok bool) {
 	if v.blocks.all.len() == 0 {
 		return Block{}, false
 	}
-	return v.blocks.all.get(s.key())
+	return v.blocks.all.get(s.Key())
 }
 
 // Blocks yields the blocks: members first, ascending by name, then identities in the order of their texts.
@@ -75,13 +75,24 @@ func (v *View) Blocks() iter.Seq[Block] {
 	}
 }
 
+// BlocksAfter yields the blocks whose subjects' keys come after one, in the order of Blocks.
+func (v *View) BlocksAfter(key string) iter.Seq[Block] {
+	return func(yield func(Block) bool) {
+		for at, b := range v.blocks.all.all() {
+			if at > key && !yield(b) {
+				return
+			}
+		}
+	}
+}
+
 // BlockCount is the number of blocks, at most BlocksMax.
 func (v *View) BlockCount() int { return v.blocks.all.len() }
 
 // PutBlock adds a block, or replaces the one of the same subject. It fails with ErrLimit when there are BlocksMax others.
 // What the block means for members and placements is the caller's to do.
 func (e *Editor) PutBlock(b Block) error {
-	key := b.key()
+	key := b.Key()
 	old, ok := e.v.blocks.all.get(key)
 	if !ok && e.v.blocks.all.len() >= BlocksMax {
 		return fmt.Errorf("%d blocks: %w", BlocksMax, ErrLimit)
@@ -105,7 +116,7 @@ func (e *Editor) noteBlock(key string, b *Block) {
 
 // DropBlock takes the block of a subject away.
 func (e *Editor) DropBlock(s Subject) {
-	key := s.key()
+	key := s.Key()
 	if old, ok := e.v.blocks.all.get(key); ok {
 		e.forgetBlock(key, &old)
 		e.v.blocks.all = e.v.blocks.all.without(key)

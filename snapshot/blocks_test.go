@@ -201,3 +201,48 @@ func TestDecode_BlocksAndMovesThatMakeNoSense_AreRefused(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a block, a move, a member or a kind says is part of the digest.
+func TestDigest_CoversEveryField(t *testing.T) {
+	block := func(b Block) func(*Editor) { return func(e *Editor) { _ = e.PutBlock(b) } }
+	move := func(key, to string) func(*Editor) {
+		return func(e *Editor) { _ = e.PutMove(Move{blocked(key).Identity, placement.MemberID(to)}) }
+	}
+	kind := func(s placement.KindSettings) func(*Editor) { return func(e *Editor) { _ = e.SetKind("cart", s) } }
+	state := func(s placement.MemberState, drained bool) func(*Editor) {
+		return func(e *Editor) {
+			m := *e.View().Roster.Find("m")
+			m.State, m.Drained = s, drained
+			e.SetMember(&m)
+		}
+	}
+	label := func(n, v string) (l [placement.RequireMax]placement.Label) {
+		l[0] = placement.Label{Name: n, Value: v}
+		return l
+	}
+	member1, cart1 := Subject{Member: "m"}, blocked("1")
+	changes := []func(*Editor){
+		func(*Editor) {}, block(Block{Subject: member1}), block(Block{Subject: Subject{Member: "n"}}), block(Block{Subject: cart1}), block(Block{Subject: blocked("2")}),
+		block(Block{Subject: Subject{Identity: placement.Identity{Kind: "room", Key: "1"}}}), block(Block{Subject: cart1, Reason: "r"}), block(Block{Subject: cart1, By: "r"}),
+		block(Block{Subject: cart1, Since: 1}), block(Block{Subject: cart1, Until: 1}), move("1", "m"), move("2", "m"), move("1", "n"),
+		state(placement.MemberBlocked, false), state(placement.MemberBlocked, true), state(placement.MemberDraining, false),
+		kind(placement.KindSettings{Settle: placement.SettleOnPlace}), kind(placement.KindSettings{MemberCapacity: 1}), kind(placement.KindSettings{ConfirmMs: 100}),
+		kind(placement.KindSettings{MemberCapacity: 100}), kind(placement.KindSettings{Require: label("a", "b")}), kind(placement.KindSettings{Require: label("b", "a")}),
+		kind(placement.KindSettings{Require: label("ab", "")}),
+	}
+	seen := map[Digest]int{}
+	for i, change := range changes {
+		e := newTestEditor()
+		e.Join(member("m", 1))
+		e.Join(member("n", 2))
+		change(e)
+		v := e.Publish()
+		if other, ok := seen[v.Digest()]; ok {
+			t.Errorf("changes %d and %d have one digest", i, other)
+		}
+		seen[v.Digest()] = i
+		if v.RecomputeDigest() != v.Digest() {
+			t.Errorf("change %d: the digest is off", i)
+		}
+	}
+}

@@ -80,8 +80,8 @@ func (d *decoder) decodeBlocks(payload []byte) error {
 		if d.e.v.blocks.all == nil {
 			d.e.v.blocks.all = d.e.v.blocks.all.copy()
 		}
-		d.e.v.blocks.all.put(b.key(), b)
-		d.e.noteBlock(b.key(), &b)
+		d.e.v.blocks.all.put(b.Key(), b)
+		d.e.noteBlock(b.Key(), &b)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/seed13d31b7f/berth/placement"
@@ -388,13 +389,21 @@ func TestView_PublishedViewsDoNotChange(t *testing.T) {
 		v      *View
 		digest Digest
 		list   map[placement.Identity]placement.Entry
+		loads  string
+	}
+	loads := func(v *View) string {
+		var b strings.Builder
+		for m, load := range v.Members() {
+			fmt.Fprintln(&b, m.Incarnation, m.State, load, v.MemberKindLoad(m.Incarnation, "cart"), v.MemberKindLoad(m.Incarnation, "room"))
+		}
+		return b.String()
 	}
 	var past []kept
 	run(t, 3, nil, func(v *View) {
 		if v.Index%20 != 0 {
 			return
 		}
-		k := kept{v, v.Digest(), map[placement.Identity]placement.Entry{}}
+		k := kept{v, v.Digest(), map[placement.Identity]placement.Entry{}, loads(v)}
 		for p := range v.Placements() {
 			k.list[p.Identity] = p.Entry
 		}
@@ -403,6 +412,9 @@ func TestView_PublishedViewsDoNotChange(t *testing.T) {
 	for _, k := range past {
 		if k.v.Digest() != k.digest || k.v.RecomputeDigest() != k.digest {
 			t.Fatalf("the view of index %d changed its digest", k.v.Index)
+		}
+		if got := loads(k.v); got != k.loads {
+			t.Fatalf("the view of index %d changed what members own: it was\n%sand is\n%s", k.v.Index, k.loads, got)
 		}
 		n := 0
 		for p := range k.v.Placements() {

@@ -143,8 +143,9 @@ func (d *differing) sum(from, to *snapshot.View) *apiv1.SnapshotDiff {
 	}
 	before, after := alive(from), alive(to)
 	s := &apiv1.SnapshotDiff{Kinds: kinds.list(), Members: members.list(), MembersJoined: without(after, before), MembersGone: without(before, after)}
+	s.Settings = settingsChanged(from, to)
 	sumLocks(s, from, to)
-	d.differ = len(s.Kinds)+len(s.MembersJoined)+len(s.MembersGone)+len(s.Locks) > 0
+	d.differ = len(s.Kinds)+len(s.MembersJoined)+len(s.MembersGone)+len(s.Settings)+len(s.Locks) > 0
 	return s
 }
 
@@ -220,6 +221,15 @@ func diffTable(r *output.Rows, s *apiv1.SnapshotDiff) {
 	if len(s.Kinds) == 0 {
 		r.Line("")
 		r.Line("every identity has the owner that it had")
+	}
+	if len(s.Settings) > 0 {
+		r.Line("")
+		r.Line("settings that differ, before and after:")
+		settingsHeader(r)
+		for _, k := range s.Settings {
+			settingsRow(r, k.From)
+			settingsRow(r, k.To)
+		}
 	}
 	if len(s.MembersJoined)+len(s.MembersGone) > 0 {
 		r.Line("")

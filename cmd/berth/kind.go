@@ -17,9 +17,11 @@ func (a *app) kindCommand() *cobra.Command {
 		return a.ask(func(c *lookupclient.Client) error { return a.listKinds(ctx, c) })
 	})
 	var req apiv1.SetKindRequest
+	var flags kindFlags
 	set := command("set NAME", "Say how the identities of a kind are placed", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
-		if req.Name = args[0]; req.Strategy == "" && req.Attempts == 0 {
-			return usage("nothing to set: --strategy, --attempts or both")
+		req.Name = args[0]
+		if err := flags.into(&req); err != nil {
+			return err
 		}
 		return a.ask(func(c *lookupclient.Client) error { return a.setKind(ctx, c, &req) })
 	})
@@ -31,11 +33,16 @@ Strategies:
   least-loaded      the member that owns least for its weight
   prefer-local      the member that the request is near to (berth place --near), else by rendezvous
   random-by-index   drawn anew for each placement, in proportion to the weights
-  protoactor-go/1   as protoactor-go does it; weights do not count`
+  protoactor-go/1   as protoactor-go does it; weights do not count
+
+With --settle on-place an identity is settled as soon as it has an owner, who activates it when it is first used.`
 	set.Example = `  berth kind set cart --strategy least-loaded
-  berth kind set cart --strategy rendezvous --attempts 3`
+  berth kind set cart --strategy rendezvous --attempts 3
+  berth kind set cart --require zone=a --require disk=ssd --member-capacity 10000 --confirm-within 2s
+  berth kind set cart --require none --member-capacity 0 --confirm-within 0s`
 	set.Flags().StringVar(&req.Strategy, "strategy", "", "how the owner is chosen: "+strings.Join(placement.StrategyNames(), ", "))
 	set.Flags().Uint32Var(&req.Attempts, "attempts", 0, "how many candidates are asked before a placement fails, 1 to 16")
+	flags.flags(set)
 	a.asking(list, set)
 	return groupCommand("kind", "The kinds of activations, and how they are placed", list, set)
 }
@@ -74,9 +81,9 @@ func (a *app) setKind(ctx context.Context, c *lookupclient.Client, req *apiv1.Se
 }
 
 func kindTable(r *output.Rows, kinds ...*apiv1.Kind) {
-	r.Row("KIND", "STRATEGY", "ATTEMPTS", "MEMBERS")
+	r.Row("KIND", "STRATEGY", "ATTEMPTS", "MEMBERS", "SETTLE", "REQUIRE", "MEMBER CAPACITY", "CONFIRM WITHIN")
 	for _, k := range kinds {
-		r.Row(k.Name, k.Strategy, k.Attempts, k.Members)
+		r.Row(k.Name, k.Strategy, k.Attempts, k.Members, k.Settle, requireWords(k.Require), capacityWord(k.MemberCapacity), confirmWord(k.ConfirmWithin))
 	}
 }
 

@@ -19,7 +19,8 @@ func (a *app) memberCommand() *cobra.Command {
 		return a.ask(func(c *lookupclient.Client) error { return a.listMembers(ctx, c) })
 	})
 	a.asking(list)
-	return groupCommand("member", "The processes that host activations", list)
+	return groupCommand("member", "The processes that host activations", list,
+		a.memberDrainCommand(), a.memberUndrainCommand(), a.memberExpireCommand(), a.memberBlockCommand(), a.memberUnblockCommand())
 }
 
 func (a *app) listMembers(ctx context.Context, c *lookupclient.Client) error {
@@ -29,17 +30,19 @@ func (a *app) listMembers(ctx context.Context, c *lookupclient.Client) error {
 	if err != nil {
 		return err
 	}
-	return output.List(&a.printer, resp, resp.Members, func(r *output.Rows) {
-		r.Row("MEMBER", "ADDRESS", "STATE", "LEASE LEFT", "SETTLED", "PENDING", "KINDS", "WEIGHT", "CAPACITY", "INCARNATION")
-		for _, m := range resp.Members {
-			capacity := "unlimited"
-			if m.Capacity > 0 {
-				capacity = humanize.Comma(int64(m.Capacity))
-			}
-			r.Row(m.Name, m.Address, strings.ToLower(m.State.String()), leaseLeft(m), humanize.Comma(int64(m.Settled)), humanize.Comma(int64(m.Pending)),
-				strings.Join(m.Kinds, ","), m.Weight, capacity, m.Incarnation)
+	return output.List(&a.printer, resp, resp.Members, func(r *output.Rows) { memberTable(r, resp.Members...) })
+}
+
+func memberTable(r *output.Rows, members ...*apiv1.Member) {
+	r.Row("MEMBER", "ADDRESS", "STATE", "LEASE LEFT", "SETTLED", "PENDING", "KINDS", "WEIGHT", "CAPACITY", "INCARNATION")
+	for _, m := range members {
+		capacity := "unlimited"
+		if m.Capacity > 0 {
+			capacity = humanize.Comma(int64(m.Capacity))
 		}
-	})
+		r.Row(m.Name, m.Address, strings.ToLower(m.State.String()), leaseLeft(m), humanize.Comma(int64(m.Settled)), humanize.Comma(int64(m.Pending)),
+			strings.Join(m.Kinds, ","), m.Weight, capacity, m.Incarnation)
+	}
 }
 
 func leaseLeft(m *apiv1.Member) string {

@@ -38,13 +38,7 @@ While it waits, it says for what. When it stops waiting the removal goes on.`
 func (a *app) remove(ctx context.Context, c *lookupclient.Client, id placement.Identity, epoch placement.Epoch, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	said := ""
-	err := c.Remove(ctx, id, epoch, func(what string) {
-		if what != said {
-			a.say("waiting for %s", what)
-			said = what
-		}
-	})
+	err := c.Remove(ctx, id, epoch, a.waiting())
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &statusError{status: exitUnsettled, err: fmt.Errorf("after %v: %w", wait, err), next: "run it again to go on waiting, or look at: berth member list"}
 	}

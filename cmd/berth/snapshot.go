@@ -184,6 +184,7 @@ func describe(v *snapshot.View) *apiv1.SnapshotInfo {
 	info := &apiv1.SnapshotInfo{
 		Cluster: v.Cluster.ID, Generation: uint32(v.Cluster.Generation), Index: v.Index, Term: v.Term, Barrier: v.Barrier, Digest: v.Digest().String(),
 		Sessions: uint64(v.SessionCount()), Locks: uint64(v.LockCount()),
+		Settings: settingsOf(v), Blocks: uint64(v.BlockCount()), Moves: uint64(v.MoveCount()), FeatureLevel: v.Cluster.FeatureLevel,
 	}
 	kinds := map[string]*apiv1.SnapshotInfo_KindCount{}
 	for k := range v.Kinds() {
@@ -240,6 +241,16 @@ func snapshotTable(r *output.Rows, s *apiv1.SnapshotInfo) {
 	r.Row("members", strings.Join(members, ", "))
 	r.Row("locks", fmt.Sprintf("%s of %s sessions", humanize.Comma(int64(s.Locks)), humanize.Comma(int64(s.Sessions))))
 	r.Row("servers", strings.Join(s.Servers, ", "))
+	if s.Blocks+s.Moves > 0 {
+		r.Row("blocks", fmt.Sprintf("%s, and %s identities on their way to a member", humanize.Comma(int64(s.Blocks)), humanize.Comma(int64(s.Moves))))
+	}
+	if len(s.Settings) > 0 {
+		r.Line("")
+		settingsHeader(r)
+		for _, k := range s.Settings {
+			settingsRow(r, k)
+		}
+	}
 }
 
 // phases says how many placements there are in each phase.

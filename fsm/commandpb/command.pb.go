@@ -1531,8 +1531,10 @@ type Block struct {
 	// Why, and who wants it, for people: at most 255 and 128 bytes.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	By     string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
-	// When it ends by the replicated clock, in milliseconds since 1970; zero for when it is taken away.
+	// When it ends by the replicated clock, in milliseconds since 1970; or how long it lasts from when it is carried out.
+	// Neither for when it is taken away.
 	UntilMs       uint64 `protobuf:"varint,6,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"`
+	LastsMs       uint64 `protobuf:"varint,7,opt,name=lasts_ms,json=lastsMs,proto3" json:"lasts_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1605,6 +1607,13 @@ func (x *Block) GetBy() string {
 func (x *Block) GetUntilMs() uint64 {
 	if x != nil {
 		return x.UntilMs
+	}
+	return 0
+}
+
+func (x *Block) GetLastsMs() uint64 {
+	if x != nil {
+		return x.LastsMs
 	}
 	return 0
 }
@@ -2327,14 +2336,15 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\n" +
 	"confirm_ms\x18\t \x01(\rR\tconfirmMs\x12\"\n" +
 	"\rno_confirm_ms\x18\n" +
-	" \x01(\bR\vnoConfirmMs\"\x88\x01\n" +
+	" \x01(\bR\vnoConfirmMs\"\xa3\x01\n" +
 	"\x05Block\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x03 \x01(\tR\x03key\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x0e\n" +
 	"\x02by\x18\x05 \x01(\tR\x02by\x12\x19\n" +
-	"\buntil_ms\x18\x06 \x01(\x04R\auntilMs\"G\n" +
+	"\buntil_ms\x18\x06 \x01(\x04R\auntilMs\x12\x19\n" +
+	"\blasts_ms\x18\a \x01(\x04R\alastsMs\"G\n" +
 	"\aUnblock\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +

@@ -255,7 +255,7 @@ func (x Member_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Member_State.Descriptor instead.
 func (Member_State) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25, 0}
 }
 
 type LockMode_Name int32
@@ -307,7 +307,7 @@ func (x LockMode_Name) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LockMode_Name.Descriptor instead.
 func (LockMode_Name) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54, 0}
 }
 
 type LockClaim_Loss int32
@@ -358,7 +358,7 @@ func (x LockClaim_Loss) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LockClaim_Loss.Descriptor instead.
 func (LockClaim_Loss) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56, 0}
 }
 
 type LockChange_Type int32
@@ -410,7 +410,7 @@ func (x LockChange_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LockChange_Type.Descriptor instead.
 func (LockChange_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{91, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104, 0}
 }
 
 type SnapshotChange_Type int32
@@ -468,7 +468,7 @@ func (x SnapshotChange_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SnapshotChange_Type.Descriptor instead.
 func (SnapshotChange_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{92, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105, 0}
 }
 
 type PlacementEvent_Type int32
@@ -531,7 +531,7 @@ func (x PlacementEvent_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlacementEvent_Type.Descriptor instead.
 func (PlacementEvent_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{97, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110, 0}
 }
 
 type Identity struct {
@@ -1955,6 +1955,164 @@ func (x *RemoveResponse) GetRead() *Read {
 	return nil
 }
 
+type MoveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// The name of the member that is to own it.
+	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// Zero for whatever is there.
+	Epoch uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Retry *Retry `protobuf:"bytes,5,opt,name=retry,proto3" json:"retry,omitempty"`
+	// How long to wait, at most 10 s; 1 s when it is not set.
+	Wait          *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveRequest) Reset() {
+	*x = MoveRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveRequest) ProtoMessage() {}
+
+func (x *MoveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveRequest.ProtoReflect.Descriptor instead.
+func (*MoveRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *MoveRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *MoveRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *MoveRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *MoveRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *MoveRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *MoveRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+type MoveResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// It is settled, by another epoch or on that member.
+	Done bool `protobuf:"varint,1,opt,name=done,proto3" json:"done,omitempty"`
+	// What is waited for, in words; empty when done.
+	WaitsFor string `protobuf:"bytes,2,opt,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`
+	// The placement as it is now. When the member could not be given it in the end, another one owns it.
+	Placement     *Placement `protobuf:"bytes,3,opt,name=placement,proto3" json:"placement,omitempty"`
+	Read          *Read      `protobuf:"bytes,4,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveResponse) Reset() {
+	*x = MoveResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveResponse) ProtoMessage() {}
+
+func (x *MoveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveResponse.ProtoReflect.Descriptor instead.
+func (*MoveResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *MoveResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *MoveResponse) GetWaitsFor() string {
+	if x != nil {
+		return x.WaitsFor
+	}
+	return ""
+}
+
+func (x *MoveResponse) GetPlacement() *Placement {
+	if x != nil {
+		return x.Placement
+	}
+	return nil
+}
+
+func (x *MoveResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
 type ListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty for all.
@@ -1977,7 +2135,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1989,7 +2147,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,7 +2160,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListRequest) GetKind() string {
@@ -2076,7 +2234,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2088,7 +2246,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2101,7 +2259,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListResponse) GetPlacements() []*Placement {
@@ -2162,7 +2320,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2332,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2345,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Member) GetName() string {
@@ -2275,7 +2433,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2445,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2458,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
 }
 
 type ListMembersResponse struct {
@@ -2313,7 +2471,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2325,7 +2483,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2496,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -2355,6 +2513,756 @@ func (x *ListMembersResponse) GetRead() *Read {
 	return nil
 }
 
+type DrainMemberRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Let new placements come again.
+	Off           bool   `protobuf:"varint,2,opt,name=off,proto3" json:"off,omitempty"`
+	Retry         *Retry `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainMemberRequest) Reset() {
+	*x = DrainMemberRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainMemberRequest) ProtoMessage() {}
+
+func (x *DrainMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainMemberRequest.ProtoReflect.Descriptor instead.
+func (*DrainMemberRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DrainMemberRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DrainMemberRequest) GetOff() bool {
+	if x != nil {
+		return x.Off
+	}
+	return false
+}
+
+func (x *DrainMemberRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type DrainMemberResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Member *Member                `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	// This call changed it.
+	Changed       bool  `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	Read          *Read `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrainMemberResponse) Reset() {
+	*x = DrainMemberResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrainMemberResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrainMemberResponse) ProtoMessage() {}
+
+func (x *DrainMemberResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrainMemberResponse.ProtoReflect.Descriptor instead.
+func (*DrainMemberResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *DrainMemberResponse) GetMember() *Member {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+func (x *DrainMemberResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *DrainMemberResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type ExpireMemberRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// From the answer before; all that are alive when there are none.
+	Incarnations []uint64 `protobuf:"varint,2,rep,packed,name=incarnations,proto3" json:"incarnations,omitempty"`
+	// How long to wait, at most 10 s; 1 s when it is not set.
+	Wait          *durationpb.Duration `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpireMemberRequest) Reset() {
+	*x = ExpireMemberRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpireMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpireMemberRequest) ProtoMessage() {}
+
+func (x *ExpireMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpireMemberRequest.ProtoReflect.Descriptor instead.
+func (*ExpireMemberRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ExpireMemberRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExpireMemberRequest) GetIncarnations() []uint64 {
+	if x != nil {
+		return x.Incarnations
+	}
+	return nil
+}
+
+func (x *ExpireMemberRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+type ExpireMemberResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// They have ended.
+	Done bool `protobuf:"varint,1,opt,name=done,proto3" json:"done,omitempty"`
+	// What is waited for, in words; empty when done.
+	WaitsFor      string   `protobuf:"bytes,2,opt,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`
+	Incarnations  []uint64 `protobuf:"varint,3,rep,packed,name=incarnations,proto3" json:"incarnations,omitempty"`
+	Read          *Read    `protobuf:"bytes,4,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExpireMemberResponse) Reset() {
+	*x = ExpireMemberResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExpireMemberResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExpireMemberResponse) ProtoMessage() {}
+
+func (x *ExpireMemberResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExpireMemberResponse.ProtoReflect.Descriptor instead.
+func (*ExpireMemberResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ExpireMemberResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *ExpireMemberResponse) GetWaitsFor() string {
+	if x != nil {
+		return x.WaitsFor
+	}
+	return ""
+}
+
+func (x *ExpireMemberResponse) GetIncarnations() []uint64 {
+	if x != nil {
+		return x.Incarnations
+	}
+	return nil
+}
+
+func (x *ExpireMemberResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+// BlockEntry is one entry of the block list: of a member, or of an identity.
+type BlockEntry struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Member string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Kind   string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key    string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Why, and who wants it.
+	Reason string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	By     string                 `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	Since  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	// Not set when there is no end.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockEntry) Reset() {
+	*x = BlockEntry{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockEntry) ProtoMessage() {}
+
+func (x *BlockEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockEntry.ProtoReflect.Descriptor instead.
+func (*BlockEntry) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *BlockEntry) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *BlockEntry) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *BlockEntry) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *BlockEntry) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *BlockEntry) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *BlockEntry) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *BlockEntry) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+type ListBlocksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,000, which is also what stands for zero.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// From the answer before. Each page is as of its own moment.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlocksRequest) Reset() {
+	*x = ListBlocksRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlocksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlocksRequest) ProtoMessage() {}
+
+func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlocksRequest.ProtoReflect.Descriptor instead.
+func (*ListBlocksRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListBlocksRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListBlocksRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListBlocksResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Blocks []*BlockEntry          `protobuf:"bytes,1,rep,name=blocks,proto3" json:"blocks,omitempty"`
+	// Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	Read          *Read  `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlocksResponse) Reset() {
+	*x = ListBlocksResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlocksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlocksResponse) ProtoMessage() {}
+
+func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlocksResponse.ProtoReflect.Descriptor instead.
+func (*ListBlocksResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListBlocksResponse) GetBlocks() []*BlockEntry {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
+func (x *ListBlocksResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListBlocksResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type BlockRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Either the member, or kind and key.
+	Member string `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Kind   string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key    string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Why, at most 255 bytes, and who wants it, at most 128.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	By     string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	// For how long, by the clocks of the servers; not set for until it is taken off.
+	Lasts         *durationpb.Duration `protobuf:"bytes,6,opt,name=lasts,proto3" json:"lasts,omitempty"`
+	Retry         *Retry               `protobuf:"bytes,7,opt,name=retry,proto3" json:"retry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockRequest) Reset() {
+	*x = BlockRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockRequest) ProtoMessage() {}
+
+func (x *BlockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockRequest.ProtoReflect.Descriptor instead.
+func (*BlockRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *BlockRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *BlockRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *BlockRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *BlockRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *BlockRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *BlockRequest) GetLasts() *durationpb.Duration {
+	if x != nil {
+		return x.Lasts
+	}
+	return nil
+}
+
+func (x *BlockRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type BlockResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Block *BlockEntry            `protobuf:"bytes,1,opt,name=block,proto3" json:"block,omitempty"`
+	// This call changed the list.
+	Changed bool `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	// The identity's placement, when it has an owner, who is asked to release it.
+	Placement     *Placement `protobuf:"bytes,3,opt,name=placement,proto3" json:"placement,omitempty"`
+	Read          *Read      `protobuf:"bytes,4,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockResponse) Reset() {
+	*x = BlockResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockResponse) ProtoMessage() {}
+
+func (x *BlockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockResponse.ProtoReflect.Descriptor instead.
+func (*BlockResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *BlockResponse) GetBlock() *BlockEntry {
+	if x != nil {
+		return x.Block
+	}
+	return nil
+}
+
+func (x *BlockResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *BlockResponse) GetPlacement() *Placement {
+	if x != nil {
+		return x.Placement
+	}
+	return nil
+}
+
+func (x *BlockResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+type UnblockRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	Retry         *Retry                 `protobuf:"bytes,4,opt,name=retry,proto3" json:"retry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnblockRequest) Reset() {
+	*x = UnblockRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnblockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnblockRequest) ProtoMessage() {}
+
+func (x *UnblockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnblockRequest.ProtoReflect.Descriptor instead.
+func (*UnblockRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *UnblockRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *UnblockRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *UnblockRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *UnblockRequest) GetRetry() *Retry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+type UnblockResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// It was blocked until this call.
+	Changed       bool  `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
+	Read          *Read `protobuf:"bytes,2,opt,name=read,proto3" json:"read,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnblockResponse) Reset() {
+	*x = UnblockResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnblockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnblockResponse) ProtoMessage() {}
+
+func (x *UnblockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnblockResponse.ProtoReflect.Descriptor instead.
+func (*UnblockResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *UnblockResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *UnblockResponse) GetRead() *Read {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
 // Kind is a type of activations.
 type Kind struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2363,15 +3271,23 @@ type Kind struct {
 	Strategy string `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
 	// How many candidates are asked, one after the other, before a placement fails.
 	Attempts uint32 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	// The live members that host it.
-	Members       uint32 `protobuf:"varint,4,opt,name=members,proto3" json:"members,omitempty"`
+	// The live members that host it, whatever their labels.
+	Members uint32 `protobuf:"varint,4,opt,name=members,proto3" json:"members,omitempty"`
+	// When a placement is settled: on-confirm, or on-place.
+	Settle string `protobuf:"bytes,5,opt,name=settle,proto3" json:"settle,omitempty"`
+	// The labels that a member must carry.
+	Require map[string]string `protobuf:"bytes,6,rep,name=require,proto3" json:"require,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The most identities of the kind that one member may own; zero for no limit.
+	MemberCapacity uint32 `protobuf:"varint,7,opt,name=member_capacity,json=memberCapacity,proto3" json:"member_capacity,omitempty"`
+	// How long an owner may take to confirm; not set for what the servers are told.
+	ConfirmWithin *durationpb.Duration `protobuf:"bytes,8,opt,name=confirm_within,json=confirmWithin,proto3" json:"confirm_within,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Kind) Reset() {
 	*x = Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2383,7 +3299,7 @@ func (x *Kind) String() string {
 func (*Kind) ProtoMessage() {}
 
 func (x *Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2396,7 +3312,7 @@ func (x *Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kind.ProtoReflect.Descriptor instead.
 func (*Kind) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Kind) GetName() string {
@@ -2427,6 +3343,34 @@ func (x *Kind) GetMembers() uint32 {
 	return 0
 }
 
+func (x *Kind) GetSettle() string {
+	if x != nil {
+		return x.Settle
+	}
+	return ""
+}
+
+func (x *Kind) GetRequire() map[string]string {
+	if x != nil {
+		return x.Require
+	}
+	return nil
+}
+
+func (x *Kind) GetMemberCapacity() uint32 {
+	if x != nil {
+		return x.MemberCapacity
+	}
+	return 0
+}
+
+func (x *Kind) GetConfirmWithin() *durationpb.Duration {
+	if x != nil {
+		return x.ConfirmWithin
+	}
+	return nil
+}
+
 type ListKindsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 1,000, which is also what stands for zero.
@@ -2439,7 +3383,7 @@ type ListKindsRequest struct {
 
 func (x *ListKindsRequest) Reset() {
 	*x = ListKindsRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +3395,7 @@ func (x *ListKindsRequest) String() string {
 func (*ListKindsRequest) ProtoMessage() {}
 
 func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +3408,7 @@ func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKindsRequest.ProtoReflect.Descriptor instead.
 func (*ListKindsRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListKindsRequest) GetPageSize() uint32 {
@@ -2493,7 +3437,7 @@ type ListKindsResponse struct {
 
 func (x *ListKindsResponse) Reset() {
 	*x = ListKindsResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2505,7 +3449,7 @@ func (x *ListKindsResponse) String() string {
 func (*ListKindsResponse) ProtoMessage() {}
 
 func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2518,7 +3462,7 @@ func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKindsResponse.ProtoReflect.Descriptor instead.
 func (*ListKindsResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListKindsResponse) GetKinds() []*Kind {
@@ -2548,15 +3492,24 @@ type SetKindRequest struct {
 	// Empty to leave it as it is.
 	Strategy string `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
 	// 1 to 16; zero to leave it as it is.
-	Attempts      uint32 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	Retry         *Retry `protobuf:"bytes,4,opt,name=retry,proto3" json:"retry,omitempty"`
+	Attempts uint32 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Retry    *Retry `protobuf:"bytes,4,opt,name=retry,proto3" json:"retry,omitempty"`
+	// Empty to leave it as it is.
+	Settle string `protobuf:"bytes,5,opt,name=settle,proto3" json:"settle,omitempty"`
+	// All labels that are required from now on, at most 4; none to leave it as it is, unless no_require says that none are.
+	Require   map[string]string `protobuf:"bytes,6,rep,name=require,proto3" json:"require,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	NoRequire bool              `protobuf:"varint,7,opt,name=no_require,json=noRequire,proto3" json:"no_require,omitempty"`
+	// Zero for no limit; not set to leave it as it is.
+	MemberCapacity *uint32 `protobuf:"varint,8,opt,name=member_capacity,json=memberCapacity,proto3,oneof" json:"member_capacity,omitempty"`
+	// 100 ms to 10 min; zero for what the servers are told; not set to leave it as it is.
+	ConfirmWithin *durationpb.Duration `protobuf:"bytes,9,opt,name=confirm_within,json=confirmWithin,proto3" json:"confirm_within,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetKindRequest) Reset() {
 	*x = SetKindRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2568,7 +3521,7 @@ func (x *SetKindRequest) String() string {
 func (*SetKindRequest) ProtoMessage() {}
 
 func (x *SetKindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2581,7 +3534,7 @@ func (x *SetKindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKindRequest.ProtoReflect.Descriptor instead.
 func (*SetKindRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SetKindRequest) GetName() string {
@@ -2612,6 +3565,41 @@ func (x *SetKindRequest) GetRetry() *Retry {
 	return nil
 }
 
+func (x *SetKindRequest) GetSettle() string {
+	if x != nil {
+		return x.Settle
+	}
+	return ""
+}
+
+func (x *SetKindRequest) GetRequire() map[string]string {
+	if x != nil {
+		return x.Require
+	}
+	return nil
+}
+
+func (x *SetKindRequest) GetNoRequire() bool {
+	if x != nil {
+		return x.NoRequire
+	}
+	return false
+}
+
+func (x *SetKindRequest) GetMemberCapacity() uint32 {
+	if x != nil && x.MemberCapacity != nil {
+		return *x.MemberCapacity
+	}
+	return 0
+}
+
+func (x *SetKindRequest) GetConfirmWithin() *durationpb.Duration {
+	if x != nil {
+		return x.ConfirmWithin
+	}
+	return nil
+}
+
 type SetKindResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  *Kind                  `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -2624,7 +3612,7 @@ type SetKindResponse struct {
 
 func (x *SetKindResponse) Reset() {
 	*x = SetKindResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +3624,7 @@ func (x *SetKindResponse) String() string {
 func (*SetKindResponse) ProtoMessage() {}
 
 func (x *SetKindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,7 +3637,7 @@ func (x *SetKindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKindResponse.ProtoReflect.Descriptor instead.
 func (*SetKindResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetKindResponse) GetKind() *Kind {
@@ -2692,7 +3680,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2704,7 +3692,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2717,7 +3705,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Session) GetId() uint64 {
@@ -2777,7 +3765,7 @@ type OpenSessionRequest struct {
 
 func (x *OpenSessionRequest) Reset() {
 	*x = OpenSessionRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2789,7 +3777,7 @@ func (x *OpenSessionRequest) String() string {
 func (*OpenSessionRequest) ProtoMessage() {}
 
 func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2802,7 +3790,7 @@ func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionRequest.ProtoReflect.Descriptor instead.
 func (*OpenSessionRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *OpenSessionRequest) GetTtl() *durationpb.Duration {
@@ -2843,7 +3831,7 @@ type OpenSessionResponse struct {
 
 func (x *OpenSessionResponse) Reset() {
 	*x = OpenSessionResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2855,7 +3843,7 @@ func (x *OpenSessionResponse) String() string {
 func (*OpenSessionResponse) ProtoMessage() {}
 
 func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,7 +3856,7 @@ func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionResponse.ProtoReflect.Descriptor instead.
 func (*OpenSessionResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *OpenSessionResponse) GetSession() *Session {
@@ -2894,7 +3882,7 @@ type KeepSessionRequest struct {
 
 func (x *KeepSessionRequest) Reset() {
 	*x = KeepSessionRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2906,7 +3894,7 @@ func (x *KeepSessionRequest) String() string {
 func (*KeepSessionRequest) ProtoMessage() {}
 
 func (x *KeepSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2919,7 +3907,7 @@ func (x *KeepSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepSessionRequest.ProtoReflect.Descriptor instead.
 func (*KeepSessionRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *KeepSessionRequest) GetSession() uint64 {
@@ -2940,7 +3928,7 @@ type KeepSessionResponse struct {
 
 func (x *KeepSessionResponse) Reset() {
 	*x = KeepSessionResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2952,7 +3940,7 @@ func (x *KeepSessionResponse) String() string {
 func (*KeepSessionResponse) ProtoMessage() {}
 
 func (x *KeepSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2965,7 +3953,7 @@ func (x *KeepSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepSessionResponse.ProtoReflect.Descriptor instead.
 func (*KeepSessionResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *KeepSessionResponse) GetTtl() *durationpb.Duration {
@@ -2993,7 +3981,7 @@ type LostLock struct {
 
 func (x *LostLock) Reset() {
 	*x = LostLock{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3005,7 +3993,7 @@ func (x *LostLock) String() string {
 func (*LostLock) ProtoMessage() {}
 
 func (x *LostLock) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3018,7 +4006,7 @@ func (x *LostLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostLock.ProtoReflect.Descriptor instead.
 func (*LostLock) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *LostLock) GetName() string {
@@ -3045,7 +4033,7 @@ type CloseSessionRequest struct {
 
 func (x *CloseSessionRequest) Reset() {
 	*x = CloseSessionRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3057,7 +4045,7 @@ func (x *CloseSessionRequest) String() string {
 func (*CloseSessionRequest) ProtoMessage() {}
 
 func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3070,7 +4058,7 @@ func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionRequest.ProtoReflect.Descriptor instead.
 func (*CloseSessionRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *CloseSessionRequest) GetSession() uint64 {
@@ -3096,7 +4084,7 @@ type CloseSessionResponse struct {
 
 func (x *CloseSessionResponse) Reset() {
 	*x = CloseSessionResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3108,7 +4096,7 @@ func (x *CloseSessionResponse) String() string {
 func (*CloseSessionResponse) ProtoMessage() {}
 
 func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3121,7 +4109,7 @@ func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionResponse.ProtoReflect.Descriptor instead.
 func (*CloseSessionResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CloseSessionResponse) GetRead() *Read {
@@ -3143,7 +4131,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3155,7 +4143,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3168,7 +4156,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListSessionsRequest) GetPageSize() uint32 {
@@ -3197,7 +4185,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3209,7 +4197,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3222,7 +4210,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -3254,7 +4242,7 @@ type LockMode struct {
 
 func (x *LockMode) Reset() {
 	*x = LockMode{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3266,7 +4254,7 @@ func (x *LockMode) String() string {
 func (*LockMode) ProtoMessage() {}
 
 func (x *LockMode) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3279,7 +4267,7 @@ func (x *LockMode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockMode.ProtoReflect.Descriptor instead.
 func (*LockMode) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
 }
 
 // Lock is a lock that somebody holds or waits for.
@@ -3299,7 +4287,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +4299,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +4312,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Lock) GetName() string {
@@ -3381,7 +4369,7 @@ type LockClaim struct {
 
 func (x *LockClaim) Reset() {
 	*x = LockClaim{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +4381,7 @@ func (x *LockClaim) String() string {
 func (*LockClaim) ProtoMessage() {}
 
 func (x *LockClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +4394,7 @@ func (x *LockClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockClaim.ProtoReflect.Descriptor instead.
 func (*LockClaim) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *LockClaim) GetToken() uint64 {
@@ -3484,7 +4472,7 @@ type AcquireLockRequest struct {
 
 func (x *AcquireLockRequest) Reset() {
 	*x = AcquireLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +4484,7 @@ func (x *AcquireLockRequest) String() string {
 func (*AcquireLockRequest) ProtoMessage() {}
 
 func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +4497,7 @@ func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireLockRequest.ProtoReflect.Descriptor instead.
 func (*AcquireLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *AcquireLockRequest) GetName() string {
@@ -3598,7 +4586,7 @@ type AcquireLockResponse struct {
 
 func (x *AcquireLockResponse) Reset() {
 	*x = AcquireLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3610,7 +4598,7 @@ func (x *AcquireLockResponse) String() string {
 func (*AcquireLockResponse) ProtoMessage() {}
 
 func (x *AcquireLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3623,7 +4611,7 @@ func (x *AcquireLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireLockResponse.ProtoReflect.Descriptor instead.
 func (*AcquireLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *AcquireLockResponse) GetName() string {
@@ -3680,7 +4668,7 @@ type RenewLockRequest struct {
 
 func (x *RenewLockRequest) Reset() {
 	*x = RenewLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3692,7 +4680,7 @@ func (x *RenewLockRequest) String() string {
 func (*RenewLockRequest) ProtoMessage() {}
 
 func (x *RenewLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3705,7 +4693,7 @@ func (x *RenewLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewLockRequest.ProtoReflect.Descriptor instead.
 func (*RenewLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *RenewLockRequest) GetName() string {
@@ -3739,7 +4727,7 @@ type RenewLockResponse struct {
 
 func (x *RenewLockResponse) Reset() {
 	*x = RenewLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3751,7 +4739,7 @@ func (x *RenewLockResponse) String() string {
 func (*RenewLockResponse) ProtoMessage() {}
 
 func (x *RenewLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3764,7 +4752,7 @@ func (x *RenewLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewLockResponse.ProtoReflect.Descriptor instead.
 func (*RenewLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RenewLockResponse) GetToken() uint64 {
@@ -3798,7 +4786,7 @@ type ReleaseLockRequest struct {
 
 func (x *ReleaseLockRequest) Reset() {
 	*x = ReleaseLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3810,7 +4798,7 @@ func (x *ReleaseLockRequest) String() string {
 func (*ReleaseLockRequest) ProtoMessage() {}
 
 func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3823,7 +4811,7 @@ func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLockRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ReleaseLockRequest) GetName() string {
@@ -3877,7 +4865,7 @@ type ReleaseLockResponse struct {
 
 func (x *ReleaseLockResponse) Reset() {
 	*x = ReleaseLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3889,7 +4877,7 @@ func (x *ReleaseLockResponse) String() string {
 func (*ReleaseLockResponse) ProtoMessage() {}
 
 func (x *ReleaseLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3902,7 +4890,7 @@ func (x *ReleaseLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLockResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ReleaseLockResponse) GetRead() *Read {
@@ -3924,7 +4912,7 @@ type BreakLockRequest struct {
 
 func (x *BreakLockRequest) Reset() {
 	*x = BreakLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3936,7 +4924,7 @@ func (x *BreakLockRequest) String() string {
 func (*BreakLockRequest) ProtoMessage() {}
 
 func (x *BreakLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3949,7 +4937,7 @@ func (x *BreakLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakLockRequest.ProtoReflect.Descriptor instead.
 func (*BreakLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *BreakLockRequest) GetName() string {
@@ -3988,7 +4976,7 @@ type BreakLockResponse struct {
 
 func (x *BreakLockResponse) Reset() {
 	*x = BreakLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4000,7 +4988,7 @@ func (x *BreakLockResponse) String() string {
 func (*BreakLockResponse) ProtoMessage() {}
 
 func (x *BreakLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4013,7 +5001,7 @@ func (x *BreakLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakLockResponse.ProtoReflect.Descriptor instead.
 func (*BreakLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *BreakLockResponse) GetLock() *Lock {
@@ -4053,7 +5041,7 @@ type GetLockRequest struct {
 
 func (x *GetLockRequest) Reset() {
 	*x = GetLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4065,7 +5053,7 @@ func (x *GetLockRequest) String() string {
 func (*GetLockRequest) ProtoMessage() {}
 
 func (x *GetLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4078,7 +5066,7 @@ func (x *GetLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLockRequest.ProtoReflect.Descriptor instead.
 func (*GetLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *GetLockRequest) GetName() string {
@@ -4098,7 +5086,7 @@ type GetLockResponse struct {
 
 func (x *GetLockResponse) Reset() {
 	*x = GetLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4110,7 +5098,7 @@ func (x *GetLockResponse) String() string {
 func (*GetLockResponse) ProtoMessage() {}
 
 func (x *GetLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4123,7 +5111,7 @@ func (x *GetLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLockResponse.ProtoReflect.Descriptor instead.
 func (*GetLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetLockResponse) GetLock() *Lock {
@@ -4152,7 +5140,7 @@ type ListLocksRequest struct {
 
 func (x *ListLocksRequest) Reset() {
 	*x = ListLocksRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4164,7 +5152,7 @@ func (x *ListLocksRequest) String() string {
 func (*ListLocksRequest) ProtoMessage() {}
 
 func (x *ListLocksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4177,7 +5165,7 @@ func (x *ListLocksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLocksRequest.ProtoReflect.Descriptor instead.
 func (*ListLocksRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListLocksRequest) GetPageSize() uint32 {
@@ -4206,7 +5194,7 @@ type ListLocksResponse struct {
 
 func (x *ListLocksResponse) Reset() {
 	*x = ListLocksResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4218,7 +5206,7 @@ func (x *ListLocksResponse) String() string {
 func (*ListLocksResponse) ProtoMessage() {}
 
 func (x *ListLocksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4231,7 +5219,7 @@ func (x *ListLocksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLocksResponse.ProtoReflect.Descriptor instead.
 func (*ListLocksResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListLocksResponse) GetLocks() []*Lock {
@@ -4267,7 +5255,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4279,7 +5267,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4292,7 +5280,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Held) GetKind() string {
@@ -4336,7 +5324,7 @@ type FromMember struct {
 
 func (x *FromMember) Reset() {
 	*x = FromMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4348,7 +5336,7 @@ func (x *FromMember) String() string {
 func (*FromMember) ProtoMessage() {}
 
 func (x *FromMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4361,7 +5349,7 @@ func (x *FromMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromMember.ProtoReflect.Descriptor instead.
 func (*FromMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *FromMember) GetMessage() isFromMember_Message {
@@ -4507,7 +5495,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4519,7 +5507,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4532,7 +5520,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Join) GetMember() *Member {
@@ -4563,7 +5551,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4575,7 +5563,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4588,7 +5576,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Resume) GetIncarnation() uint64 {
@@ -4622,7 +5610,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4634,7 +5622,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4647,7 +5635,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Keepalive) GetNonce() uint64 {
@@ -4667,7 +5655,7 @@ type Confirm struct {
 
 func (x *Confirm) Reset() {
 	*x = Confirm{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4679,7 +5667,7 @@ func (x *Confirm) String() string {
 func (*Confirm) ProtoMessage() {}
 
 func (x *Confirm) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4692,7 +5680,7 @@ func (x *Confirm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
 func (*Confirm) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Confirm) GetHeld() []*Held {
@@ -4712,7 +5700,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4724,7 +5712,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4737,7 +5725,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Failed) GetFailures() []*Failure {
@@ -4748,16 +5736,19 @@ func (x *Failed) GetFailures() []*Failure {
 }
 
 type Failure struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Held          *Held                  `protobuf:"bytes,1,opt,name=held,proto3" json:"held,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Held  *Held                  `protobuf:"bytes,1,opt,name=held,proto3" json:"held,omitempty"`
+	// What the member's program said.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The member did not try: it leaves, or does not host the kind.
+	Refused       bool `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4769,7 +5760,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4782,7 +5773,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Failure) GetHeld() *Held {
@@ -4799,6 +5790,13 @@ func (x *Failure) GetReason() string {
 	return ""
 }
 
+func (x *Failure) GetRefused() bool {
+	if x != nil {
+		return x.Refused
+	}
+	return false
+}
+
 // Released says that activations have stopped for good.
 type Released struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4809,7 +5807,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4821,7 +5819,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4834,7 +5832,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Released) GetHeld() []*Held {
@@ -4853,7 +5851,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4865,7 +5863,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4878,7 +5876,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{78}
 }
 
 // Leave says that everything has stopped.
@@ -4890,7 +5888,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4902,7 +5900,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4915,7 +5913,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{79}
 }
 
 // ToMember is what a member is told.
@@ -4938,7 +5936,7 @@ type ToMember struct {
 
 func (x *ToMember) Reset() {
 	*x = ToMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4950,7 +5948,7 @@ func (x *ToMember) String() string {
 func (*ToMember) ProtoMessage() {}
 
 func (x *ToMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4963,7 +5961,7 @@ func (x *ToMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToMember.ProtoReflect.Descriptor instead.
 func (*ToMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ToMember) GetMessage() isToMember_Message {
@@ -5111,7 +6109,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5123,7 +6121,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5136,7 +6134,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{68}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Welcome) GetIncarnation() uint64 {
@@ -5174,7 +6172,8 @@ func (x *Welcome) GetNonce() uint64 {
 	return 0
 }
 
-// Alive answers a Keepalive. The lease runs from when the member sent it.
+// Alive answers a Keepalive. The lease runs from when the member sent it. A ttl of zero is no more time than there was: the
+// member is blocked and holds something, which it is asked to stop.
 type Alive struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nonce         uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
@@ -5185,7 +6184,7 @@ type Alive struct {
 
 func (x *Alive) Reset() {
 	*x = Alive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5197,7 +6196,7 @@ func (x *Alive) String() string {
 func (*Alive) ProtoMessage() {}
 
 func (x *Alive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5210,7 +6209,7 @@ func (x *Alive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alive.ProtoReflect.Descriptor instead.
 func (*Alive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{69}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *Alive) GetNonce() uint64 {
@@ -5237,7 +6236,7 @@ type Gone struct {
 
 func (x *Gone) Reset() {
 	*x = Gone{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5249,7 +6248,7 @@ func (x *Gone) String() string {
 func (*Gone) ProtoMessage() {}
 
 func (x *Gone) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5262,7 +6261,7 @@ func (x *Gone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gone.ProtoReflect.Descriptor instead.
 func (*Gone) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Gone) GetReason() string {
@@ -5282,7 +6281,7 @@ type Activate struct {
 
 func (x *Activate) Reset() {
 	*x = Activate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5294,7 +6293,7 @@ func (x *Activate) String() string {
 func (*Activate) ProtoMessage() {}
 
 func (x *Activate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5307,7 +6306,7 @@ func (x *Activate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activate.ProtoReflect.Descriptor instead.
 func (*Activate) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Activate) GetHeld() []*Held {
@@ -5327,7 +6326,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5339,7 +6338,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5352,7 +6351,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{72}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *Stop) GetHeld() []*Held {
@@ -5372,7 +6371,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5384,7 +6383,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5397,7 +6396,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{73}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *Outcome) GetOutcomes() []*HeldOutcome {
@@ -5419,7 +6418,7 @@ type HeldOutcome struct {
 
 func (x *HeldOutcome) Reset() {
 	*x = HeldOutcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5431,7 +6430,7 @@ func (x *HeldOutcome) String() string {
 func (*HeldOutcome) ProtoMessage() {}
 
 func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5444,7 +6443,7 @@ func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldOutcome.ProtoReflect.Descriptor instead.
 func (*HeldOutcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{74}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *HeldOutcome) GetHeld() *Held {
@@ -5479,7 +6478,7 @@ type Redirect struct {
 
 func (x *Redirect) Reset() {
 	*x = Redirect{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5491,7 +6490,7 @@ func (x *Redirect) String() string {
 func (*Redirect) ProtoMessage() {}
 
 func (x *Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5504,7 +6503,7 @@ func (x *Redirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redirect.ProtoReflect.Descriptor instead.
 func (*Redirect) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{75}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *Redirect) GetServer() string {
@@ -5531,7 +6530,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5543,7 +6542,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5556,7 +6555,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{76}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *Left) GetDraining() bool {
@@ -5574,7 +6573,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5586,7 +6585,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5599,7 +6598,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{77}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{90}
 }
 
 type StatusResponse struct {
@@ -5626,7 +6625,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5638,7 +6637,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5651,7 +6650,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{78}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *StatusResponse) GetCluster() string {
@@ -5767,7 +6766,7 @@ type ServerInfo struct {
 
 func (x *ServerInfo) Reset() {
 	*x = ServerInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5779,7 +6778,7 @@ func (x *ServerInfo) String() string {
 func (*ServerInfo) ProtoMessage() {}
 
 func (x *ServerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5792,7 +6791,7 @@ func (x *ServerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerInfo.ProtoReflect.Descriptor instead.
 func (*ServerInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{79}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ServerInfo) GetName() string {
@@ -5873,7 +6872,7 @@ type ServerStatusRequest struct {
 
 func (x *ServerStatusRequest) Reset() {
 	*x = ServerStatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5885,7 +6884,7 @@ func (x *ServerStatusRequest) String() string {
 func (*ServerStatusRequest) ProtoMessage() {}
 
 func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5898,7 +6897,7 @@ func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ServerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{80}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{93}
 }
 
 type ServerStatusResponse struct {
@@ -5925,7 +6924,7 @@ type ServerStatusResponse struct {
 
 func (x *ServerStatusResponse) Reset() {
 	*x = ServerStatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5937,7 +6936,7 @@ func (x *ServerStatusResponse) String() string {
 func (*ServerStatusResponse) ProtoMessage() {}
 
 func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5950,7 +6949,7 @@ func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ServerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{81}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *ServerStatusResponse) GetName() string {
@@ -6060,7 +7059,7 @@ type RemoveServerRequest struct {
 
 func (x *RemoveServerRequest) Reset() {
 	*x = RemoveServerRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6072,7 +7071,7 @@ func (x *RemoveServerRequest) String() string {
 func (*RemoveServerRequest) ProtoMessage() {}
 
 func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6085,7 +7084,7 @@ func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveServerRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{82}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *RemoveServerRequest) GetName() string {
@@ -6104,7 +7103,7 @@ type RemoveServerResponse struct {
 
 func (x *RemoveServerResponse) Reset() {
 	*x = RemoveServerResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6116,7 +7115,7 @@ func (x *RemoveServerResponse) String() string {
 func (*RemoveServerResponse) ProtoMessage() {}
 
 func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6129,7 +7128,7 @@ func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveServerResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{83}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *RemoveServerResponse) GetRead() *Read {
@@ -6149,7 +7148,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6161,7 +7160,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6174,7 +7173,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{84}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *TransferLeadershipRequest) GetTo() string {
@@ -6193,7 +7192,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6205,7 +7204,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6218,7 +7217,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{85}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *TransferLeadershipResponse) GetLeader() string {
@@ -6236,7 +7235,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6248,7 +7247,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6261,7 +7260,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{86}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{99}
 }
 
 type SaveResponse struct {
@@ -6273,7 +7272,7 @@ type SaveResponse struct {
 
 func (x *SaveResponse) Reset() {
 	*x = SaveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6285,7 +7284,7 @@ func (x *SaveResponse) String() string {
 func (*SaveResponse) ProtoMessage() {}
 
 func (x *SaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6298,7 +7297,7 @@ func (x *SaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveResponse.ProtoReflect.Descriptor instead.
 func (*SaveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{87}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *SaveResponse) GetData() []byte {
@@ -6333,6 +7332,12 @@ type SnapshotInfo struct {
 	HighestEpoch uint64 `protobuf:"varint,16,opt,name=highest_epoch,json=highestEpoch,proto3" json:"highest_epoch,omitempty"`
 	// The recovery generation, in which the cluster makes its epochs.
 	Generation uint32 `protobuf:"varint,17,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The kinds that have other settings than the defaults.
+	Settings []*Kind `protobuf:"bytes,18,rep,name=settings,proto3" json:"settings,omitempty"`
+	// Entries of the block list, and identities on their way to a member.
+	Blocks       uint64 `protobuf:"varint,19,opt,name=blocks,proto3" json:"blocks,omitempty"`
+	Moves        uint64 `protobuf:"varint,20,opt,name=moves,proto3" json:"moves,omitempty"`
+	FeatureLevel uint32 `protobuf:"varint,21,opt,name=feature_level,json=featureLevel,proto3" json:"feature_level,omitempty"`
 	// Open sessions, and locks that somebody holds or waits for.
 	Sessions      uint64 `protobuf:"varint,30,opt,name=sessions,proto3" json:"sessions,omitempty"`
 	Locks         uint64 `protobuf:"varint,31,opt,name=locks,proto3" json:"locks,omitempty"`
@@ -6342,7 +7347,7 @@ type SnapshotInfo struct {
 
 func (x *SnapshotInfo) Reset() {
 	*x = SnapshotInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6354,7 +7359,7 @@ func (x *SnapshotInfo) String() string {
 func (*SnapshotInfo) ProtoMessage() {}
 
 func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6367,7 +7372,7 @@ func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{88}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *SnapshotInfo) GetFile() string {
@@ -6489,6 +7494,34 @@ func (x *SnapshotInfo) GetGeneration() uint32 {
 	return 0
 }
 
+func (x *SnapshotInfo) GetSettings() []*Kind {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *SnapshotInfo) GetBlocks() uint64 {
+	if x != nil {
+		return x.Blocks
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetMoves() uint64 {
+	if x != nil {
+		return x.Moves
+	}
+	return 0
+}
+
+func (x *SnapshotInfo) GetFeatureLevel() uint32 {
+	if x != nil {
+		return x.FeatureLevel
+	}
+	return 0
+}
+
 func (x *SnapshotInfo) GetSessions() uint64 {
 	if x != nil {
 		return x.Sessions
@@ -6526,7 +7559,7 @@ type SnapshotRestore struct {
 
 func (x *SnapshotRestore) Reset() {
 	*x = SnapshotRestore{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6538,7 +7571,7 @@ func (x *SnapshotRestore) String() string {
 func (*SnapshotRestore) ProtoMessage() {}
 
 func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6551,7 +7584,7 @@ func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRestore.ProtoReflect.Descriptor instead.
 func (*SnapshotRestore) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{89}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *SnapshotRestore) GetFrom() *SnapshotInfo {
@@ -6621,7 +7654,8 @@ type SnapshotDiff struct {
 	MembersJoined []string `protobuf:"bytes,5,rep,name=members_joined,json=membersJoined,proto3" json:"members_joined,omitempty"`
 	MembersGone   []string `protobuf:"bytes,6,rep,name=members_gone,json=membersGone,proto3" json:"members_gone,omitempty"`
 	// The states are those of different clusters, whose epochs and members have nothing to do with each other.
-	OtherCluster bool `protobuf:"varint,7,opt,name=other_cluster,json=otherCluster,proto3" json:"other_cluster,omitempty"`
+	OtherCluster bool                       `protobuf:"varint,7,opt,name=other_cluster,json=otherCluster,proto3" json:"other_cluster,omitempty"`
+	Settings     []*SnapshotDiff_KindChange `protobuf:"bytes,8,rep,name=settings,proto3" json:"settings,omitempty"`
 	// Locks whose holders differ.
 	LocksGranted  uint64 `protobuf:"varint,30,opt,name=locks_granted,json=locksGranted,proto3" json:"locks_granted,omitempty"`
 	LocksReleased uint64 `protobuf:"varint,31,opt,name=locks_released,json=locksReleased,proto3" json:"locks_released,omitempty"`
@@ -6634,7 +7668,7 @@ type SnapshotDiff struct {
 
 func (x *SnapshotDiff) Reset() {
 	*x = SnapshotDiff{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6646,7 +7680,7 @@ func (x *SnapshotDiff) String() string {
 func (*SnapshotDiff) ProtoMessage() {}
 
 func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6659,7 +7693,7 @@ func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{90}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *SnapshotDiff) GetFrom() *SnapshotInfo {
@@ -6711,6 +7745,13 @@ func (x *SnapshotDiff) GetOtherCluster() bool {
 	return false
 }
 
+func (x *SnapshotDiff) GetSettings() []*SnapshotDiff_KindChange {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
 func (x *SnapshotDiff) GetLocksGranted() uint64 {
 	if x != nil {
 		return x.LocksGranted
@@ -6753,7 +7794,7 @@ type LockChange struct {
 
 func (x *LockChange) Reset() {
 	*x = LockChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6765,7 +7806,7 @@ func (x *LockChange) String() string {
 func (*LockChange) ProtoMessage() {}
 
 func (x *LockChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6778,7 +7819,7 @@ func (x *LockChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockChange.ProtoReflect.Descriptor instead.
 func (*LockChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{91}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *LockChange) GetType() LockChange_Type {
@@ -6826,7 +7867,7 @@ type SnapshotChange struct {
 
 func (x *SnapshotChange) Reset() {
 	*x = SnapshotChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6838,7 +7879,7 @@ func (x *SnapshotChange) String() string {
 func (*SnapshotChange) ProtoMessage() {}
 
 func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6851,7 +7892,7 @@ func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotChange.ProtoReflect.Descriptor instead.
 func (*SnapshotChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{92}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *SnapshotChange) GetType() SnapshotChange_Type {
@@ -6917,7 +7958,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6929,7 +7970,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6942,7 +7983,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{93}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *Plan) GetCluster() string {
@@ -7019,7 +8060,7 @@ type PlanMove struct {
 
 func (x *PlanMove) Reset() {
 	*x = PlanMove{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7031,7 +8072,7 @@ func (x *PlanMove) String() string {
 func (*PlanMove) ProtoMessage() {}
 
 func (x *PlanMove) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7044,7 +8085,7 @@ func (x *PlanMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanMove.ProtoReflect.Descriptor instead.
 func (*PlanMove) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{94}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *PlanMove) GetKind() string {
@@ -7101,7 +8142,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7113,7 +8154,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7126,7 +8167,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{95}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *HistoryRequest) GetKind() string {
@@ -7166,7 +8207,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7178,7 +8219,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7191,7 +8232,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{96}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *HistoryResponse) GetEvents() []*PlacementEvent {
@@ -7249,7 +8290,7 @@ type PlacementEvent struct {
 
 func (x *PlacementEvent) Reset() {
 	*x = PlacementEvent{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7261,7 +8302,7 @@ func (x *PlacementEvent) String() string {
 func (*PlacementEvent) ProtoMessage() {}
 
 func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7274,7 +8315,7 @@ func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlacementEvent.ProtoReflect.Descriptor instead.
 func (*PlacementEvent) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{97}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *PlacementEvent) GetIndex() uint64 {
@@ -7384,7 +8425,7 @@ type Explanation_Candidate struct {
 
 func (x *Explanation_Candidate) Reset() {
 	*x = Explanation_Candidate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7396,7 +8437,7 @@ func (x *Explanation_Candidate) String() string {
 func (*Explanation_Candidate) ProtoMessage() {}
 
 func (x *Explanation_Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7479,7 +8520,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7491,7 +8532,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7504,7 +8545,7 @@ func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo_KindCount.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo_KindCount) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{88, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{101, 0}
 }
 
 func (x *SnapshotInfo_KindCount) GetKind() string {
@@ -7548,7 +8589,7 @@ type SnapshotDiff_Counts struct {
 
 func (x *SnapshotDiff_Counts) Reset() {
 	*x = SnapshotDiff_Counts{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7560,7 +8601,7 @@ func (x *SnapshotDiff_Counts) String() string {
 func (*SnapshotDiff_Counts) ProtoMessage() {}
 
 func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7573,7 +8614,7 @@ func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff_Counts.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff_Counts) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{90, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{103, 0}
 }
 
 func (x *SnapshotDiff_Counts) GetName() string {
@@ -7625,6 +8666,59 @@ func (x *SnapshotDiff_Counts) GetConfirmed() uint64 {
 	return 0
 }
 
+// KindChange is a kind whose settings differ.
+type SnapshotDiff_KindChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          *Kind                  `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            *Kind                  `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotDiff_KindChange) Reset() {
+	*x = SnapshotDiff_KindChange{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotDiff_KindChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotDiff_KindChange) ProtoMessage() {}
+
+func (x *SnapshotDiff_KindChange) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotDiff_KindChange.ProtoReflect.Descriptor instead.
+func (*SnapshotDiff_KindChange) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{103, 1}
+}
+
+func (x *SnapshotDiff_KindChange) GetFrom() *Kind {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *SnapshotDiff_KindChange) GetTo() *Kind {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
 // Kind is what becomes of the identities of one kind.
 type Plan_Kind struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -7644,7 +8738,7 @@ type Plan_Kind struct {
 
 func (x *Plan_Kind) Reset() {
 	*x = Plan_Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7656,7 +8750,7 @@ func (x *Plan_Kind) String() string {
 func (*Plan_Kind) ProtoMessage() {}
 
 func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7669,7 +8763,7 @@ func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Kind.ProtoReflect.Descriptor instead.
 func (*Plan_Kind) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{93, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106, 0}
 }
 
 func (x *Plan_Kind) GetName() string {
@@ -7733,7 +8827,7 @@ type Plan_Member struct {
 
 func (x *Plan_Member) Reset() {
 	*x = Plan_Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7745,7 +8839,7 @@ func (x *Plan_Member) String() string {
 func (*Plan_Member) ProtoMessage() {}
 
 func (x *Plan_Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7758,7 +8852,7 @@ func (x *Plan_Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Member.ProtoReflect.Descriptor instead.
 func (*Plan_Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{93, 1}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106, 1}
 }
 
 func (x *Plan_Member) GetName() string {
@@ -7822,7 +8916,7 @@ type Plan_Flow struct {
 
 func (x *Plan_Flow) Reset() {
 	*x = Plan_Flow{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7834,7 +8928,7 @@ func (x *Plan_Flow) String() string {
 func (*Plan_Flow) ProtoMessage() {}
 
 func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7847,7 +8941,7 @@ func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Flow.ProtoReflect.Descriptor instead.
 func (*Plan_Flow) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{93, 2}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106, 2}
 }
 
 func (x *Plan_Flow) GetFrom() string {
@@ -8018,6 +9112,18 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x04done\x18\x01 \x01(\bR\x04done\x12\x1b\n" +
 	"\twaits_for\x18\x02 \x01(\tR\bwaitsFor\x121\n" +
 	"\tplacement\x18\x03 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\"\n" +
+	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xaf\x01\n" +
+	"\vMoveRequest\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12%\n" +
+	"\x05retry\x18\x05 \x01(\v2\x0f.berth.v1.RetryR\x05retry\x12-\n" +
+	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\x96\x01\n" +
+	"\fMoveResponse\x12\x12\n" +
+	"\x04done\x18\x01 \x01(\bR\x04done\x12\x1b\n" +
+	"\twaits_for\x18\x02 \x01(\tR\bwaitsFor\x121\n" +
+	"\tplacement\x18\x03 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\"\n" +
 	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xfb\x01\n" +
 	"\vListRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
@@ -8067,12 +9173,74 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x12ListMembersRequest\"e\n" +
 	"\x13ListMembersResponse\x12*\n" +
 	"\amembers\x18\x01 \x03(\v2\x10.berth.v1.MemberR\amembers\x12\"\n" +
-	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"l\n" +
+	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"a\n" +
+	"\x12DrainMemberRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03off\x18\x02 \x01(\bR\x03off\x12%\n" +
+	"\x05retry\x18\x03 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"}\n" +
+	"\x13DrainMemberResponse\x12(\n" +
+	"\x06member\x18\x01 \x01(\v2\x10.berth.v1.MemberR\x06member\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\x12\"\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"|\n" +
+	"\x13ExpireMemberRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
+	"\fincarnations\x18\x02 \x03(\x04R\fincarnations\x12-\n" +
+	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\x8f\x01\n" +
+	"\x14ExpireMemberResponse\x12\x12\n" +
+	"\x04done\x18\x01 \x01(\bR\x04done\x12\x1b\n" +
+	"\twaits_for\x18\x02 \x01(\tR\bwaitsFor\x12\"\n" +
+	"\fincarnations\x18\x03 \x03(\x04R\fincarnations\x12\"\n" +
+	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xd6\x01\n" +
+	"\n" +
+	"BlockEntry\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\x120\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"O\n" +
+	"\x11ListBlocksRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x8e\x01\n" +
+	"\x12ListBlocksResponse\x12,\n" +
+	"\x06blocks\x18\x01 \x03(\v2\x14.berth.v1.BlockEntryR\x06blocks\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xcc\x01\n" +
+	"\fBlockRequest\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\x12/\n" +
+	"\x05lasts\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x05lasts\x12%\n" +
+	"\x05retry\x18\a \x01(\v2\x0f.berth.v1.RetryR\x05retry\"\xac\x01\n" +
+	"\rBlockResponse\x12*\n" +
+	"\x05block\x18\x01 \x01(\v2\x14.berth.v1.BlockEntryR\x05block\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\bR\achanged\x121\n" +
+	"\tplacement\x18\x03 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\"\n" +
+	"\x04read\x18\x04 \x01(\v2\x0e.berth.v1.ReadR\x04read\"u\n" +
+	"\x0eUnblockRequest\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12%\n" +
+	"\x05retry\x18\x04 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"O\n" +
+	"\x0fUnblockResponse\x12\x18\n" +
+	"\achanged\x18\x01 \x01(\bR\achanged\x12\"\n" +
+	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xe2\x02\n" +
 	"\x04Kind\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x12\x1a\n" +
 	"\battempts\x18\x03 \x01(\rR\battempts\x12\x18\n" +
-	"\amembers\x18\x04 \x01(\rR\amembers\"N\n" +
+	"\amembers\x18\x04 \x01(\rR\amembers\x12\x16\n" +
+	"\x06settle\x18\x05 \x01(\tR\x06settle\x125\n" +
+	"\arequire\x18\x06 \x03(\v2\x1b.berth.v1.Kind.RequireEntryR\arequire\x12'\n" +
+	"\x0fmember_capacity\x18\a \x01(\rR\x0ememberCapacity\x12@\n" +
+	"\x0econfirm_within\x18\b \x01(\v2\x19.google.protobuf.DurationR\rconfirmWithin\x1a:\n" +
+	"\fRequireEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"N\n" +
 	"\x10ListKindsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -8080,12 +9248,22 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x11ListKindsResponse\x12$\n" +
 	"\x05kinds\x18\x01 \x03(\v2\x0e.berth.v1.KindR\x05kinds\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
-	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\x83\x01\n" +
+	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\"\xbb\x03\n" +
 	"\x0eSetKindRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x12\x1a\n" +
 	"\battempts\x18\x03 \x01(\rR\battempts\x12%\n" +
-	"\x05retry\x18\x04 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"s\n" +
+	"\x05retry\x18\x04 \x01(\v2\x0f.berth.v1.RetryR\x05retry\x12\x16\n" +
+	"\x06settle\x18\x05 \x01(\tR\x06settle\x12?\n" +
+	"\arequire\x18\x06 \x03(\v2%.berth.v1.SetKindRequest.RequireEntryR\arequire\x12\x1d\n" +
+	"\n" +
+	"no_require\x18\a \x01(\bR\tnoRequire\x12,\n" +
+	"\x0fmember_capacity\x18\b \x01(\rH\x00R\x0ememberCapacity\x88\x01\x01\x12@\n" +
+	"\x0econfirm_within\x18\t \x01(\v2\x19.google.protobuf.DurationR\rconfirmWithin\x1a:\n" +
+	"\fRequireEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x12\n" +
+	"\x10_member_capacity\"s\n" +
 	"\x0fSetKindResponse\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\v2\x0e.berth.v1.KindR\x04kind\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\bR\achanged\x12\"\n" +
@@ -8237,10 +9415,11 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\aConfirm\x12\"\n" +
 	"\x04held\x18\x01 \x03(\v2\x0e.berth.v1.HeldR\x04held\"7\n" +
 	"\x06Failed\x12-\n" +
-	"\bfailures\x18\x01 \x03(\v2\x11.berth.v1.FailureR\bfailures\"E\n" +
+	"\bfailures\x18\x01 \x03(\v2\x11.berth.v1.FailureR\bfailures\"_\n" +
 	"\aFailure\x12\"\n" +
 	"\x04held\x18\x01 \x01(\v2\x0e.berth.v1.HeldR\x04held\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\".\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\bR\arefused\".\n" +
 	"\bReleased\x12\"\n" +
 	"\x04held\x18\x01 \x03(\v2\x0e.berth.v1.HeldR\x04held\"\a\n" +
 	"\x05Drain\"\a\n" +
@@ -8337,7 +9516,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\"\r\n" +
 	"\vSaveRequest\"\"\n" +
 	"\fSaveResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"\xfa\x04\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xf9\x05\n" +
 	"\fSnapshotInfo\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +
@@ -8360,7 +9539,11 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\rhighest_epoch\x18\x10 \x01(\x04R\fhighestEpoch\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x11 \x01(\rR\n" +
-	"generation\x12\x1a\n" +
+	"generation\x12*\n" +
+	"\bsettings\x18\x12 \x03(\v2\x0e.berth.v1.KindR\bsettings\x12\x16\n" +
+	"\x06blocks\x18\x13 \x01(\x04R\x06blocks\x12\x14\n" +
+	"\x05moves\x18\x14 \x01(\x04R\x05moves\x12#\n" +
+	"\rfeature_level\x18\x15 \x01(\rR\ffeatureLevel\x12\x1a\n" +
 	"\bsessions\x18\x1e \x01(\x04R\bsessions\x12\x14\n" +
 	"\x05locks\x18\x1f \x01(\x04R\x05locks\x1aS\n" +
 	"\tKindCount\x12\x12\n" +
@@ -8378,7 +9561,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\bdata_dir\x18\x06 \x01(\tR\adataDir\x12\x14\n" +
 	"\x05start\x18\a \x01(\tR\x05start\x12\x1d\n" +
 	"\n" +
-	"locks_kept\x18\x1e \x01(\bR\tlocksKept\"\x96\x05\n" +
+	"locks_kept\x18\x1e \x01(\bR\tlocksKept\"\xa7\x06\n" +
 	"\fSnapshotDiff\x12*\n" +
 	"\x04from\x18\x01 \x01(\v2\x16.berth.v1.SnapshotInfoR\x04from\x12&\n" +
 	"\x02to\x18\x02 \x01(\v2\x16.berth.v1.SnapshotInfoR\x02to\x123\n" +
@@ -8386,7 +9569,8 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\amembers\x18\x04 \x03(\v2\x1d.berth.v1.SnapshotDiff.CountsR\amembers\x12%\n" +
 	"\x0emembers_joined\x18\x05 \x03(\tR\rmembersJoined\x12!\n" +
 	"\fmembers_gone\x18\x06 \x03(\tR\vmembersGone\x12#\n" +
-	"\rother_cluster\x18\a \x01(\bR\fotherCluster\x12#\n" +
+	"\rother_cluster\x18\a \x01(\bR\fotherCluster\x12=\n" +
+	"\bsettings\x18\b \x03(\v2!.berth.v1.SnapshotDiff.KindChangeR\bsettings\x12#\n" +
 	"\rlocks_granted\x18\x1e \x01(\x04R\flocksGranted\x12%\n" +
 	"\x0elocks_released\x18\x1f \x01(\x04R\rlocksReleased\x12\x1f\n" +
 	"\vlocks_moved\x18  \x01(\x04R\n" +
@@ -8400,7 +9584,11 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\n" +
 	"moved_away\x18\x05 \x01(\x04R\tmovedAway\x12\x18\n" +
 	"\arenewed\x18\x06 \x01(\x04R\arenewed\x12\x1c\n" +
-	"\tconfirmed\x18\a \x01(\x04R\tconfirmed\"\xdc\x01\n" +
+	"\tconfirmed\x18\a \x01(\x04R\tconfirmed\x1aP\n" +
+	"\n" +
+	"KindChange\x12\"\n" +
+	"\x04from\x18\x01 \x01(\v2\x0e.berth.v1.KindR\x04from\x12\x1e\n" +
+	"\x02to\x18\x02 \x01(\v2\x0e.berth.v1.KindR\x02to\"\xdc\x01\n" +
 	"\n" +
 	"LockChange\x12-\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x19.berth.v1.LockChange.TypeR\x04type\x12\x12\n" +
@@ -8496,7 +9684,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\n" +
 	"\x06FAILED\x10\x03\x12\f\n" +
 	"\bSTOPPING\x10\x04\x12\v\n" +
-	"\aREMOVED\x10\x052\xe1\x05\n" +
+	"\aREMOVED\x10\x052\xc8\x06\n" +
 	"\n" +
 	"Placements\x12c\n" +
 	"\x06Lookup\x12\x17.berth.v1.LookupRequest\x1a\x18.berth.v1.LookupResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/placements/{kind}/{key=**}\x12q\n" +
@@ -8504,12 +9692,22 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x05Place\x12\x16.berth.v1.PlaceRequest\x1a\x17.berth.v1.PlaceResponse\"/\x82\xd3\xe4\x93\x02):\x01*\"$/v1/placements/{kind}/{key=**}:place\x12m\n" +
 	"\n" +
 	"BatchPlace\x12\x1b.berth.v1.BatchPlaceRequest\x1a\x1c.berth.v1.BatchPlaceResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/placements:batchPlace\x12m\n" +
-	"\x06Remove\x12\x17.berth.v1.RemoveRequest\x1a\x18.berth.v1.RemoveResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/placements/{kind}/{key=**}:remove\x12M\n" +
+	"\x06Remove\x12\x17.berth.v1.RemoveRequest\x1a\x18.berth.v1.RemoveResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/placements/{kind}/{key=**}:remove\x12e\n" +
+	"\x04Move\x12\x15.berth.v1.MoveRequest\x1a\x16.berth.v1.MoveResponse\".\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/placements/{kind}/{key=**}:move\x12M\n" +
 	"\x04List\x12\x15.berth.v1.ListRequest\x1a\x16.berth.v1.ListResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/placements\x12c\n" +
-	"\aHistory\x12\x18.berth.v1.HistoryRequest\x1a\x19.berth.v1.HistoryResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/history/{kind}/{key=**}2\xa3\x01\n" +
+	"\aHistory\x12\x18.berth.v1.HistoryRequest\x1a\x19.berth.v1.HistoryResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/history/{kind}/{key=**}2\x89\x03\n" +
 	"\aMembers\x12_\n" +
-	"\vListMembers\x12\x1c.berth.v1.ListMembersRequest\x1a\x1d.berth.v1.ListMembersResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/members\x127\n" +
-	"\aSession\x12\x14.berth.v1.FromMember\x1a\x12.berth.v1.ToMember(\x010\x012\xbd\x01\n" +
+	"\vListMembers\x12\x1c.berth.v1.ListMembersRequest\x1a\x1d.berth.v1.ListMembersResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/members\x12o\n" +
+	"\vDrainMember\x12\x1c.berth.v1.DrainMemberRequest\x1a\x1d.berth.v1.DrainMemberResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/members/{name}:drain\x12s\n" +
+	"\fExpireMember\x12\x1d.berth.v1.ExpireMemberRequest\x1a\x1e.berth.v1.ExpireMemberResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/members/{name}:expire\x127\n" +
+	"\aSession\x12\x14.berth.v1.FromMember\x1a\x12.berth.v1.ToMember(\x010\x012\x94\x02\n" +
+	"\x06Blocks\x12[\n" +
+	"\n" +
+	"ListBlocks\x12\x1b.berth.v1.ListBlocksRequest\x1a\x1c.berth.v1.ListBlocksResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
+	"/v1/blocks\x12O\n" +
+	"\x05Block\x12\x16.berth.v1.BlockRequest\x1a\x17.berth.v1.BlockResponse\"\x15\x82\xd3\xe4\x93\x02\x0f:\x01*\"\n" +
+	"/v1/blocks\x12\\\n" +
+	"\aUnblock\x12\x18.berth.v1.UnblockRequest\x1a\x19.berth.v1.UnblockResponse\"\x1c\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/blocks:remove2\xbd\x01\n" +
 	"\x05Kinds\x12W\n" +
 	"\tListKinds\x12\x1a.berth.v1.ListKindsRequest\x1a\x1b.berth.v1.ListKindsResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/kinds\x12[\n" +
 	"\aSetKind\x12\x18.berth.v1.SetKindRequest\x1a\x19.berth.v1.SetKindResponse\"\x1b\x82\xd3\xe4\x93\x02\x15:\x01*2\x10/v1/kinds/{name}2\xb7\x03\n" +
@@ -8547,7 +9745,7 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 }
 
 var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 106)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 122)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
@@ -8579,108 +9777,124 @@ var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(*PlaceResult)(nil),                // 27: berth.v1.PlaceResult
 	(*RemoveRequest)(nil),              // 28: berth.v1.RemoveRequest
 	(*RemoveResponse)(nil),             // 29: berth.v1.RemoveResponse
-	(*ListRequest)(nil),                // 30: berth.v1.ListRequest
-	(*ListResponse)(nil),               // 31: berth.v1.ListResponse
-	(*Member)(nil),                     // 32: berth.v1.Member
-	(*ListMembersRequest)(nil),         // 33: berth.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 34: berth.v1.ListMembersResponse
-	(*Kind)(nil),                       // 35: berth.v1.Kind
-	(*ListKindsRequest)(nil),           // 36: berth.v1.ListKindsRequest
-	(*ListKindsResponse)(nil),          // 37: berth.v1.ListKindsResponse
-	(*SetKindRequest)(nil),             // 38: berth.v1.SetKindRequest
-	(*SetKindResponse)(nil),            // 39: berth.v1.SetKindResponse
-	(*Session)(nil),                    // 40: berth.v1.Session
-	(*OpenSessionRequest)(nil),         // 41: berth.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),        // 42: berth.v1.OpenSessionResponse
-	(*KeepSessionRequest)(nil),         // 43: berth.v1.KeepSessionRequest
-	(*KeepSessionResponse)(nil),        // 44: berth.v1.KeepSessionResponse
-	(*LostLock)(nil),                   // 45: berth.v1.LostLock
-	(*CloseSessionRequest)(nil),        // 46: berth.v1.CloseSessionRequest
-	(*CloseSessionResponse)(nil),       // 47: berth.v1.CloseSessionResponse
-	(*ListSessionsRequest)(nil),        // 48: berth.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 49: berth.v1.ListSessionsResponse
-	(*LockMode)(nil),                   // 50: berth.v1.LockMode
-	(*Lock)(nil),                       // 51: berth.v1.Lock
-	(*LockClaim)(nil),                  // 52: berth.v1.LockClaim
-	(*AcquireLockRequest)(nil),         // 53: berth.v1.AcquireLockRequest
-	(*AcquireLockResponse)(nil),        // 54: berth.v1.AcquireLockResponse
-	(*RenewLockRequest)(nil),           // 55: berth.v1.RenewLockRequest
-	(*RenewLockResponse)(nil),          // 56: berth.v1.RenewLockResponse
-	(*ReleaseLockRequest)(nil),         // 57: berth.v1.ReleaseLockRequest
-	(*ReleaseLockResponse)(nil),        // 58: berth.v1.ReleaseLockResponse
-	(*BreakLockRequest)(nil),           // 59: berth.v1.BreakLockRequest
-	(*BreakLockResponse)(nil),          // 60: berth.v1.BreakLockResponse
-	(*GetLockRequest)(nil),             // 61: berth.v1.GetLockRequest
-	(*GetLockResponse)(nil),            // 62: berth.v1.GetLockResponse
-	(*ListLocksRequest)(nil),           // 63: berth.v1.ListLocksRequest
-	(*ListLocksResponse)(nil),          // 64: berth.v1.ListLocksResponse
-	(*Held)(nil),                       // 65: berth.v1.Held
-	(*FromMember)(nil),                 // 66: berth.v1.FromMember
-	(*Join)(nil),                       // 67: berth.v1.Join
-	(*Resume)(nil),                     // 68: berth.v1.Resume
-	(*Keepalive)(nil),                  // 69: berth.v1.Keepalive
-	(*Confirm)(nil),                    // 70: berth.v1.Confirm
-	(*Failed)(nil),                     // 71: berth.v1.Failed
-	(*Failure)(nil),                    // 72: berth.v1.Failure
-	(*Released)(nil),                   // 73: berth.v1.Released
-	(*Drain)(nil),                      // 74: berth.v1.Drain
-	(*Leave)(nil),                      // 75: berth.v1.Leave
-	(*ToMember)(nil),                   // 76: berth.v1.ToMember
-	(*Welcome)(nil),                    // 77: berth.v1.Welcome
-	(*Alive)(nil),                      // 78: berth.v1.Alive
-	(*Gone)(nil),                       // 79: berth.v1.Gone
-	(*Activate)(nil),                   // 80: berth.v1.Activate
-	(*Stop)(nil),                       // 81: berth.v1.Stop
-	(*Outcome)(nil),                    // 82: berth.v1.Outcome
-	(*HeldOutcome)(nil),                // 83: berth.v1.HeldOutcome
-	(*Redirect)(nil),                   // 84: berth.v1.Redirect
-	(*Left)(nil),                       // 85: berth.v1.Left
-	(*StatusRequest)(nil),              // 86: berth.v1.StatusRequest
-	(*StatusResponse)(nil),             // 87: berth.v1.StatusResponse
-	(*ServerInfo)(nil),                 // 88: berth.v1.ServerInfo
-	(*ServerStatusRequest)(nil),        // 89: berth.v1.ServerStatusRequest
-	(*ServerStatusResponse)(nil),       // 90: berth.v1.ServerStatusResponse
-	(*RemoveServerRequest)(nil),        // 91: berth.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),       // 92: berth.v1.RemoveServerResponse
-	(*TransferLeadershipRequest)(nil),  // 93: berth.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 94: berth.v1.TransferLeadershipResponse
-	(*SaveRequest)(nil),                // 95: berth.v1.SaveRequest
-	(*SaveResponse)(nil),               // 96: berth.v1.SaveResponse
-	(*SnapshotInfo)(nil),               // 97: berth.v1.SnapshotInfo
-	(*SnapshotRestore)(nil),            // 98: berth.v1.SnapshotRestore
-	(*SnapshotDiff)(nil),               // 99: berth.v1.SnapshotDiff
-	(*LockChange)(nil),                 // 100: berth.v1.LockChange
-	(*SnapshotChange)(nil),             // 101: berth.v1.SnapshotChange
-	(*Plan)(nil),                       // 102: berth.v1.Plan
-	(*PlanMove)(nil),                   // 103: berth.v1.PlanMove
-	(*HistoryRequest)(nil),             // 104: berth.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 105: berth.v1.HistoryResponse
-	(*PlacementEvent)(nil),             // 106: berth.v1.PlacementEvent
-	nil,                                // 107: berth.v1.Error.MetadataEntry
-	(*Explanation_Candidate)(nil),      // 108: berth.v1.Explanation.Candidate
-	nil,                                // 109: berth.v1.Member.LabelsEntry
-	(*SnapshotInfo_KindCount)(nil),     // 110: berth.v1.SnapshotInfo.KindCount
-	(*SnapshotDiff_Counts)(nil),        // 111: berth.v1.SnapshotDiff.Counts
-	(*Plan_Kind)(nil),                  // 112: berth.v1.Plan.Kind
-	(*Plan_Member)(nil),                // 113: berth.v1.Plan.Member
-	(*Plan_Flow)(nil),                  // 114: berth.v1.Plan.Flow
-	(*timestamppb.Timestamp)(nil),      // 115: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 116: google.protobuf.Duration
+	(*MoveRequest)(nil),                // 30: berth.v1.MoveRequest
+	(*MoveResponse)(nil),               // 31: berth.v1.MoveResponse
+	(*ListRequest)(nil),                // 32: berth.v1.ListRequest
+	(*ListResponse)(nil),               // 33: berth.v1.ListResponse
+	(*Member)(nil),                     // 34: berth.v1.Member
+	(*ListMembersRequest)(nil),         // 35: berth.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 36: berth.v1.ListMembersResponse
+	(*DrainMemberRequest)(nil),         // 37: berth.v1.DrainMemberRequest
+	(*DrainMemberResponse)(nil),        // 38: berth.v1.DrainMemberResponse
+	(*ExpireMemberRequest)(nil),        // 39: berth.v1.ExpireMemberRequest
+	(*ExpireMemberResponse)(nil),       // 40: berth.v1.ExpireMemberResponse
+	(*BlockEntry)(nil),                 // 41: berth.v1.BlockEntry
+	(*ListBlocksRequest)(nil),          // 42: berth.v1.ListBlocksRequest
+	(*ListBlocksResponse)(nil),         // 43: berth.v1.ListBlocksResponse
+	(*BlockRequest)(nil),               // 44: berth.v1.BlockRequest
+	(*BlockResponse)(nil),              // 45: berth.v1.BlockResponse
+	(*UnblockRequest)(nil),             // 46: berth.v1.UnblockRequest
+	(*UnblockResponse)(nil),            // 47: berth.v1.UnblockResponse
+	(*Kind)(nil),                       // 48: berth.v1.Kind
+	(*ListKindsRequest)(nil),           // 49: berth.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),          // 50: berth.v1.ListKindsResponse
+	(*SetKindRequest)(nil),             // 51: berth.v1.SetKindRequest
+	(*SetKindResponse)(nil),            // 52: berth.v1.SetKindResponse
+	(*Session)(nil),                    // 53: berth.v1.Session
+	(*OpenSessionRequest)(nil),         // 54: berth.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),        // 55: berth.v1.OpenSessionResponse
+	(*KeepSessionRequest)(nil),         // 56: berth.v1.KeepSessionRequest
+	(*KeepSessionResponse)(nil),        // 57: berth.v1.KeepSessionResponse
+	(*LostLock)(nil),                   // 58: berth.v1.LostLock
+	(*CloseSessionRequest)(nil),        // 59: berth.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),       // 60: berth.v1.CloseSessionResponse
+	(*ListSessionsRequest)(nil),        // 61: berth.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 62: berth.v1.ListSessionsResponse
+	(*LockMode)(nil),                   // 63: berth.v1.LockMode
+	(*Lock)(nil),                       // 64: berth.v1.Lock
+	(*LockClaim)(nil),                  // 65: berth.v1.LockClaim
+	(*AcquireLockRequest)(nil),         // 66: berth.v1.AcquireLockRequest
+	(*AcquireLockResponse)(nil),        // 67: berth.v1.AcquireLockResponse
+	(*RenewLockRequest)(nil),           // 68: berth.v1.RenewLockRequest
+	(*RenewLockResponse)(nil),          // 69: berth.v1.RenewLockResponse
+	(*ReleaseLockRequest)(nil),         // 70: berth.v1.ReleaseLockRequest
+	(*ReleaseLockResponse)(nil),        // 71: berth.v1.ReleaseLockResponse
+	(*BreakLockRequest)(nil),           // 72: berth.v1.BreakLockRequest
+	(*BreakLockResponse)(nil),          // 73: berth.v1.BreakLockResponse
+	(*GetLockRequest)(nil),             // 74: berth.v1.GetLockRequest
+	(*GetLockResponse)(nil),            // 75: berth.v1.GetLockResponse
+	(*ListLocksRequest)(nil),           // 76: berth.v1.ListLocksRequest
+	(*ListLocksResponse)(nil),          // 77: berth.v1.ListLocksResponse
+	(*Held)(nil),                       // 78: berth.v1.Held
+	(*FromMember)(nil),                 // 79: berth.v1.FromMember
+	(*Join)(nil),                       // 80: berth.v1.Join
+	(*Resume)(nil),                     // 81: berth.v1.Resume
+	(*Keepalive)(nil),                  // 82: berth.v1.Keepalive
+	(*Confirm)(nil),                    // 83: berth.v1.Confirm
+	(*Failed)(nil),                     // 84: berth.v1.Failed
+	(*Failure)(nil),                    // 85: berth.v1.Failure
+	(*Released)(nil),                   // 86: berth.v1.Released
+	(*Drain)(nil),                      // 87: berth.v1.Drain
+	(*Leave)(nil),                      // 88: berth.v1.Leave
+	(*ToMember)(nil),                   // 89: berth.v1.ToMember
+	(*Welcome)(nil),                    // 90: berth.v1.Welcome
+	(*Alive)(nil),                      // 91: berth.v1.Alive
+	(*Gone)(nil),                       // 92: berth.v1.Gone
+	(*Activate)(nil),                   // 93: berth.v1.Activate
+	(*Stop)(nil),                       // 94: berth.v1.Stop
+	(*Outcome)(nil),                    // 95: berth.v1.Outcome
+	(*HeldOutcome)(nil),                // 96: berth.v1.HeldOutcome
+	(*Redirect)(nil),                   // 97: berth.v1.Redirect
+	(*Left)(nil),                       // 98: berth.v1.Left
+	(*StatusRequest)(nil),              // 99: berth.v1.StatusRequest
+	(*StatusResponse)(nil),             // 100: berth.v1.StatusResponse
+	(*ServerInfo)(nil),                 // 101: berth.v1.ServerInfo
+	(*ServerStatusRequest)(nil),        // 102: berth.v1.ServerStatusRequest
+	(*ServerStatusResponse)(nil),       // 103: berth.v1.ServerStatusResponse
+	(*RemoveServerRequest)(nil),        // 104: berth.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),       // 105: berth.v1.RemoveServerResponse
+	(*TransferLeadershipRequest)(nil),  // 106: berth.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 107: berth.v1.TransferLeadershipResponse
+	(*SaveRequest)(nil),                // 108: berth.v1.SaveRequest
+	(*SaveResponse)(nil),               // 109: berth.v1.SaveResponse
+	(*SnapshotInfo)(nil),               // 110: berth.v1.SnapshotInfo
+	(*SnapshotRestore)(nil),            // 111: berth.v1.SnapshotRestore
+	(*SnapshotDiff)(nil),               // 112: berth.v1.SnapshotDiff
+	(*LockChange)(nil),                 // 113: berth.v1.LockChange
+	(*SnapshotChange)(nil),             // 114: berth.v1.SnapshotChange
+	(*Plan)(nil),                       // 115: berth.v1.Plan
+	(*PlanMove)(nil),                   // 116: berth.v1.PlanMove
+	(*HistoryRequest)(nil),             // 117: berth.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 118: berth.v1.HistoryResponse
+	(*PlacementEvent)(nil),             // 119: berth.v1.PlacementEvent
+	nil,                                // 120: berth.v1.Error.MetadataEntry
+	(*Explanation_Candidate)(nil),      // 121: berth.v1.Explanation.Candidate
+	nil,                                // 122: berth.v1.Member.LabelsEntry
+	nil,                                // 123: berth.v1.Kind.RequireEntry
+	nil,                                // 124: berth.v1.SetKindRequest.RequireEntry
+	(*SnapshotInfo_KindCount)(nil),     // 125: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 126: berth.v1.SnapshotDiff.Counts
+	(*SnapshotDiff_KindChange)(nil),    // 127: berth.v1.SnapshotDiff.KindChange
+	(*Plan_Kind)(nil),                  // 128: berth.v1.Plan.Kind
+	(*Plan_Member)(nil),                // 129: berth.v1.Plan.Member
+	(*Plan_Flow)(nil),                  // 130: berth.v1.Plan.Flow
+	(*timestamppb.Timestamp)(nil),      // 131: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 132: google.protobuf.Duration
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,   // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
 	1,   // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
 	2,   // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	107, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	120, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
 	2,   // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
 	10,  // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
 	13,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
 	17,  // 7: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
-	115, // 8: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
-	115, // 9: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
-	115, // 10: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
-	115, // 11: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
-	108, // 12: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
+	131, // 8: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
+	131, // 9: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
+	131, // 10: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
+	131, // 11: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
+	121, // 12: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
 	9,   // 13: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
 	2,   // 14: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
 	20,  // 15: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
@@ -8699,169 +9913,209 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	10,  // 28: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
 	14,  // 29: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
 	21,  // 30: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	116, // 31: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	132, // 31: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
 	10,  // 32: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
 	13,  // 33: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
-	0,   // 34: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	10,  // 35: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	13,  // 36: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	109, // 37: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
-	3,   // 38: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	116, // 39: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	32,  // 40: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	13,  // 41: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	35,  // 42: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
-	13,  // 43: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
-	21,  // 44: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	35,  // 45: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
-	13,  // 46: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	116, // 47: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
-	116, // 48: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
-	116, // 49: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
-	21,  // 50: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
-	40,  // 51: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
-	13,  // 52: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
-	116, // 53: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
-	45,  // 54: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
-	21,  // 55: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
-	13,  // 56: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
-	40,  // 57: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
-	13,  // 58: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
-	52,  // 59: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
-	4,   // 60: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
-	5,   // 61: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
-	116, // 62: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
-	4,   // 63: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
-	116, // 64: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
-	116, // 65: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
-	21,  // 66: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
-	116, // 67: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
-	116, // 68: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
-	13,  // 69: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
-	116, // 70: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
-	21,  // 71: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
-	13,  // 72: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
-	21,  // 73: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
-	51,  // 74: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
-	116, // 75: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
-	13,  // 76: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
-	51,  // 77: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
-	13,  // 78: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
-	51,  // 79: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
-	13,  // 80: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
-	67,  // 81: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	68,  // 82: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	69,  // 83: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	70,  // 84: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	71,  // 85: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	73,  // 86: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	74,  // 87: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	75,  // 88: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	32,  // 89: berth.v1.Join.member:type_name -> berth.v1.Member
-	21,  // 90: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	65,  // 91: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	72,  // 92: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	65,  // 93: berth.v1.Failure.held:type_name -> berth.v1.Held
-	65,  // 94: berth.v1.Released.held:type_name -> berth.v1.Held
-	77,  // 95: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	78,  // 96: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	79,  // 97: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	80,  // 98: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	81,  // 99: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	82,  // 100: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	84,  // 101: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	85,  // 102: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	116, // 103: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	116, // 104: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	65,  // 105: berth.v1.Activate.held:type_name -> berth.v1.Held
-	65,  // 106: berth.v1.Stop.held:type_name -> berth.v1.Held
-	83,  // 107: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	65,  // 108: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	88,  // 109: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	13,  // 110: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
-	1,   // 111: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
-	1,   // 112: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	115, // 113: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	13,  // 114: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	110, // 115: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	32,  // 116: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	97,  // 117: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	97,  // 118: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	97,  // 119: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	111, // 120: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	111, // 121: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	100, // 122: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
-	6,   // 123: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
-	52,  // 124: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
-	52,  // 125: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
-	7,   // 126: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	10,  // 127: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	10,  // 128: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	100, // 129: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
-	112, // 130: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
-	113, // 131: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
-	114, // 132: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
-	106, // 133: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
-	13,  // 134: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
-	115, // 135: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
-	8,   // 136: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
-	15,  // 137: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	18,  // 138: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	23,  // 139: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	25,  // 140: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	28,  // 141: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	30,  // 142: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	104, // 143: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
-	33,  // 144: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	66,  // 145: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	36,  // 146: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	38,  // 147: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	41,  // 148: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
-	43,  // 149: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
-	46,  // 150: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
-	48,  // 151: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
-	53,  // 152: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
-	55,  // 153: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
-	57,  // 154: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
-	59,  // 155: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
-	61,  // 156: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
-	63,  // 157: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
-	86,  // 158: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	89,  // 159: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	91,  // 160: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	93,  // 161: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	95,  // 162: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	16,  // 163: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	19,  // 164: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	24,  // 165: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	26,  // 166: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	29,  // 167: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	31,  // 168: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	105, // 169: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
-	34,  // 170: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	76,  // 171: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	37,  // 172: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	39,  // 173: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	42,  // 174: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
-	44,  // 175: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
-	47,  // 176: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
-	49,  // 177: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
-	54,  // 178: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
-	56,  // 179: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
-	58,  // 180: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
-	60,  // 181: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
-	62,  // 182: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
-	64,  // 183: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
-	87,  // 184: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	90,  // 185: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	92,  // 186: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	94,  // 187: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	96,  // 188: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	163, // [163:189] is the sub-list for method output_type
-	137, // [137:163] is the sub-list for method input_type
-	137, // [137:137] is the sub-list for extension type_name
-	137, // [137:137] is the sub-list for extension extendee
-	0,   // [0:137] is the sub-list for field type_name
+	21,  // 34: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
+	132, // 35: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
+	10,  // 36: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
+	13,  // 37: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
+	0,   // 38: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
+	10,  // 39: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	13,  // 40: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	122, // 41: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	3,   // 42: berth.v1.Member.state:type_name -> berth.v1.Member.State
+	132, // 43: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	34,  // 44: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	13,  // 45: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	21,  // 46: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
+	34,  // 47: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
+	13,  // 48: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
+	132, // 49: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
+	13,  // 50: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
+	131, // 51: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
+	131, // 52: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
+	41,  // 53: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
+	13,  // 54: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
+	132, // 55: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
+	21,  // 56: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
+	41,  // 57: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
+	10,  // 58: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
+	13,  // 59: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
+	21,  // 60: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
+	13,  // 61: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
+	123, // 62: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
+	132, // 63: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
+	48,  // 64: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	13,  // 65: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	21,  // 66: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	124, // 67: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
+	132, // 68: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
+	48,  // 69: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	13,  // 70: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	132, // 71: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
+	132, // 72: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
+	132, // 73: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
+	21,  // 74: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
+	53,  // 75: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
+	13,  // 76: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
+	132, // 77: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
+	58,  // 78: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
+	21,  // 79: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
+	13,  // 80: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
+	53,  // 81: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
+	13,  // 82: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
+	65,  // 83: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
+	4,   // 84: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
+	5,   // 85: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
+	132, // 86: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
+	4,   // 87: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
+	132, // 88: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
+	132, // 89: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
+	21,  // 90: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
+	132, // 91: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
+	132, // 92: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
+	13,  // 93: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
+	132, // 94: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
+	21,  // 95: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
+	13,  // 96: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
+	21,  // 97: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
+	64,  // 98: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
+	132, // 99: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
+	13,  // 100: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
+	64,  // 101: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
+	13,  // 102: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
+	64,  // 103: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
+	13,  // 104: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
+	80,  // 105: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	81,  // 106: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	82,  // 107: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	83,  // 108: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	84,  // 109: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	86,  // 110: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	87,  // 111: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	88,  // 112: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	34,  // 113: berth.v1.Join.member:type_name -> berth.v1.Member
+	21,  // 114: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	78,  // 115: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	85,  // 116: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	78,  // 117: berth.v1.Failure.held:type_name -> berth.v1.Held
+	78,  // 118: berth.v1.Released.held:type_name -> berth.v1.Held
+	90,  // 119: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	91,  // 120: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	92,  // 121: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	93,  // 122: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	94,  // 123: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	95,  // 124: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	97,  // 125: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	98,  // 126: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	132, // 127: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	132, // 128: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	78,  // 129: berth.v1.Activate.held:type_name -> berth.v1.Held
+	78,  // 130: berth.v1.Stop.held:type_name -> berth.v1.Held
+	96,  // 131: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	78,  // 132: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	101, // 133: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	13,  // 134: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	1,   // 135: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
+	1,   // 136: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
+	131, // 137: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	13,  // 138: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	125, // 139: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	34,  // 140: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	48,  // 141: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
+	110, // 142: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	110, // 143: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	110, // 144: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	126, // 145: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	126, // 146: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	127, // 147: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
+	113, // 148: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
+	6,   // 149: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
+	65,  // 150: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
+	65,  // 151: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
+	7,   // 152: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	10,  // 153: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	10,  // 154: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	113, // 155: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
+	128, // 156: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	129, // 157: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	130, // 158: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	119, // 159: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
+	13,  // 160: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
+	131, // 161: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
+	8,   // 162: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
+	48,  // 163: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
+	48,  // 164: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
+	15,  // 165: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	18,  // 166: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	23,  // 167: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	25,  // 168: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	28,  // 169: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	30,  // 170: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
+	32,  // 171: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	117, // 172: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	35,  // 173: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	37,  // 174: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
+	39,  // 175: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
+	79,  // 176: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	42,  // 177: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
+	44,  // 178: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
+	46,  // 179: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
+	49,  // 180: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	51,  // 181: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	54,  // 182: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
+	56,  // 183: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
+	59,  // 184: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
+	61,  // 185: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
+	66,  // 186: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
+	68,  // 187: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
+	70,  // 188: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
+	72,  // 189: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
+	74,  // 190: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
+	76,  // 191: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
+	99,  // 192: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	102, // 193: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	104, // 194: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	106, // 195: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	108, // 196: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	16,  // 197: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	19,  // 198: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	24,  // 199: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	26,  // 200: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	29,  // 201: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	31,  // 202: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
+	33,  // 203: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	118, // 204: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	36,  // 205: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	38,  // 206: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
+	40,  // 207: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
+	89,  // 208: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	43,  // 209: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
+	45,  // 210: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
+	47,  // 211: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
+	50,  // 212: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	52,  // 213: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	55,  // 214: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
+	57,  // 215: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
+	60,  // 216: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
+	62,  // 217: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
+	67,  // 218: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
+	69,  // 219: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
+	71,  // 220: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
+	73,  // 221: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
+	75,  // 222: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
+	77,  // 223: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
+	100, // 224: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	103, // 225: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	105, // 226: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	107, // 227: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	109, // 228: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	197, // [197:229] is the sub-list for method output_type
+	165, // [165:197] is the sub-list for method input_type
+	165, // [165:165] is the sub-list for extension type_name
+	165, // [165:165] is the sub-list for extension extendee
+	0,   // [0:165] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -8869,7 +10123,8 @@ func file_lookupclient_apiv1_berth_proto_init() {
 	if File_lookupclient_apiv1_berth_proto != nil {
 		return
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[57].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[42].OneofWrappers = []any{}
+	file_lookupclient_apiv1_berth_proto_msgTypes[70].OneofWrappers = []any{
 		(*FromMember_Join)(nil),
 		(*FromMember_Resume)(nil),
 		(*FromMember_Keepalive)(nil),
@@ -8879,7 +10134,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		(*FromMember_Drain)(nil),
 		(*FromMember_Leave)(nil),
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[67].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[80].OneofWrappers = []any{
 		(*ToMember_Welcome)(nil),
 		(*ToMember_Alive)(nil),
 		(*ToMember_Gone)(nil),
@@ -8895,9 +10150,9 @@ func file_lookupclient_apiv1_berth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   106,
+			NumMessages:   122,
 			NumExtensions: 0,
-			NumServices:   7,
+			NumServices:   8,
 		},
 		GoTypes:           file_lookupclient_apiv1_berth_proto_goTypes,
 		DependencyIndexes: file_lookupclient_apiv1_berth_proto_depIdxs,

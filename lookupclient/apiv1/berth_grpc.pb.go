@@ -30,6 +30,7 @@ const (
 	Placements_Place_FullMethodName       = "/berth.v1.Placements/Place"
 	Placements_BatchPlace_FullMethodName  = "/berth.v1.Placements/BatchPlace"
 	Placements_Remove_FullMethodName      = "/berth.v1.Placements/Remove"
+	Placements_Move_FullMethodName        = "/berth.v1.Placements/Move"
 	Placements_List_FullMethodName        = "/berth.v1.Placements/List"
 	Placements_History_FullMethodName     = "/berth.v1.Placements/History"
 )
@@ -45,7 +46,7 @@ type PlacementsClient interface {
 	// BatchLookup looks up to 1,000 identities up as of one moment.
 	BatchLookup(ctx context.Context, in *BatchLookupRequest, opts ...grpc.CallOption) (*BatchLookupResponse, error)
 	// Place gives an identity an owner, or returns the one that it has, and waits until it is settled. Errors: UNSETTLED,
-	// NO_ELIGIBLE_MEMBER, OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
+	// NO_ELIGIBLE_MEMBER, IDENTITY_BLOCKED, OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
 	Place(ctx context.Context, in *PlaceRequest, opts ...grpc.CallOption) (*PlaceResponse, error)
 	// BatchPlace places up to 1,000 identities, and waits for all of them. Each has its own outcome.
 	BatchPlace(ctx context.Context, in *BatchPlaceRequest, opts ...grpc.CallOption) (*BatchPlaceResponse, error)
@@ -53,6 +54,12 @@ type PlacementsClient interface {
 	// about, the answer says what is waited for; call again to go on waiting. Errors: NOT_PLACED, EPOCH_MISMATCH,
 	// OUTCOME_UNKNOWN, NO_LEADER.
 	Remove(ctx context.Context, in *RemoveRequest, opts ...grpc.CallOption) (*RemoveResponse, error)
+	// Move has another member own an identity: the owner is asked to stop and to release it, and then it is placed on that
+	// member, if that one may be given it then. It waits a moment for all of that. While it has not come about, the answer
+	// says what is waited for; call again to go on waiting. Who places the identity meanwhile finds it there too. Errors:
+	// NOT_PLACED, EPOCH_MISMATCH, MEMBER_UNKNOWN, NO_ELIGIBLE_MEMBER, IDENTITY_BLOCKED, UNSETTLED, OUTCOME_UNKNOWN,
+	// NO_LEADER.
+	Move(ctx context.Context, in *MoveRequest, opts ...grpc.CallOption) (*MoveResponse, error)
 	// List returns placements, page by page, all as of one log index and in one order. The server that gave the first page
 	// keeps that state for a minute after each page; any server passes the request for the next one on to it. A page may
 	// have fewer placements than were asked for, or none, and others follow all the same: one call looks at 100,000
@@ -122,6 +129,16 @@ func (c *placementsClient) Remove(ctx context.Context, in *RemoveRequest, opts .
 	return out, nil
 }
 
+func (c *placementsClient) Move(ctx context.Context, in *MoveRequest, opts ...grpc.CallOption) (*MoveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MoveResponse)
+	err := c.cc.Invoke(ctx, Placements_Move_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *placementsClient) List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListResponse)
@@ -153,7 +170,7 @@ type PlacementsServer interface {
 	// BatchLookup looks up to 1,000 identities up as of one moment.
 	BatchLookup(context.Context, *BatchLookupRequest) (*BatchLookupResponse, error)
 	// Place gives an identity an owner, or returns the one that it has, and waits until it is settled. Errors: UNSETTLED,
-	// NO_ELIGIBLE_MEMBER, OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
+	// NO_ELIGIBLE_MEMBER, IDENTITY_BLOCKED, OUTCOME_UNKNOWN, NO_LEADER, OVERLOADED.
 	Place(context.Context, *PlaceRequest) (*PlaceResponse, error)
 	// BatchPlace places up to 1,000 identities, and waits for all of them. Each has its own outcome.
 	BatchPlace(context.Context, *BatchPlaceRequest) (*BatchPlaceResponse, error)
@@ -161,6 +178,12 @@ type PlacementsServer interface {
 	// about, the answer says what is waited for; call again to go on waiting. Errors: NOT_PLACED, EPOCH_MISMATCH,
 	// OUTCOME_UNKNOWN, NO_LEADER.
 	Remove(context.Context, *RemoveRequest) (*RemoveResponse, error)
+	// Move has another member own an identity: the owner is asked to stop and to release it, and then it is placed on that
+	// member, if that one may be given it then. It waits a moment for all of that. While it has not come about, the answer
+	// says what is waited for; call again to go on waiting. Who places the identity meanwhile finds it there too. Errors:
+	// NOT_PLACED, EPOCH_MISMATCH, MEMBER_UNKNOWN, NO_ELIGIBLE_MEMBER, IDENTITY_BLOCKED, UNSETTLED, OUTCOME_UNKNOWN,
+	// NO_LEADER.
+	Move(context.Context, *MoveRequest) (*MoveResponse, error)
 	// List returns placements, page by page, all as of one log index and in one order. The server that gave the first page
 	// keeps that state for a minute after each page; any server passes the request for the next one on to it. A page may
 	// have fewer placements than were asked for, or none, and others follow all the same: one call looks at 100,000
@@ -194,6 +217,9 @@ func (UnimplementedPlacementsServer) BatchPlace(context.Context, *BatchPlaceRequ
 }
 func (UnimplementedPlacementsServer) Remove(context.Context, *RemoveRequest) (*RemoveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Remove not implemented")
+}
+func (UnimplementedPlacementsServer) Move(context.Context, *MoveRequest) (*MoveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Move not implemented")
 }
 func (UnimplementedPlacementsServer) List(context.Context, *ListRequest) (*ListResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method List not implemented")
@@ -312,6 +338,24 @@ func _Placements_Remove_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Placements_Move_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MoveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PlacementsServer).Move(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Placements_Move_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PlacementsServer).Move(ctx, req.(*MoveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Placements_List_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRequest)
 	if err := dec(in); err != nil {
@@ -376,6 +420,10 @@ var Placements_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Placements_Remove_Handler,
 		},
 		{
+			MethodName: "Move",
+			Handler:    _Placements_Move_Handler,
+		},
+		{
 			MethodName: "List",
 			Handler:    _Placements_List_Handler,
 		},
@@ -389,8 +437,10 @@ var Placements_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Members_ListMembers_FullMethodName = "/berth.v1.Members/ListMembers"
-	Members_Session_FullMethodName     = "/berth.v1.Members/Session"
+	Members_ListMembers_FullMethodName  = "/berth.v1.Members/ListMembers"
+	Members_DrainMember_FullMethodName  = "/berth.v1.Members/DrainMember"
+	Members_ExpireMember_FullMethodName = "/berth.v1.Members/ExpireMember"
+	Members_Session_FullMethodName      = "/berth.v1.Members/Session"
 )
 
 // MembersClient is the client API for Members service.
@@ -401,6 +451,13 @@ const (
 type MembersClient interface {
 	// ListMembers returns the members that are alive, and those whose end not everybody has seen.
 	ListMembers(ctx context.Context, in *ListMembersRequest, opts ...grpc.CallOption) (*ListMembersResponse, error)
+	// DrainMember keeps new placements away from a member and asks for those that it owns, a few at a time; or, with off,
+	// lets new ones come again. Errors: MEMBER_UNKNOWN, OUTCOME_UNKNOWN, NO_LEADER.
+	DrainMember(ctx context.Context, in *DrainMemberRequest, opts ...grpc.CallOption) (*DrainMemberResponse, error)
+	// ExpireMember ends a member's incarnations as soon as their leases must be over: they are told to stop, and are not
+	// kept any more. It waits a moment for that; call again with the answer's incarnations to go on waiting. The process may
+	// join again at once, as another incarnation; to keep it away, block it first. Errors: MEMBER_UNKNOWN, NO_LEADER.
+	ExpireMember(ctx context.Context, in *ExpireMemberRequest, opts ...grpc.CallOption) (*ExpireMemberResponse, error)
 	// Session is a member's connection to the leader: it joins, keeps its lease, is told what to activate and what to
 	// stop, and says what it did. Another server answers with Redirect.
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[FromMember, ToMember], error)
@@ -418,6 +475,26 @@ func (c *membersClient) ListMembers(ctx context.Context, in *ListMembersRequest,
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListMembersResponse)
 	err := c.cc.Invoke(ctx, Members_ListMembers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *membersClient) DrainMember(ctx context.Context, in *DrainMemberRequest, opts ...grpc.CallOption) (*DrainMemberResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DrainMemberResponse)
+	err := c.cc.Invoke(ctx, Members_DrainMember_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *membersClient) ExpireMember(ctx context.Context, in *ExpireMemberRequest, opts ...grpc.CallOption) (*ExpireMemberResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExpireMemberResponse)
+	err := c.cc.Invoke(ctx, Members_ExpireMember_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -445,6 +522,13 @@ type Members_SessionClient = grpc.BidiStreamingClient[FromMember, ToMember]
 type MembersServer interface {
 	// ListMembers returns the members that are alive, and those whose end not everybody has seen.
 	ListMembers(context.Context, *ListMembersRequest) (*ListMembersResponse, error)
+	// DrainMember keeps new placements away from a member and asks for those that it owns, a few at a time; or, with off,
+	// lets new ones come again. Errors: MEMBER_UNKNOWN, OUTCOME_UNKNOWN, NO_LEADER.
+	DrainMember(context.Context, *DrainMemberRequest) (*DrainMemberResponse, error)
+	// ExpireMember ends a member's incarnations as soon as their leases must be over: they are told to stop, and are not
+	// kept any more. It waits a moment for that; call again with the answer's incarnations to go on waiting. The process may
+	// join again at once, as another incarnation; to keep it away, block it first. Errors: MEMBER_UNKNOWN, NO_LEADER.
+	ExpireMember(context.Context, *ExpireMemberRequest) (*ExpireMemberResponse, error)
 	// Session is a member's connection to the leader: it joins, keeps its lease, is told what to activate and what to
 	// stop, and says what it did. Another server answers with Redirect.
 	Session(grpc.BidiStreamingServer[FromMember, ToMember]) error
@@ -460,6 +544,12 @@ type UnimplementedMembersServer struct{}
 
 func (UnimplementedMembersServer) ListMembers(context.Context, *ListMembersRequest) (*ListMembersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListMembers not implemented")
+}
+func (UnimplementedMembersServer) DrainMember(context.Context, *DrainMemberRequest) (*DrainMemberResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DrainMember not implemented")
+}
+func (UnimplementedMembersServer) ExpireMember(context.Context, *ExpireMemberRequest) (*ExpireMemberResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExpireMember not implemented")
 }
 func (UnimplementedMembersServer) Session(grpc.BidiStreamingServer[FromMember, ToMember]) error {
 	return status.Error(codes.Unimplemented, "method Session not implemented")
@@ -503,6 +593,42 @@ func _Members_ListMembers_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Members_DrainMember_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DrainMemberRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MembersServer).DrainMember(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Members_DrainMember_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MembersServer).DrainMember(ctx, req.(*DrainMemberRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Members_ExpireMember_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExpireMemberRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MembersServer).ExpireMember(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Members_ExpireMember_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MembersServer).ExpireMember(ctx, req.(*ExpireMemberRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Members_Session_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(MembersServer).Session(&grpc.GenericServerStream[FromMember, ToMember]{ServerStream: stream})
 }
@@ -521,6 +647,14 @@ var Members_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ListMembers",
 			Handler:    _Members_ListMembers_Handler,
 		},
+		{
+			MethodName: "DrainMember",
+			Handler:    _Members_DrainMember_Handler,
+		},
+		{
+			MethodName: "ExpireMember",
+			Handler:    _Members_ExpireMember_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -530,6 +664,198 @@ var Members_ServiceDesc = grpc.ServiceDesc{
 			ClientStreams: true,
 		},
 	},
+	Metadata: "lookupclient/apiv1/berth.proto",
+}
+
+const (
+	Blocks_ListBlocks_FullMethodName = "/berth.v1.Blocks/ListBlocks"
+	Blocks_Block_FullMethodName      = "/berth.v1.Blocks/Block"
+	Blocks_Unblock_FullMethodName    = "/berth.v1.Blocks/Unblock"
+)
+
+// BlocksClient is the client API for Blocks service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Blocks is the block list of the cluster: members that are given nothing, and identities that are given no owner.
+type BlocksClient interface {
+	// ListBlocks returns the blocks, members first, page by page.
+	ListBlocks(ctx context.Context, in *ListBlocksRequest, opts ...grpc.CallOption) (*ListBlocksResponse, error)
+	// Block adds a member, by its name and for all its incarnations, or an identity, or changes what the list says of it. What
+	// a blocked member owns is asked back, and while it owns anything it is given no more time; a blocked identity is asked
+	// back from its owner. Errors: INVALID_ARGUMENT, OUTCOME_UNKNOWN, NO_LEADER.
+	Block(ctx context.Context, in *BlockRequest, opts ...grpc.CallOption) (*BlockResponse, error)
+	// Unblock takes a member or an identity off the list.
+	Unblock(ctx context.Context, in *UnblockRequest, opts ...grpc.CallOption) (*UnblockResponse, error)
+}
+
+type blocksClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewBlocksClient(cc grpc.ClientConnInterface) BlocksClient {
+	return &blocksClient{cc}
+}
+
+func (c *blocksClient) ListBlocks(ctx context.Context, in *ListBlocksRequest, opts ...grpc.CallOption) (*ListBlocksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListBlocksResponse)
+	err := c.cc.Invoke(ctx, Blocks_ListBlocks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *blocksClient) Block(ctx context.Context, in *BlockRequest, opts ...grpc.CallOption) (*BlockResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BlockResponse)
+	err := c.cc.Invoke(ctx, Blocks_Block_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *blocksClient) Unblock(ctx context.Context, in *UnblockRequest, opts ...grpc.CallOption) (*UnblockResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UnblockResponse)
+	err := c.cc.Invoke(ctx, Blocks_Unblock_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// BlocksServer is the server API for Blocks service.
+// All implementations must embed UnimplementedBlocksServer
+// for forward compatibility.
+//
+// Blocks is the block list of the cluster: members that are given nothing, and identities that are given no owner.
+type BlocksServer interface {
+	// ListBlocks returns the blocks, members first, page by page.
+	ListBlocks(context.Context, *ListBlocksRequest) (*ListBlocksResponse, error)
+	// Block adds a member, by its name and for all its incarnations, or an identity, or changes what the list says of it. What
+	// a blocked member owns is asked back, and while it owns anything it is given no more time; a blocked identity is asked
+	// back from its owner. Errors: INVALID_ARGUMENT, OUTCOME_UNKNOWN, NO_LEADER.
+	Block(context.Context, *BlockRequest) (*BlockResponse, error)
+	// Unblock takes a member or an identity off the list.
+	Unblock(context.Context, *UnblockRequest) (*UnblockResponse, error)
+	mustEmbedUnimplementedBlocksServer()
+}
+
+// UnimplementedBlocksServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedBlocksServer struct{}
+
+func (UnimplementedBlocksServer) ListBlocks(context.Context, *ListBlocksRequest) (*ListBlocksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListBlocks not implemented")
+}
+func (UnimplementedBlocksServer) Block(context.Context, *BlockRequest) (*BlockResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Block not implemented")
+}
+func (UnimplementedBlocksServer) Unblock(context.Context, *UnblockRequest) (*UnblockResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Unblock not implemented")
+}
+func (UnimplementedBlocksServer) mustEmbedUnimplementedBlocksServer() {}
+func (UnimplementedBlocksServer) testEmbeddedByValue()                {}
+
+// UnsafeBlocksServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to BlocksServer will
+// result in compilation errors.
+type UnsafeBlocksServer interface {
+	mustEmbedUnimplementedBlocksServer()
+}
+
+func RegisterBlocksServer(s grpc.ServiceRegistrar, srv BlocksServer) {
+	// If the following call panics, it indicates UnimplementedBlocksServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Blocks_ServiceDesc, srv)
+}
+
+func _Blocks_ListBlocks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListBlocksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BlocksServer).ListBlocks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Blocks_ListBlocks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BlocksServer).ListBlocks(ctx, req.(*ListBlocksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Blocks_Block_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BlockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BlocksServer).Block(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Blocks_Block_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BlocksServer).Block(ctx, req.(*BlockRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Blocks_Unblock_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UnblockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BlocksServer).Unblock(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Blocks_Unblock_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BlocksServer).Unblock(ctx, req.(*UnblockRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Blocks_ServiceDesc is the grpc.ServiceDesc for Blocks service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Blocks_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "berth.v1.Blocks",
+	HandlerType: (*BlocksServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ListBlocks",
+			Handler:    _Blocks_ListBlocks_Handler,
+		},
+		{
+			MethodName: "Block",
+			Handler:    _Blocks_Block_Handler,
+		},
+		{
+			MethodName: "Unblock",
+			Handler:    _Blocks_Unblock_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
 	Metadata: "lookupclient/apiv1/berth.proto",
 }
 

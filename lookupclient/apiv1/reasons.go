@@ -22,6 +22,7 @@ const (
 	ReasonLockLost           Reason = "LOCK_LOST"
 	ReasonLockNotFound       Reason = "LOCK_NOT_FOUND"
 	ReasonNoEligibleMember   Reason = "NO_ELIGIBLE_MEMBER"
+	ReasonIdentityBlocked    Reason = "IDENTITY_BLOCKED"
 	ReasonMemberExpired      Reason = "MEMBER_EXPIRED"
 	ReasonMemberUnknown      Reason = "MEMBER_UNKNOWN"
 	ReasonIndexCompacted     Reason = "INDEX_COMPACTED"
@@ -94,7 +95,11 @@ var reasons = []ReasonInfo{
 	{ReasonNoEligibleMember, codes.FailedPrecondition, false,
 		"No member may take the identity: none that is live hosts the kind and has room, or all that were asked failed.",
 		"berth member list: kinds, state and load of each member. The error has the reason of each candidate that failed.",
-		"Start a member that hosts the kind: berth host --kinds KIND, or lookupclient.Join in your program."},
+		"Start a member that hosts the kind: berth host --kinds KIND, or lookupclient.Join in your program. A member that drains or is blocked: berth member undrain, berth member unblock."},
+	{ReasonIdentityBlocked, codes.FailedPrecondition, false,
+		"The identity is on the block list, so it is given no owner. Nothing was changed.",
+		"The error says why, who wanted it, and until when. berth block list.",
+		"berth unblock KIND/KEY takes it off the list."},
 	{ReasonMemberExpired, codes.FailedPrecondition, false,
 		"The incarnation is over: it did not keep its lease, left, or was blocked. What it owned is not its own any more.",
 		"berth member list.", "Stop every activation of that incarnation and join again."},

@@ -15,6 +15,7 @@ import (
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode/internal/group"
+	"github.com/seed13d31b7f/berth/snapshot"
 )
 
 // How long to wait before asking again.
@@ -74,9 +75,14 @@ func verdictError(id placement.Identity, r *fsm.Result) error {
 	case placement.RequestReused:
 		return fail(apiv1.ReasonInvalidArgument, nil, "the request id was used before, for another request")
 	case placement.LimitReached:
-		return fail(apiv1.ReasonInvalidArgument, nil, "a table of the cluster is full: it takes %d members and 65,000 kinds", fsm.MembersMax)
+		return fail(apiv1.ReasonInvalidArgument, nil, "a table of the cluster is full: it takes %d members, %d kinds, %d blocks and %d identities on their way to a member",
+			fsm.MembersMax, snapshot.KindsMax, snapshot.BlocksMax, snapshot.MovesMax)
 	case placement.UnknownStrategy:
 		return unknownStrategy("named in the request")
+	case placement.Blocked:
+		return fail(apiv1.ReasonIdentityBlocked, identityData(id), "%v is blocked", id)
+	case placement.LevelNotReached:
+		return fail(apiv1.ReasonUnsupportedVersion, nil, "not every server understands that yet: finish the upgrade of the servers")
 	case placement.WrongTerm:
 		return outcomeError(group.ErrNotLeader)
 	}
@@ -85,6 +91,10 @@ func verdictError(id placement.Identity, r *fsm.Result) error {
 
 func unknownStrategy(name string) error {
 	return invalid("not every server has the strategy %.80s; there are %s", name, strings.Join(placement.StrategyNames(), ", "))
+}
+
+func memberUnknown(name string) error {
+	return fail(apiv1.ReasonMemberUnknown, map[string]string{"member": name}, "there is no member %.80q", name)
 }
 
 func notPlaced(id placement.Identity) error {

@@ -27,6 +27,11 @@ var leaderOnly = map[string]bool{
 	apiv1.Placements_Place_FullMethodName:           true,
 	apiv1.Placements_BatchPlace_FullMethodName:      true,
 	apiv1.Placements_Remove_FullMethodName:          true,
+	apiv1.Placements_Move_FullMethodName:            true,
+	apiv1.Members_DrainMember_FullMethodName:        true,
+	apiv1.Members_ExpireMember_FullMethodName:       false, // it may be asked for twice
+	apiv1.Blocks_Block_FullMethodName:               true,
+	apiv1.Blocks_Unblock_FullMethodName:             true,
 	apiv1.Members_ListMembers_FullMethodName:        false,
 	apiv1.Kinds_SetKind_FullMethodName:              true,
 	apiv1.Sessions_OpenSession_FullMethodName:       true,

@@ -2,7 +2,12 @@ package api
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
@@ -58,13 +63,56 @@ func liveMembers(v *snapshot.View) map[string]uint32 {
 
 func kindMessage(v *snapshot.View, name string, members uint32) *apiv1.Kind {
 	k := v.KindSettings(name)
-	return &apiv1.Kind{Name: name, Strategy: k.Strategy, Attempts: uint32(k.Attempts), Members: members}
+	out := &apiv1.Kind{
+		Name: name, Strategy: k.Strategy, Attempts: uint32(k.Attempts), Members: members, Settle: k.Settle.String(), MemberCapacity: k.MemberCapacity,
+	}
+	for _, l := range k.Required() {
+		if out.Require == nil {
+			out.Require = map[string]string{}
+		}
+		out.Require[l.Name] = l.Value
+	}
+	if k.ConfirmMs != 0 {
+		out.ConfirmWithin = durationpb.New(time.Duration(k.ConfirmMs) * time.Millisecond)
+	}
+	return out
+}
+
+// kindOf reads the settings in a request.
+func kindOf(req *apiv1.SetKindRequest) (*fsm.SetKind, error) {
+	if req.Attempts > placement.AttemptsMax {
+		return nil, invalid("attempts %d: 1 to %d is allowed", req.Attempts, placement.AttemptsMax)
+	}
+	c := &fsm.SetKind{Kind: req.Name}
+	c.Settings.Strategy, c.Settings.Attempts, c.Settings.Settle = req.Strategy, uint8(req.Attempts), placement.SettleModeNamed(req.Settle)
+	if req.Settle != "" && c.Settings.Settle == 0 {
+		return nil, invalid("settle %.80q: there are %v and %v", req.Settle, placement.SettleOnConfirm, placement.SettleOnPlace)
+	}
+	if len(req.Require) > placement.RequireMax {
+		return nil, invalid("require: %d labels, at most %d are allowed", len(req.Require), placement.RequireMax)
+	}
+	for i, name := range slices.Sorted(maps.Keys(req.Require)) {
+		c.Settings.Require[i] = placement.Label{Name: name, Value: req.Require[name]}
+	}
+	c.Unset.Require = req.NoRequire
+	if req.MemberCapacity != nil {
+		c.Settings.MemberCapacity, c.Unset.MemberCapacity = *req.MemberCapacity, *req.MemberCapacity == 0
+	}
+	if req.ConfirmWithin != nil {
+		within := req.ConfirmWithin.AsDuration()
+		if within%time.Millisecond != 0 || within < 0 || within > placement.ConfirmMsMax*time.Millisecond {
+			return nil, invalid("confirm within %v: 0, or %dms to %v in whole milliseconds", within, placement.ConfirmMsMin, placement.ConfirmMsMax*time.Millisecond)
+		}
+		c.Settings.ConfirmMs, c.Unset.ConfirmMs = uint32(within/time.Millisecond), within == 0
+	}
+	return c, nil
 }
 
 // SetKind changes the settings of a kind.
 func (s *Server) SetKind(ctx context.Context, req *apiv1.SetKindRequest) (*apiv1.SetKindResponse, error) {
-	if req.Attempts > placement.AttemptsMax {
-		return nil, invalid("attempts %d: 1 to %d is allowed", req.Attempts, placement.AttemptsMax)
+	body, err := kindOf(req)
+	if err != nil {
+		return nil, err
 	}
 	command, err := requestOf(req.Retry)
 	if err != nil {
@@ -74,7 +122,7 @@ func (s *Server) SetKind(ctx context.Context, req *apiv1.SetKindRequest) (*apiv1
 	if err != nil {
 		return nil, err
 	}
-	command.Body = &fsm.SetKind{Kind: req.Name, Settings: placement.KindSettings{Strategy: req.Strategy, Attempts: uint8(req.Attempts)}}
+	command.Body = body
 	encoded, err := fsm.Encode(command)
 	if err != nil {
 		return nil, invalid("%v", err)

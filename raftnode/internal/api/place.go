@@ -196,6 +196,8 @@ func (p *placing) take(r fsm.Result, err error) error {
 		return nil
 	case placement.NoEligibleMember:
 		return noEligible(p.group.View(), p.id, p.driver.Failures(p.id))
+	case placement.Blocked:
+		return identityBlocked(p.group.View(), p.id)
 	}
 	return verdictError(p.id, &r)
 }
@@ -276,6 +278,48 @@ func (p *placing) result(v *snapshot.View, err error) *apiv1.PlaceResult {
 	return &apiv1.PlaceResult{Placement: placementMessage(p.id, e, owner), Created: p.created}
 }
 
+// unfit says why a member may not be given an identity of a kind; empty when it may.
+func unfit(v *snapshot.View, m *placement.Member, load snapshot.Load, kind string) string {
+	s := v.KindSettings(kind)
+	label, missing := s.Missing(m)
+	switch {
+	case m.State != placement.MemberLive:
+		return m.State.String()
+	case !m.Hosts(kind):
+		return "does not host " + kind
+	case missing:
+		return fmt.Sprintf("has no label %s=%s", label.Name, label.Value)
+	case m.Capacity != 0 && load.Settled+load.Pending >= m.Capacity:
+		return fmt.Sprintf("is full: it owns %d", load.Settled+load.Pending)
+	case s.MemberCapacity != 0 && v.MemberKindLoad(m.Incarnation, kind) >= s.MemberCapacity:
+		return fmt.Sprintf("is full of %s: it owns %d", kind, v.MemberKindLoad(m.Incarnation, kind))
+	}
+	return ""
+}
+
+// identityBlocked says why an identity is given no owner.
+func identityBlocked(v *snapshot.View, id placement.Identity) error {
+	data := identityData(id)
+	b, ok := v.Block(snapshot.Subject{Identity: id})
+	if !ok { // it was taken off the list meanwhile
+		return fail(apiv1.ReasonIdentityBlocked, data, "%v was blocked when it was to be placed", id)
+	}
+	text := fmt.Sprintf("%v is blocked", id)
+	if b.By != "" {
+		text += " by " + b.By
+		data["by"] = b.By
+	}
+	if b.Until != 0 {
+		data["until"] = timeOf(b.Until).Format(time.RFC3339)
+		text += " until " + data["until"]
+	}
+	if b.Reason != "" {
+		text += ": " + b.Reason
+		data["because"] = b.Reason
+	}
+	return fail(apiv1.ReasonIdentityBlocked, data, "%s", text)
+}
+
 // noEligible says of each member why it is not the one.
 func noEligible(v *snapshot.View, id placement.Identity, failures []leader.Failure) error {
 	data := identityData(id)
@@ -283,8 +327,8 @@ func noEligible(v *snapshot.View, id placement.Identity, failures []leader.Failu
 	failed := map[placement.MemberID]bool{}
 	for _, f := range failures {
 		if !failed[f.Member] {
-			why = append(why, fmt.Sprintf("%s failed: %s", f.Member, f.Reason))
-			data["member."+string(f.Member)] = "failed: " + f.Reason
+			why = append(why, fmt.Sprintf("%s %v", f.Member, f.Failure))
+			data["member."+string(f.Member)] = f.Failure.String()
 		}
 		failed[f.Member] = true
 	}
@@ -292,17 +336,11 @@ func noEligible(v *snapshot.View, id placement.Identity, failures []leader.Failu
 	hosts, total := 0, 0
 	for m, load := range v.Members() {
 		total++
-		because := ""
-		switch {
-		case failed[m.ID]:
+		if failed[m.ID] {
 			continue
-		case !m.State.Alive() || m.State != placement.MemberLive:
-			because = m.State.String()
-		case !m.Hosts(id.Kind):
-			because = "does not host " + id.Kind
-		case m.Capacity != 0 && load.Settled+load.Pending >= m.Capacity:
-			because = "is full"
-		default:
+		}
+		because := unfit(v, m, load, id.Kind)
+		if because == "" {
 			continue
 		}
 		if m.Hosts(id.Kind) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
@@ -23,11 +25,9 @@ func (s *Server) Remove(ctx context.Context, req *apiv1.RemoveRequest) (*apiv1.R
 	if err != nil {
 		return nil, err
 	}
-	wait := removeWaitDefault
-	if req.Wait != nil {
-		if wait = req.Wait.AsDuration(); wait < 0 || wait > removeWaitMax {
-			return nil, invalid("wait %v: 0 to %v is allowed", wait, removeWaitMax)
-		}
+	wait, err := waitOf(req.Wait)
+	if err != nil {
+		return nil, err
 	}
 	command, err := requestOf(req.Retry)
 	if err != nil {
@@ -52,6 +52,18 @@ func (s *Server) Remove(ctx context.Context, req *apiv1.RemoveRequest) (*apiv1.R
 		}
 	}
 	return s.awaitRemoval(ctx, t, id, r.Entry.Epoch, wait)
+}
+
+// waitOf reads how long a call waits.
+func waitOf(d *durationpb.Duration) (time.Duration, error) {
+	if d == nil {
+		return removeWaitDefault, nil
+	}
+	wait := d.AsDuration()
+	if wait < 0 || wait > removeWaitMax {
+		return 0, invalid("wait %v: 0 to %v is allowed", wait, removeWaitMax)
+	}
+	return wait, nil
 }
 
 // awaitRemoval waits until nobody can see the placement of an epoch any more; an epoch of zero stands for a removal that
@@ -85,14 +97,16 @@ func (s *Server) awaitRemoval(ctx context.Context, t tenured, id placement.Ident
 
 // stillThere says what is waited for.
 func (s *Server) stillThere(ctx context.Context, t tenured, v *snapshot.View, id placement.Identity, e placement.Entry, owner *placement.Member) *apiv1.RemoveResponse {
-	resp := &apiv1.RemoveResponse{Placement: placementMessage(id, e, owner), Read: s.proof(ctx, v)}
+	return &apiv1.RemoveResponse{Placement: placementMessage(id, e, owner), WaitsFor: t.waitsFor(e, owner), Read: s.proof(ctx, v)}
+}
+
+// waitsFor says what the removal of a placement waits for.
+func (t *tenured) waitsFor(e placement.Entry, owner *placement.Member) string {
 	switch {
 	case owner == nil:
-		resp.WaitsFor = fmt.Sprintf("everybody to have seen the removal at index %d", e.Removed)
+		return fmt.Sprintf("everybody to have seen the removal at index %d", e.Removed)
 	case t.driver.Attached(e.Owner):
-		resp.WaitsFor = fmt.Sprintf("%s to stop it and to release it", owner.ID)
-	default:
-		resp.WaitsFor = fmt.Sprintf("%s, which does not answer: its lease ends in %v at the latest", owner.ID, t.driver.LeaseLeft(e.Owner).Round(100*time.Millisecond))
+		return fmt.Sprintf("%s to stop it and to release it", owner.ID)
 	}
-	return resp
+	return fmt.Sprintf("%s, which does not answer: its lease ends in %v at the latest", owner.ID, t.driver.LeaseLeft(e.Owner).Round(100*time.Millisecond))
 }

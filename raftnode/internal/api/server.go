@@ -31,6 +31,7 @@ type Server struct {
 	apiv1.UnimplementedKindsServer
 	apiv1.UnimplementedSessionsServer
 	apiv1.UnimplementedLocksServer
+	apiv1.UnimplementedBlocksServer
 	apiv1.UnimplementedClusterServer
 	apiv1.UnimplementedSnapshotsServer
 
@@ -60,6 +61,7 @@ func (s *Server) Register(to grpc.ServiceRegistrar) {
 	apiv1.RegisterKindsServer(g, s)
 	apiv1.RegisterSessionsServer(g, s)
 	apiv1.RegisterLocksServer(g, s)
+	apiv1.RegisterBlocksServer(g, s)
 	apiv1.RegisterClusterServer(g, s)
 	apiv1.RegisterSnapshotsServer(g, s)
 }

@@ -382,19 +382,47 @@ func (m *memberStream) failures(list []*apiv1.Failure) error {
 		if err != nil {
 			return err
 		}
-		c, err := fsm.Encode(fsm.Command{Body: &fsm.Fail{Identity: id, Epoch: placement.Epoch(f.Held.Epoch)}})
+		why := placement.Failure{Code: placement.FailureActivation, Text: placement.FitText(f.Reason, placement.ReasonBytesMax)}
+		if f.Refused {
+			why.Code = placement.FailureRefused
+		}
+		c, err := fsm.Encode(fsm.Command{Body: &fsm.Fail{Identity: id, Epoch: placement.Epoch(f.Held.Epoch), Failure: why}})
 		if err != nil {
 			return invalid("%v: %v", id, err)
 		}
-		const reasonMax = 200
-		m.driver.Failed(id, m.session.Incarnation, f.Reason[:min(len(f.Reason), reasonMax)])
+		m.driver.Failed(id, m.session.Incarnation, why)
 		commands = append(commands, c)
 	}
 	return m.report(func() {
 		ctx, cancel := context.WithTimeout(m.ctx, confirmBudget)
 		defer cancel()
-		_, _ = m.group.ProposeAll(ctx, commands) // what fails here is overdue later
+		outcomes, err := m.group.ProposeAll(ctx, commands) // what fails here is overdue later
+		if err == nil {
+			m.releaseFailed(ctx, list, outcomes)
+		}
 	})
+}
+
+// releaseFailed releases what was settled before the member tried to activate it: its kind is settled by placing. Nobody
+// else may end that, and the member says itself that nothing of it runs.
+func (m *memberStream) releaseFailed(ctx context.Context, list []*apiv1.Failure, outcomes []group.Outcome) {
+	var commands [][]byte
+	for i, o := range outcomes {
+		e := &o.Result.Entry
+		if o.Err != nil || o.Result.Verdict != placement.Already || e.Owner != m.session.Incarnation {
+			continue
+		}
+		h := list[i].Held
+		c, err := fsm.Encode(fsm.Command{Body: &fsm.Release{
+			Identity: placement.Identity{Kind: h.Kind, Key: h.Key}, Incarnation: e.Owner, Epoch: placement.Epoch(h.Epoch),
+		}})
+		if err == nil {
+			commands = append(commands, c)
+		}
+	}
+	if len(commands) > 0 {
+		_, _ = m.group.ProposeAll(ctx, commands) // what is lost here is in the way until somebody removes it
+	}
 }
 
 // end proposes that the member drains, or that it has left.

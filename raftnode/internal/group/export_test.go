@@ -1,6 +1,10 @@
 package group
 
-import "github.com/hashicorp/raft"
+import (
+	"github.com/hashicorp/raft"
+
+	"github.com/seed13d31b7f/berth/fsm"
+)
 
 // TimeoutNow asks a server to stand for election, as a leader that transfers its leadership does.
 func (g *Group) TimeoutNow(server string) error {
@@ -21,4 +25,4 @@ func (g *Group) Pipeline(server string) error {
 func (g *Group) ApplyRaw(data []byte) { _ = g.raft.Apply(data, 0) }
 
 // NewMachine returns the library's FSM of a group.
-func NewMachine(stop func(error)) raft.BatchingFSM { return newMachine(stop) }
+func NewMachine(stop func(error)) raft.BatchingFSM { return newMachine(stop, fsm.FeatureLevel) }

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,8 @@ type Config struct {
 	// TrailingLogs is how many entries are kept behind a snapshot, for followers that are a little behind. Zero stands
 	// for 4096.
 	TrailingLogs uint64
+	// FeatureLevel is the newest feature level that this server understands. Zero stands for fsm.FeatureLevel.
+	FeatureLevel uint32
 	// Intercept is for tests; nil otherwise.
 	Intercept Intercept
 	// Logger gets the library's log.
@@ -75,7 +78,7 @@ type Group struct {
 
 // Open forms the group, when its servers are given and the log is empty, or takes part in it again.
 func Open(c Config) (*Group, error) {
-	g := &Group{config: c, machine: newMachine(c.Stop)}
+	g := &Group{config: c, machine: newMachine(c.Stop, cmp.Or(c.FeatureLevel, fsm.FeatureLevel))}
 	g.trans = newTransport(c.Stream, c.Timing, c.Intercept, c.Logger)
 	logs, err := raft.NewLogCache(512, c.Stores.Log)
 	if err != nil {

@@ -21,6 +21,7 @@ type machine struct {
 	fsm    *fsm.Machine // belongs to the library's FSM goroutine
 	broken bool         // an entry could not be applied: nothing is, from then on
 	stop   func(error)
+	level  uint32 // the newest feature level that this server understands
 
 	view    atomic.Pointer[snapshot.View]
 	waiters waiters
@@ -31,9 +32,9 @@ type machine struct {
 
 var errBroken = errors.New("the state machine is stopped")
 
-func newMachine(stop func(error)) *machine {
-	m := &machine{fsm: fsm.New(snapshot.Empty()), stop: stop}
-	m.fsm.Observed = true // for the events
+func newMachine(stop func(error), level uint32) *machine {
+	m := &machine{fsm: fsm.New(snapshot.Empty()), stop: stop, level: level}
+	m.fsm.Level, m.fsm.Observed = level, true // for the events
 	m.view.Store(snapshot.Empty())
 	return m
 }
@@ -116,8 +117,13 @@ func (m *machine) Restore(rc io.ReadCloser) error {
 	if err := rc.Close(); err != nil {
 		return err
 	}
+	if err := fsm.CheckLevel(v, m.level); err != nil {
+		m.broken = true
+		m.stop(err)
+		return err
+	}
 	m.fsm = fsm.New(v)
-	m.fsm.Observed = true
+	m.fsm.Level, m.fsm.Observed = m.level, true
 	m.broken = false
 	m.events.Begin(v.Index)
 	m.publish(v, nil, nil) // a feed finds out by the index that follows

@@ -20,8 +20,10 @@ type Config struct {
 	MemberTTL time.Duration
 	// Patience is how long a keepalive waits for a batch that goes anyway before it makes one.
 	Patience time.Duration
-	// ActivationTimeout is how long an owner may take to confirm.
+	// ActivationTimeout is how long an owner may take to confirm, for kinds that do not say.
 	ActivationTimeout time.Duration
+	// Level is the newest feature level that this server understands; zero when it is not to be raised.
+	Level uint32
 	// Now reads the clock of leases.
 	Now func() lease.Instant
 }
@@ -31,6 +33,7 @@ type Proposer interface {
 	View() *snapshot.View
 	ProposeAll(ctx context.Context, commands [][]byte) ([]group.Outcome, error)
 	Pulse(ctx context.Context, delay time.Duration) (group.Pulse, error)
+	Servers() []group.Server
 }
 
 // Driver does the work of one tenure.
@@ -41,6 +44,8 @@ type Driver struct {
 	tasks  sync.WaitGroup
 
 	pushing atomic.Bool // a batch for the barrier's sake is on its way
+	drain   drain
+	raising raising
 
 	mu struct {
 		sync.Mutex
@@ -51,7 +56,8 @@ type Driver struct {
 		failures map[placement.Identity][]Failure
 		proposed map[placement.Incarnation]bool // expiries that are on their way
 		locks    lockWork
-		again    []placement.SessionID // sessions whose expiry has to be proposed again
+		again    []placement.SessionID          // sessions whose expiry has to be proposed again
+		ended    map[placement.Incarnation]bool // an operator wants them to end: they are not kept any more
 	}
 }
 
@@ -67,8 +73,8 @@ type open struct {
 // Failure is one candidate's failure to activate.
 type Failure struct {
 	Member placement.MemberID
-	Reason string
-	at     lease.Instant
+	placement.Failure
+	at lease.Instant
 }
 
 // New returns the driver of a tenure; Run starts it.
@@ -80,6 +86,7 @@ func New(t *group.Tenure, g Proposer, c Config) *Driver {
 	d.mu.failures = map[placement.Identity][]Failure{}
 	d.mu.proposed = map[placement.Incarnation]bool{}
 	d.mu.locks = newLockWork()
+	d.mu.ended = map[placement.Incarnation]bool{}
 	var alive []placement.Incarnation
 	for m := range t.View.Members() {
 		if m.State.Alive() {
@@ -118,6 +125,7 @@ func (d *Driver) Run(feed *group.Feed) {
 // look finds all there is to do in a view.
 func (d *Driver) look(v *snapshot.View) {
 	now := d.config.Now()
+	d.drain.changed.Store(true)
 	alive := map[placement.Incarnation]bool{}
 	for m := range v.Members() {
 		if m.State.Alive() {
@@ -161,7 +169,10 @@ func (d *Driver) note(changes []fsm.Change) {
 		c := &changes[i]
 		switch c.Type {
 		case fsm.MemberJoined:
+			d.drain.changed.Store(true)
 			d.mu.members.Joined(c.Member.Incarnation, now)
+		case fsm.MemberChanged:
+			d.drain.changed.Store(true)
 		case fsm.MemberEnded:
 			d.memberEndedLocked(c.Member.Incarnation)
 		case fsm.PlacementChanged:
@@ -191,7 +202,9 @@ func (d *Driver) orderLocked(id placement.Identity, e placement.Entry, now lease
 
 func (d *Driver) memberEndedLocked(inc placement.Incarnation) {
 	d.mu.members.Ended(inc)
+	d.drain.changed.Store(true)
 	delete(d.mu.proposed, inc)
+	delete(d.mu.ended, inc)
 	if s := d.mu.sessions[inc]; s != nil {
 		s.end(ErrGone)
 	}
@@ -241,8 +254,9 @@ func (d *Driver) endSessions() {
 	}
 }
 
-// Keepalive answers a member's request for more time: the TTL, to be counted from when the member asked. It fails with
-// ErrGone when the incarnation cannot be kept, and with the errors of a pulse.
+// Keepalive answers a member's request for more time: the TTL, to be counted from when the member asked. Zero is no more
+// time than it has: that is what a blocked member gets while it owns anything. It fails with ErrGone when the incarnation
+// cannot be kept, and with the errors of a pulse.
 func (d *Driver) Keepalive(ctx context.Context, inc placement.Incarnation) (time.Duration, error) {
 	return d.keep(ctx, inc, d.config.Patience)
 }
@@ -264,7 +278,14 @@ func (d *Driver) keep(ctx context.Context, inc placement.Incarnation, patience t
 	defer d.mu.Unlock()
 	// Invariant: the view is loaded under the lock. An expiry that was decided, carried out and noted would be forgotten
 	// by the table, and must be in the view then.
-	m := d.group.View().Incarnation(inc)
+	v := d.group.View()
+	m := v.Incarnation(inc)
+	if d.mu.ended[inc] {
+		return 0, ErrGone
+	}
+	if m != nil && barred(v, m) {
+		return 0, nil
+	}
 	if !d.mu.members.Answer(inc, m != nil && m.State.Alive(), p.T0) {
 		return 0, ErrGone
 	}
@@ -300,6 +321,8 @@ func (d *Driver) watchClock(ctx context.Context) {
 			return
 		}
 		now := d.config.Now()
+		d.drainStep(ctx)
+		d.raiseLevel(ctx, now)
 		if due := d.expired(now); len(due) > 0 {
 			d.tasks.Go(func() { d.expire(ctx, due) })
 		}
@@ -357,13 +380,14 @@ type late struct {
 }
 
 func (d *Driver) overdue(now lease.Instant) (out []late) {
+	v := d.group.View()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for id, o := range d.mu.open {
-		if !o.stop && !o.failed && now >= o.since.Add(d.config.ActivationTimeout) {
+		if !o.stop && !o.failed && now >= o.since.Add(d.confirmTime(v, id.Kind)) {
 			o.failed = true
 			out = append(out, late{id, o})
-			d.failureLocked(id, o.owner, "it did not confirm in time")
+			d.failureLocked(id, o.owner, confirmedNot)
 		}
 		if len(out) == placement.BatchCommandsMax {
 			break
@@ -377,9 +401,19 @@ func (d *Driver) overdue(now lease.Instant) (out []late) {
 	return out
 }
 
+// confirmTime is how long the owner of an identity of a kind may take to confirm.
+func (d *Driver) confirmTime(v *snapshot.View, kind string) time.Duration {
+	if ms := v.KindSettings(kind).ConfirmMs; ms != 0 {
+		return time.Duration(ms) * time.Millisecond
+	}
+	return d.config.ActivationTimeout
+}
+
+var confirmedNot = placement.Failure{Code: placement.FailureTimeout}
+
 // fail proposes that activations failed.
 func (d *Driver) fail(ctx context.Context, list []late) {
-	outcomes, err := proposeEach(ctx, d.group, list, func(l late) fsm.Body { return &fsm.Fail{Identity: l.id, Epoch: l.o.epoch} })
+	outcomes, err := proposeEach(ctx, d.group, list, func(l late) fsm.Body { return &fsm.Fail{Identity: l.id, Epoch: l.o.epoch, Failure: confirmedNot} })
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, l := range list {
@@ -393,14 +427,14 @@ func (d *Driver) fail(ctx context.Context, list []late) {
 const failuresKept = 30 * time.Second
 
 // Failed notes why an incarnation could not activate something.
-func (d *Driver) Failed(id placement.Identity, inc placement.Incarnation, reason string) {
+func (d *Driver) Failed(id placement.Identity, inc placement.Incarnation, why placement.Failure) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.failureLocked(id, inc, reason)
+	d.failureLocked(id, inc, why)
 }
 
-func (d *Driver) failureLocked(id placement.Identity, inc placement.Incarnation, reason string) {
-	f := Failure{Reason: reason, at: d.config.Now()}
+func (d *Driver) failureLocked(id placement.Identity, inc placement.Incarnation, why placement.Failure) {
+	f := Failure{Failure: why, at: d.config.Now()}
 	if m := d.group.View().Incarnation(inc); m != nil {
 		f.Member = m.ID
 	}

@@ -30,7 +30,10 @@ type state struct {
 	changes []fsm.Change
 	asked   int
 	looked  func() // is called when somebody has looked at the view
+	servers []group.Server
 }
+
+func (s *state) Servers() []group.Server { return s.servers }
 
 func (s *state) View() *snapshot.View {
 	v := s.view
@@ -332,7 +335,7 @@ func TestDriver_OwnerDoesNotConfirm_NextCandidate(t *testing.T) {
 	if e.Phase != placement.Pending || owner.Incarnation == r.Entry.Owner || e.Epoch <= r.Entry.Epoch {
 		t.Errorf("afterwards: %+v", e)
 	}
-	if f := d.Failures(id(1)); len(f) == 0 || f[0].Member != r.Owner.ID || f[0].Reason != "it did not confirm in time" {
+	if f := d.Failures(id(1)); len(f) == 0 || f[0].Member != r.Owner.ID || f[0].Failure != (placement.Failure{Code: placement.FailureTimeout}) {
 		t.Errorf("failures %v", f)
 	}
 	// The next one has the full time.
@@ -351,11 +354,11 @@ func TestDriver_Failures_AreFewAndForgotten(t *testing.T) {
 	s, d := begun(t, nil)
 	inc := s.join("a")
 	for i := range placement.AttemptsMax + 5 {
-		d.Failed(id(1), inc, fmt.Sprint(i))
+		d.Failed(id(1), inc, placement.Failure{Text: fmt.Sprint(i)})
 	}
-	d.Failed(id(2), 99, "nobody")
+	d.Failed(id(2), 99, placement.Failure{Text: "nobody"})
 	f := d.Failures(id(1))
-	if len(f) != placement.AttemptsMax || f[0].Reason != "5" || f[0].Member != "a" {
+	if len(f) != placement.AttemptsMax || f[0].Text != "5" || f[0].Member != "a" {
 		t.Errorf("failures %v", f)
 	}
 	if f := d.Failures(id(2)); len(f) != 1 || f[0].Member != "" {

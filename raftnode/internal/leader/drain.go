@@ -1,0 +1,132 @@
+package leader
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/seed13d31b7f/berth/fsm"
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/snapshot"
+)
+
+const (
+	// drainWindow is how many placements a member that drains may be asked to stop at once. Not larger: what is asked
+	// has no other owner until the member has let it go. Not smaller: a step is made every clockTick.
+	drainWindow = 256
+	// drainScan is how many placements one step looks at for those of members that drain: a few milliseconds.
+	drainScan = 1 << 15
+)
+
+// drain is how far the driver is with evicting what members own that drain or are blocked. Nothing of it matters to the
+// next tenure: what is asked back is so in the state.
+type drain struct {
+	changed atomic.Bool // the members may be others
+	running atomic.Bool // evictions are on their way
+
+	// Owned by the goroutine of the clock.
+	leaving map[placement.Incarnation]bool
+	at      snapshot.Cursor // where the next step goes on; of an older view, so it says about where
+}
+
+// barred says whether a member is blocked and still owns something: it gets no more time.
+func barred(v *snapshot.View, m *placement.Member) bool {
+	if !m.State.Alive() || !isBlocked(v, m) {
+		return false
+	}
+	load := v.MemberLoad(m.Incarnation)
+	return load.Settled+load.Pending > 0
+}
+
+// isBlocked says whether the block list names a member: also the former life of one, which shows another state.
+func isBlocked(v *snapshot.View, m *placement.Member) bool {
+	_, blocked := v.Block(snapshot.Subject{Member: m.ID})
+	return blocked
+}
+
+// drainStep asks for a few more of the placements of members that are to be rid of them.
+func (d *Driver) drainStep(ctx context.Context) {
+	v := d.group.View()
+	if d.drain.changed.Swap(false) {
+		d.drain.leaving = leaving(v)
+	}
+	if len(d.drain.leaving) == 0 || d.drain.running.Load() {
+		return
+	}
+	evict := d.evictions(v)
+	if len(evict) == 0 {
+		return
+	}
+	d.drain.running.Store(true)
+	d.tasks.Go(func() {
+		defer d.drain.running.Store(false)
+		// What is refused, or whose outcome is not known, is found again by a later step.
+		_, _ = proposeEach(ctx, d.group, evict, func(p snapshot.Placement) fsm.Body {
+			return &fsm.Evict{Identity: p.Identity, Epoch: p.Entry.Epoch}
+		})
+	})
+}
+
+// leaving are the incarnations that are to be rid of what they own.
+func leaving(v *snapshot.View) map[placement.Incarnation]bool {
+	out := map[placement.Incarnation]bool{}
+	for m := range v.Members() {
+		if m.State.Leaving() || m.State == placement.MemberSuperseded && isBlocked(v, m) {
+			out[m.Incarnation] = true
+		}
+	}
+	return out
+}
+
+// evictions are settled placements that may be asked back now, from where the step before ended on.
+func (d *Driver) evictions(v *snapshot.View) (list []snapshot.Placement) {
+	room := map[placement.Incarnation]int{}
+	for inc := range d.drain.leaving {
+		if v.MemberLoad(inc).Settled > 0 {
+			room[inc] = drainWindow
+		}
+	}
+	d.mu.Lock()
+	for _, o := range d.mu.open {
+		if o.stop && room[o.owner] > 0 {
+			room[o.owner]--
+		}
+	}
+	d.mu.Unlock()
+	for inc, n := range room {
+		if n == 0 {
+			delete(room, inc)
+		}
+	}
+	if len(room) == 0 {
+		return nil
+	}
+	next, whole := v.Scan(snapshot.Filter{Phase: placement.Settled}, d.drain.at, drainScan, func(p snapshot.Placement) bool {
+		if len(list) == placement.BatchCommandsMax {
+			return false
+		}
+		if e := &p.Entry; !e.Draining && room[e.Owner] > 0 {
+			room[e.Owner]--
+			list = append(list, p)
+		}
+		return true
+	})
+	if d.drain.at = next; whole {
+		d.drain.at = 0 // the next step begins anew
+	}
+	return list
+}
+
+// End has an incarnation expire as soon as its lease must be over: it is not kept any more, and told so. That lasts as long
+// as the tenure. It fails with ErrGone when the incarnation is not alive.
+func (d *Driver) End(inc placement.Incarnation) error {
+	if m := d.group.View().Incarnation(inc); m == nil || !m.State.Alive() {
+		return ErrGone
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.ended[inc] = true
+	if s := d.mu.sessions[inc]; s != nil {
+		s.end(ErrGone)
+	}
+	return nil
+}
