@@ -13,40 +13,31 @@ import (
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 )
 
-// slashKey answers POST /v1/placements/KIND/KEY:VERB for a key that ends in a slash, which the gateway's patterns cannot
-// express: to them the last part of such a path is a verb of nothing. It says whether the request was one of these.
+// slashKey answers POST /v1/placements/KIND/KEY:VERB and /v1/locks/NAME:VERB for a key or a name that ends in a slash, which
+// the gateway's patterns cannot express: to them the last part of such a path is a verb of nothing. It says whether the
+// request was one of these.
 func (s *serving) slashKey(mux *runtime.ServeMux, w http.ResponseWriter, r *http.Request) bool {
-	path, ok := strings.CutPrefix(r.URL.Path, "/v1/placements/")
-	if !ok || r.Method != http.MethodPost {
+	at := strings.LastIndex(r.URL.Path, "/:")
+	if at < 0 || r.Method != http.MethodPost {
 		return false
 	}
-	kind, key, _ := strings.Cut(path, "/")
-	at := strings.LastIndex(key, "/:")
-	if at < 0 {
-		return false
-	}
-	key, verb := key[:at+1], key[at+2:]
-	client := apiv1.NewPlacementsClient(s.gateway)
+	path, verb := r.URL.Path[:at+1], r.URL.Path[at+2:]
 	var req proto.Message
 	var call func(context.Context) (proto.Message, error)
-	switch verb {
-	case "place":
-		m := &apiv1.PlaceRequest{}
-		req, call = m, func(ctx context.Context) (proto.Message, error) {
-			m.Kind, m.Key = kind, key
-			return client.Place(ctx, m)
+	if rest, ok := strings.CutPrefix(path, "/v1/placements/"); ok {
+		kind, key, _ := strings.Cut(rest, "/")
+		if key == "" {
+			return false
 		}
-	case "remove":
-		m := &apiv1.RemoveRequest{}
-		req, call = m, func(ctx context.Context) (proto.Message, error) {
-			m.Kind, m.Key = kind, key
-			return client.Remove(ctx, m)
-		}
-	default:
+		req, call = s.slashPlacement(kind, key, verb)
+	} else if name, ok := strings.CutPrefix(path, "/v1/locks/"); ok && name != "" {
+		req, call = s.slashLock(name, verb)
+	}
+	if req == nil {
 		return false
 	}
 	in, out := runtime.MarshalerForRequest(mux, r)
-	ctx, err := runtime.AnnotateContext(r.Context(), mux, r, "/berth.v1.Placements/"+verb)
+	ctx, err := runtime.AnnotateContext(r.Context(), mux, r, "/berth.v1/"+verb)
 	if err == nil {
 		err = in.NewDecoder(r.Body).Decode(req)
 		if errors.Is(err, io.EOF) {
@@ -66,4 +57,50 @@ func (s *serving) slashKey(mux *runtime.ServeMux, w http.ResponseWriter, r *http
 	}
 	runtime.ForwardResponseMessage(runtime.NewServerMetadataContext(ctx, runtime.ServerMetadata{}), mux, out, w, r, resp)
 	return true
+}
+
+// slashPlacement is the request of a verb on an identity, to be filled in from the body, and the call; nil for another verb.
+func (s *serving) slashPlacement(kind, key, verb string) (proto.Message, func(context.Context) (proto.Message, error)) {
+	client := apiv1.NewPlacementsClient(s.gateway)
+	switch verb {
+	case "place":
+		m := &apiv1.PlaceRequest{}
+		return m, func(ctx context.Context) (proto.Message, error) {
+			m.Kind, m.Key = kind, key
+			return client.Place(ctx, m)
+		}
+	case "remove":
+		m := &apiv1.RemoveRequest{}
+		return m, func(ctx context.Context) (proto.Message, error) {
+			m.Kind, m.Key = kind, key
+			return client.Remove(ctx, m)
+		}
+	case "move":
+		m := &apiv1.MoveRequest{}
+		return m, func(ctx context.Context) (proto.Message, error) {
+			m.Kind, m.Key = kind, key
+			return client.Move(ctx, m)
+		}
+	}
+	return nil, nil
+}
+
+// slashLock is slashPlacement for the verbs on a lock.
+func (s *serving) slashLock(name, verb string) (proto.Message, func(context.Context) (proto.Message, error)) {
+	client := apiv1.NewLocksClient(s.gateway)
+	switch verb {
+	case "acquire":
+		m := &apiv1.AcquireLockRequest{}
+		return m, func(ctx context.Context) (proto.Message, error) { m.Name = name; return client.AcquireLock(ctx, m) }
+	case "renew":
+		m := &apiv1.RenewLockRequest{}
+		return m, func(ctx context.Context) (proto.Message, error) { m.Name = name; return client.RenewLock(ctx, m) }
+	case "release":
+		m := &apiv1.ReleaseLockRequest{}
+		return m, func(ctx context.Context) (proto.Message, error) { m.Name = name; return client.ReleaseLock(ctx, m) }
+	case "break":
+		m := &apiv1.BreakLockRequest{}
+		return m, func(ctx context.Context) (proto.Message, error) { m.Name = name; return client.BreakLock(ctx, m) }
+	}
+	return nil, nil
 }
