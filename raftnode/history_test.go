@@ -70,10 +70,11 @@ func TestHistory_EveryServerTells(t *testing.T) {
 		}
 
 		s := c.Others(c.Leader(nil))[0]
+		told(t, c, s, id.Key) // so it has the removal
+		at := s.Node.Group().View().Index
 		if err := s.Node.Group().TakeSnapshot(); err != nil {
 			t.Fatal(err)
 		}
-		at := s.Node.Group().View().Index
 		s.Stop()
 		s.Start()
 		ready(t, c, s)
