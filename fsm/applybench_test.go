@@ -84,7 +84,7 @@ type peerEntry struct {
 var peers = sync.OnceValue(func() map[string]peerEntry {
 	m := map[string]peerEntry{}
 	for i := range *identities {
-		m[shipment(i).String()] = peerEntry{epoch: uint64(i), phase: 1}
+		m[shipment(i).String()] = peerEntry{epoch: uint64(i), member: uint32(i % benchMembers), phase: 1}
 	}
 	return m
 })

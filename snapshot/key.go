@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"math/bits"
+	"strings"
 
 	"github.com/zeebo/xxh3"
 
@@ -63,8 +64,7 @@ func (k *key) size() int {
 func (v *View) identity(k key) placement.Identity {
 	text := k.original()
 	if !k.packed {
-		// The page may be given up while the identity is still in use.
-		text = string([]byte(text))
+		text = strings.Clone(text) // whoever keeps the identity shall not keep the page
 	}
 	return placement.Identity{Kind: v.kindName(k.kind), Key: text}
 }
