@@ -26,6 +26,7 @@ type Machine struct {
 	place   int // of the command at hand within its entry
 	cause   Cause
 	request snapshot.RequestID // of the command at hand
+	spares  [][]Change         // see Reuse
 	members int                // alive
 
 	// ahead are commands that are read and not carried out yet, and what some of them speak of; it points into the entry.
@@ -285,12 +286,35 @@ func (m *Machine) dispatch(c *command) (Result, error) {
 	return Result{}, fmt.Errorf("command %d: %w", c.op, ErrUnknownCommand)
 }
 
+// sparesMax and spareChangesMax bound the memory that is kept for changes to come: so many slices of so many.
+const sparesMax, spareChangesMax = 64, 1024
+
+// Reuse takes the changes of an output back, whose receiver is done with them: their memory is used for later ones. What they
+// point to stays as it is.
+func (m *Machine) Reuse(out *Output) {
+	if cap(out.Changes) > 0 && cap(out.Changes) <= spareChangesMax && len(m.spares) < sparesMax {
+		clear(out.Changes) // they must not keep what they point to
+		m.spares = append(m.spares, out.Changes[:0])
+	}
+	out.Changes = nil
+}
+
+// spareChanges returns an empty slice with room for n changes, or for some of them.
+func (m *Machine) spareChanges(n int) []Change {
+	if last := len(m.spares) - 1; last >= 0 {
+		s := m.spares[last]
+		m.spares = m.spares[:last]
+		return s
+	}
+	return make([]Change, 0, max(1, n))
+}
+
 func (m *Machine) changed(c Change) {
 	if !m.Observed {
 		return
 	}
 	if m.out.Changes == nil {
-		m.out.Changes = make([]Change, 0, max(1, len(m.entry.commands)))
+		m.out.Changes = m.spareChanges(len(m.entry.commands))
 	}
 	c.Cause, c.Position, c.Request = m.cause, m.place, m.request
 	m.out.Changes = append(m.out.Changes, c)

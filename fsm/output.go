@@ -17,8 +17,8 @@ type Output struct {
 	WrongTerm bool
 	// Results are the answers to the commands, in their order. They belong to the receiver.
 	Results []Result
-	// Changes are what became different, in the order in which it did. They belong to the receiver. They are made
-	// only when Machine.Observed was set.
+	// Changes are what became different, in the order in which it did. They belong to the receiver, who
+	// may give them back (Machine.Reuse). They are made only when Machine.Observed was set.
 	Changes []Change
 }
 

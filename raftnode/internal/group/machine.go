@@ -81,6 +81,9 @@ func (m *machine) publish(v *snapshot.View, outputs []*fsm.Output, feed *Feed) {
 	if feed != nil {
 		feed.add(prev.Index, v, outputs)
 	}
+	for _, out := range outputs {
+		m.fsm.Reuse(out) // events and feed have copies, and who proposed looks at the results alone
+	}
 	m.waiters.wake(v)
 }
 

@@ -1,0 +1,62 @@
+package events
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/seed13d31b7f/berth/fsm"
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/snapshot"
+)
+
+// BenchmarkApply is what the events cost where they are made: batches of 500 placements, applied and published, without
+// events and with them.
+func BenchmarkApply(b *testing.B) {
+	const batch = 500
+	for _, observed := range []bool{false, true} {
+		b.Run(map[bool]string{false: "without", true: "with"}[observed], func(b *testing.B) {
+			ring := &Ring{}
+			m, index, n := fsm.New(snapshot.Empty()), uint64(1), 0
+			m.Observed = observed
+			apply := func(data []byte) {
+				out, err := m.Apply(index, 1, data)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if index++; observed {
+					ring.Add([]*fsm.Output{out})
+					m.Reuse(out)
+				}
+				m.Publish()
+			}
+			apply(fsm.EncodeStart(fsm.Start{ClusterID: "C", Seed: 1}))
+			entry := func(bodies ...fsm.Body) []byte {
+				var commands [][]byte
+				for _, body := range bodies {
+					c, err := fsm.Encode(fsm.Command{Body: body})
+					if err != nil {
+						b.Fatal(err)
+					}
+					commands = append(commands, c)
+				}
+				return fsm.AppendEntry(nil, fsm.Batch{Term: 1}, commands)
+			}
+			for i := range 16 {
+				apply(entry(&fsm.Join{Member: placement.Member{ID: placement.MemberID(fmt.Sprint("m", i)), Address: "h:1", Kinds: []string{"cart"}}}))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				places := make([]fsm.Body, batch)
+				for i := range places {
+					places[i] = &fsm.Place{Identity: placement.Identity{Kind: "cart", Key: fmt.Sprintf("%x", uint32(n)*2654435761)}}
+					n++
+				}
+				data := entry(places...)
+				b.StartTimer()
+				apply(data)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/command")
+		})
+	}
+}
