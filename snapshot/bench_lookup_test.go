@@ -96,9 +96,35 @@ func BenchmarkLookup(b *testing.B) {
 	b.Run("cold-unlocked", func(b *testing.B) {
 		versus(b, false, cold, contender{"view", lookupEach(v)}, contender{"map", plain})
 	})
+	b.Run("hot=10000-64", func(b *testing.B) {
+		versus(b, true, hot(drawn(hotIdentities, 7)), contender{"view", lookupBatches(v)}, contender{"map", plain})
+	})
 	b.Run("cold-64", func(b *testing.B) {
 		b.ReportAllocs()
 		versus(b, false, cold, contender{"view", lookupBatches(v)}, contender{"map+RWMutex", getEach(m.get)})
+	})
+}
+
+// BenchmarkLookupByIdentity is the same beside a map that is asked as a view is: by kind and key.
+func BenchmarkLookupByIdentity(b *testing.B) {
+	v, m := benchEditor().Publish(), map[placement.Identity]peerEntry{}
+	for i := range uint64(*identities) {
+		m[uuidIdentity(i)] = peerEntry{epoch: i + 1, member: uint32(i % 16), phase: 2}
+	}
+	get := func(r requests) {
+		var sum uint64
+		for _, id := range r.ids {
+			sum += m[id].epoch
+		}
+		sink.Add(sum)
+	}
+	for _, n := range []int{1000, hotIdentities} {
+		b.Run(fmt.Sprintf("hot=%d", n), func(b *testing.B) {
+			versus(b, true, hot(drawn(n, 7)), contender{"view", lookupEach(v)}, contender{"map", get})
+		})
+	}
+	b.Run("cold", func(b *testing.B) {
+		versus(b, false, cold, contender{"view", lookupEach(v)}, contender{"map", get})
 	})
 }
 
