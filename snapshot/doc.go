@@ -9,9 +9,9 @@
 // runs beside new changes.
 //
 // A look-up hashes the key, finds one page and compares a byte a record, and allocates nothing; View.LookupBatch makes many
-// look-ups wait for memory together. A change copies one page of about 256 bytes. The death of a member is one small change, whatever it owned. The placements are in memory without
-// pointers, so the garbage collector does not look into them. A view may be held as long as one likes; it keeps the pages
-// that newer views replaced.
+// look-ups wait for memory together. A change copies one page of about 256 bytes. The death of a member is one small
+// change, whatever it owned. The placements are in memory without pointers, so the garbage collector does not look into
+// them. A view may be held as long as one likes; it keeps the pages that newer views replaced.
 //
 //	e := snapshot.NewEditor(v)
 //	e.SetPosition(index, term)
