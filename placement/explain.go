@@ -49,7 +49,7 @@ func Explain(s Strategy, q *Query, settings *KindSettings, members []*Member) []
 	var left []*Member
 	var list, excluded []Candidate
 	for _, m := range members {
-		c := Candidate{Member: m, Load: q.Load(m), Distance: q.Near.distance(m), Excluded: q.excluded(settings, m)}
+		c := Candidate{Member: m, Load: q.Load(m), Distance: q.Near.distance(m), Excluded: q.Excluded(settings, m)}
 		if x, ok := s.(scored); ok && c.Excluded == 0 {
 			c.Score = x.score(q, m)
 		}
@@ -83,8 +83,8 @@ func Explain(s Strategy, q *Query, settings *KindSettings, members []*Member) []
 	return append(list, excluded...)
 }
 
-// excluded says why a member may not be given the identity of the query.
-func (q *Query) excluded(settings *KindSettings, m *Member) Exclusion {
+// Excluded says why a member may not be given the identity of the query; zero when it may.
+func (q *Query) Excluded(settings *KindSettings, m *Member) Exclusion {
 	switch _, missing := settings.Missing(m); {
 	case m.State != MemberLive:
 		return ExcludedByState

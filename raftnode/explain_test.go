@@ -115,7 +115,7 @@ func TestExplain_SinceWhenAndWhoElse(t *testing.T) {
 			}
 		}
 		for member, want := range map[string]string{
-			"free": "", "full": "is full", "plain": "does not carry disk=ssd", "drains": "draining", "bad": "blocked", "m1": "does not host room",
+			"free": "", "full": "is full: it owns 1", "plain": "has no label disk=ssd", "drains": "draining", "bad": "blocked", "m1": "does not host room",
 		} {
 			if got, ok := said[member]; !ok || got != want {
 				t.Errorf("%s: %q, want %q", member, got, want)

@@ -16,7 +16,7 @@ const candidatesMax = 64
 // explain says why an identity is placed as it is, and since when.
 func (s *Server) explain(v *snapshot.View, id placement.Identity) *apiv1.Explanation {
 	e, owner := v.Lookup(id)
-	settings := v.KindSettings(id.Kind)
+	q, settings := queryOf(v, id, e.Epoch)
 	x := &apiv1.Explanation{Now: timeMessage(v.Time), Barrier: v.Barrier, RemovedIndex: e.Removed, Strategy: settings.Strategy}
 	if owner != nil {
 		x.OwnerState = owner.State.String()
@@ -28,11 +28,12 @@ func (s *Server) explain(v *snapshot.View, id placement.Identity) *apiv1.Explana
 	if m, ok := v.Move(id); ok {
 		x.MovingTo = string(m.To)
 	}
-	candidates := candidatesOf(v, id, e.Epoch)
+	// The kind's strategy looks at all members, as for a placement under the epoch.
+	candidates := placement.Explain(placement.StrategyNamed(settings.Strategy), q, settings, membersOf(v))
 	x.Members = uint32(len(candidates))
 	for _, c := range candidates[:min(len(candidates), candidatesMax)] {
 		x.Candidates = append(x.Candidates, &apiv1.Explanation_Candidate{
-			Member: string(c.Member.ID), Incarnation: uint64(c.Member.Incarnation), Excluded: excludedText(&c, id.Kind, &settings), Rank: uint32(c.Rank),
+			Member: string(c.Member.ID), Incarnation: uint64(c.Member.Incarnation), Excluded: excludedText(q, settings, c.Member, c.Excluded), Rank: uint32(c.Rank),
 			Load: c.Load, Weight: c.Member.Weight, Score: c.Score, Distance: uint32(c.Distance),
 		})
 	}
@@ -62,39 +63,13 @@ func (s *Server) sinceWhen(v *snapshot.View, id placement.Identity, e *placement
 	}
 }
 
-// candidatesOf has the kind's strategy look at all members, as for a placement under the epoch.
-func candidatesOf(v *snapshot.View, id placement.Identity, epoch placement.Epoch) []placement.Candidate {
-	settings := v.KindSettings(id.Kind)
-	var members []*placement.Member
+// membersOf are all members, ascending by name and incarnation.
+func membersOf(v *snapshot.View) (members []*placement.Member) {
 	for m := range v.Members() {
 		members = append(members, m)
 	}
 	slices.SortFunc(members, func(a, b *placement.Member) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Incarnation, b.Incarnation))
 	})
-	q := placement.Query{
-		Identity: id, Epoch: epoch, KindCapacity: settings.MemberCapacity,
-		Load: func(m *placement.Member) uint32 {
-			l := v.MemberLoad(m.Incarnation)
-			return l.Settled + l.Pending
-		},
-		KindLoad: func(m *placement.Member) uint32 { return v.MemberKindLoad(m.Incarnation, id.Kind) },
-	}
-	return placement.Explain(placement.StrategyNamed(settings.Strategy), &q, &settings, members)
-}
-
-// excludedText says in words why a member may not be given an identity of the kind.
-func excludedText(c *placement.Candidate, kind string, settings *placement.KindSettings) string {
-	switch c.Excluded {
-	case placement.ExcludedByState:
-		return c.Member.State.String()
-	case placement.ExcludedByKind:
-		return "does not host " + kind
-	case placement.ExcludedByLabel:
-		l, _ := settings.Missing(c.Member)
-		return "does not carry " + l.Name + "=" + l.Value
-	case placement.ExcludedByCapacity:
-		return "is full"
-	}
-	return ""
+	return members
 }

@@ -68,7 +68,7 @@ func (m *moving) begun(r *fsm.Result) error {
 	case placement.NotEligible:
 		to, because := v.Roster.Find(m.to), "may be given it now, and could not when it was asked"
 		if to != nil {
-			because = unfit(v, to, v.MemberLoad(to.Incarnation), m.id.Kind)
+			because = unfit(v, to, m.id.Kind)
 		}
 		data := identityData(m.id)
 		data["member."+string(m.to)] = because

@@ -278,25 +278,6 @@ func (p *placing) result(v *snapshot.View, err error) *apiv1.PlaceResult {
 	return &apiv1.PlaceResult{Placement: placementMessage(p.id, e, owner), Created: p.created}
 }
 
-// unfit says why a member may not be given an identity of a kind; empty when it may.
-func unfit(v *snapshot.View, m *placement.Member, load snapshot.Load, kind string) string {
-	s := v.KindSettings(kind)
-	label, missing := s.Missing(m)
-	switch {
-	case m.State != placement.MemberLive:
-		return m.State.String()
-	case !m.Hosts(kind):
-		return "does not host " + kind
-	case missing:
-		return fmt.Sprintf("has no label %s=%s", label.Name, label.Value)
-	case m.Capacity != 0 && load.Settled+load.Pending >= m.Capacity:
-		return fmt.Sprintf("is full: it owns %d", load.Settled+load.Pending)
-	case s.MemberCapacity != 0 && v.MemberKindLoad(m.Incarnation, kind) >= s.MemberCapacity:
-		return fmt.Sprintf("is full of %s: it owns %d", kind, v.MemberKindLoad(m.Incarnation, kind))
-	}
-	return ""
-}
-
 // identityBlocked says why an identity is given no owner.
 func identityBlocked(v *snapshot.View, id placement.Identity) error {
 	data := identityData(id)
@@ -334,12 +315,12 @@ func noEligible(v *snapshot.View, id placement.Identity, failures []leader.Failu
 	}
 	const named = 8
 	hosts, total := 0, 0
-	for m, load := range v.Members() {
+	for m := range v.Members() {
 		total++
 		if failed[m.ID] {
 			continue
 		}
-		because := unfit(v, m, load, id.Kind)
+		because := unfit(v, m, id.Kind)
 		if because == "" {
 			continue
 		}
