@@ -20,7 +20,8 @@ import (
 
 func (a *app) lockCommand() *cobra.Command {
 	return groupCommand("lock", "Locks with fencing tokens: run a command under one, or take it by hand",
-		a.lockRunCommand(), a.lockAcquireCommand(), a.lockRenewCommand(), a.lockReleaseCommand(), a.lockGetCommand(), a.lockListCommand(), a.lockBreakCommand())
+		a.lockRunCommand(), a.lockAcquireCommand(), a.lockRenewCommand(), a.lockReleaseCommand(), a.lockGetCommand(), a.lockListCommand(), a.lockBreakCommand(),
+		a.lockSessionsCommand())
 }
 
 // lockFlags are how a lock is asked for.
