@@ -228,22 +228,22 @@ func (a *app) lockListCommand() *cobra.Command {
 
 func (a *app) listLocks(ctx context.Context, c *lookupclient.Client, req *apiv1.ListLocksRequest, limit uint32, whole bool) error {
 	var all apiv1.ListLocksResponse
-	for {
-		req.PageSize = pageMax
-		if !whole {
-			req.PageSize = min(limit-uint32(len(all.Locks)), pageMax)
-		}
-		resp, err := a.locksPage(ctx, c, req)
+	err := pages(limit, whole, func(size uint32) (n int, more bool, err error) {
+		ctx, cancel := context.WithTimeout(ctx, a.timeout)
+		defer cancel()
+		req.PageSize = size
+		resp, err := apiv1.NewLocksClient(c.Conn()).ListLocks(ctx, req)
 		if err != nil {
-			return err
+			return 0, false, err
 		}
 		all.Locks, all.Read, all.NextPageToken = append(all.Locks, resp.Locks...), resp.Read, resp.NextPageToken
 		req.PageToken = resp.NextPageToken
-		if req.PageToken == "" || !whole && uint32(len(all.Locks)) >= limit {
-			break
-		}
+		return len(resp.Locks), req.PageToken != "", nil
+	})
+	if err != nil {
+		return err
 	}
-	err := output.List(&a.printer, &all, all.Locks, func(r *output.Rows) {
+	err = output.List(&a.printer, &all, all.Locks, func(r *output.Rows) {
 		r.Row("LOCK", "TOKEN", "HOLDER", "MODE", "HELD", "WAITING", "LEFT", "STATE")
 		for _, l := range all.Locks {
 			first := l.Claims[0]
@@ -254,12 +254,6 @@ func (a *app) listLocks(ctx context.Context, c *lookupclient.Client, req *apiv1.
 		a.say("there are more after these %s: --page %s, or --all", humanize.Comma(int64(len(all.Locks))), strconv.Quote(all.NextPageToken))
 	}
 	return err
-}
-
-func (a *app) locksPage(ctx context.Context, c *lookupclient.Client, req *apiv1.ListLocksRequest) (*apiv1.ListLocksResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	return apiv1.NewLocksClient(c.Conn()).ListLocks(ctx, req)
 }
 
 func (a *app) lockBreakCommand() *cobra.Command {

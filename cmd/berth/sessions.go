@@ -33,22 +33,22 @@ opened it closes it, or when it was not kept for its TTL: nobody else can close 
 
 func (a *app) listSessions(ctx context.Context, c *lookupclient.Client, req *apiv1.ListSessionsRequest, limit uint32, whole bool) error {
 	var all apiv1.ListSessionsResponse
-	for {
-		req.PageSize = pageMax
-		if !whole {
-			req.PageSize = min(limit-uint32(len(all.Sessions)), pageMax)
-		}
-		resp, err := a.sessionsPage(ctx, c, req)
+	err := pages(limit, whole, func(size uint32) (n int, more bool, err error) {
+		ctx, cancel := context.WithTimeout(ctx, a.timeout)
+		defer cancel()
+		req.PageSize = size
+		resp, err := apiv1.NewSessionsClient(c.Conn()).ListSessions(ctx, req)
 		if err != nil {
-			return err
+			return 0, false, err
 		}
 		all.Sessions, all.Read, all.NextPageToken = append(all.Sessions, resp.Sessions...), resp.Read, resp.NextPageToken
 		req.PageToken = resp.NextPageToken
-		if req.PageToken == "" || !whole && uint32(len(all.Sessions)) >= limit {
-			break
-		}
+		return len(resp.Sessions), req.PageToken != "", nil
+	})
+	if err != nil {
+		return err
 	}
-	err := output.List(&a.printer, &all, all.Sessions, func(r *output.Rows) {
+	err = output.List(&a.printer, &all, all.Sessions, func(r *output.Rows) {
 		r.Row("SESSION", "HOLDER", "TTL", "LEFT", "LOCKS")
 		for _, s := range all.Sessions {
 			lease := "-"
@@ -62,10 +62,4 @@ func (a *app) listSessions(ctx context.Context, c *lookupclient.Client, req *api
 		a.say("there are more after these %s: --page %s, or --all", humanize.Comma(int64(len(all.Sessions))), all.NextPageToken)
 	}
 	return err
-}
-
-func (a *app) sessionsPage(ctx context.Context, c *lookupclient.Client, req *apiv1.ListSessionsRequest) (*apiv1.ListSessionsResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
-	defer cancel()
-	return apiv1.NewSessionsClient(c.Conn()).ListSessions(ctx, req)
 }
