@@ -26,7 +26,7 @@ test386: ## run the tests of what replicas must agree on as 32-bit programs
 	GOARCH=386 CGO_ENABLED=0 $(GO) test -count=1 ./placement ./snapshot ./fsm
 
 race: ## run all tests with the race detector
-	$(GO) test -count=1 -race ./...
+	$(GO) test -count=1 -race -timeout 20m ./...
 
 lint: $(CACHE)/staticcheck ## gofmt, vet, staticcheck, go.mod, and that the other systems build
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "gofmt would change: $$bad"; exit 1; }
@@ -62,12 +62,12 @@ bench: ## run all benchmarks
 	$(GO) test -run '^$$' -bench . -timeout 60m ./...
 
 bench10m: ## benchmarks of the index with ten million identities, beside Go maps: 12 GB of memory, some 15 minutes
-	$(GO) test -run '^$$' -bench 'Lookup|Update|Stall' -benchtime 100x -identities 10000000 -timeout 60m ./snapshot
-	$(GO) test -run '^$$' -bench 'Memory|Build|Encode|Decode' -benchtime 3x -identities 10000000 -timeout 60m ./snapshot
-	$(GO) test -run '^$$' -bench 'Apply' -benchtime 300x -cpu 1 -identities 10000000 -timeout 60m ./fsm
+	$(GO) test ./snapshot -run '^$$' -bench 'Lookup|Update|Stall' -benchtime 100x -timeout 60m -identities 10000000
+	$(GO) test ./snapshot -run '^$$' -bench 'Memory|Build|Encode|Decode' -benchtime 3x -timeout 60m -identities 10000000
+	$(GO) test ./fsm -run '^$$' -bench 'Apply' -benchtime 300x -cpu 1 -timeout 60m -identities 10000000
 
 churn: ## what 100 million updates of a million identities do to the memory of the process: some minutes
-	$(GO) test -run '^$$' -bench Churn -benchtime 1x -churn 100000000 -timeout 60m ./snapshot
+	$(GO) test ./snapshot -run '^$$' -bench Churn -benchtime 1x -timeout 60m -churn 100000000
 
 verify: test test386 race lint gencheck demo ## all that guards main, but the fuzzing
 
