@@ -87,7 +87,7 @@ func (m *Machine) transition(id placement.Identity, step func(placement.Entry) (
 	after, verdict := step(before)
 	r := Result{Verdict: verdict, Entry: after}
 	if after.Owner != 0 {
-		r.Owner = m.edit.View().Incarnation(after.Owner)
+		r.Owner = m.edit.Incarnation(after.Owner)
 	}
 	if verdict != placement.Done {
 		return r
@@ -96,7 +96,7 @@ func (m *Machine) transition(id placement.Identity, step func(placement.Entry) (
 	if m.Observed {
 		c := Change{Type: PlacementChanged, Identity: cloned(id), Before: before, Entry: after, Member: r.Owner}
 		if before.Owner != 0 && before.Epoch != after.Epoch {
-			c.Former = m.edit.View().Incarnation(before.Owner)
+			c.Former = m.edit.Incarnation(before.Owner)
 		}
 		m.changed(c)
 	}

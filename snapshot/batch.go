@@ -1,6 +1,10 @@
 package snapshot
 
-import "github.com/seed13d31b7f/berth/placement"
+import (
+	"unsafe"
+
+	"github.com/seed13d31b7f/berth/placement"
+)
 
 // lookupsAtOnce is how many look-ups LookupBatch has under way at a time. Not fewer: a processor waits for ten to fifty
 // loads from memory at once. Not more: what they have found so far is to stay in the nearest cache.
@@ -33,30 +37,16 @@ func (v *View) lookupGroup(of []Placement) {
 	}
 }
 
-// Expect brings what Seek will need for each of the identities near by: the loads from memory, which are most of the cost
-// of a change in a large index, are waited for together. It changes nothing, and need not be called.
-func (e *Editor) Expect(ids []placement.Identity) {
-	for len(ids) > 0 {
-		n := min(len(ids), lookupsAtOnce)
-		var g group
-		for i, id := range ids[:n] {
-			g.begin(&e.v, i, id)
-		}
-		g.load(n)
-		ids = ids[n:]
-	}
-}
-
 // group is a number of look-ups that go on together: all are taken one step further before any of them takes the next.
-// Each step begins with a load that depends on the step before, and the loads of one step do not depend on each other.
-// What a step does with what it has loaded is little, so that the processor has many of them under way.
+// Each step ends with asking for the memory that the next one needs, without waiting for it, and does little else, so that
+// the processor has many loads under way.
 type group [lookupsAtOnce]struct {
-	key   key
-	hash  uint64
-	place **page // nil when it is known that there is nothing
-	page  *page
-	head  uint64 // of the page
-	bits  uint64 // of the record that it probably is
+	key    key
+	hash   uint64
+	bucket uint
+	chunk  **chunk // where the pointer to it stands; nil when it is known that there is nothing
+	place  **page
+	page   *page
 }
 
 // begin is the first step of the i-th look-up.
@@ -66,28 +56,30 @@ func (g *group) begin(v *View, i int, id placement.Identity) {
 		return
 	}
 	l := &g[i]
-	l.key.set(kind, id.Key)
-	l.hash = l.key.hash(v.table.seed)
-	b := v.table.bucket(l.hash)
-	l.place = &v.table.chunk(b).page[uint(b)%chunkPages]
+	l.hash = l.key.set(kind, id.Key, v.table.seed)
+	l.bucket = uint(v.table.bucket(l.hash))
+	l.chunk = &v.table.root[l.bucket/branchPages].chunk[l.bucket/chunkPages%branchChunks]
+	prefetch(unsafe.Pointer(l.chunk))
 }
 
-// load takes the steps that wait for memory, for the first n look-ups.
+// load takes the other steps of the first n look-ups: to the pointer to the page, to its head, to the record.
 func (g *group) load(n int) {
 	of := g[:n]
 	for i := range of {
-		if l := &of[i]; l.place != nil {
+		if l := &of[i]; l.chunk != nil {
+			l.place = &(*l.chunk).page[l.bucket%chunkPages]
+			prefetch(unsafe.Pointer(l.place))
+		}
+	}
+	for i := range of {
+		if l := &of[i]; l.place != nil && *l.place != nil {
 			l.page = *l.place
+			prefetch(unsafe.Pointer(l.page))
 		}
 	}
 	for i := range of {
 		if l := &of[i]; l.page != nil {
-			l.head = l.page.head
-		}
-	}
-	for i := range of {
-		if l := &of[i]; l.page != nil {
-			l.bits = l.page.word(l.page.candidate(tagOf(l.hash)))
+			prefetch(unsafe.Add(unsafe.Pointer(l.page), l.page.candidate(tagOf(l.hash))))
 		}
 	}
 }

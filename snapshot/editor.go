@@ -26,7 +26,11 @@ type Editor struct {
 		hash   uint64
 		old    stored
 		exists bool
+		page   *page // of the bucket
+		at     int   // of the record in it
 	}
+	expected expected
+	owners   [ownersNear]uint32 // the slots where incarnations were found last
 
 	// Work that follows from the barrier. All of it can be found again from a view, so it is not part of one.
 	deaths     []death     // members that ended above the barrier, ascending
@@ -88,18 +92,19 @@ func (e *Editor) Publish() *View {
 // id's strings are not kept beyond that.
 func (e *Editor) Seek(id placement.Identity) (entry placement.Entry) {
 	s := &e.spot
-	s.id, s.exists = id, false
-	var kind KindNumber
-	if kind, s.known = e.v.kinds.get(id.Kind); !s.known {
+	s.id, s.exists, s.page, s.at = id, false, nil, 0
+	if s.known = e.expected.take(id, &s.key, &s.hash); !s.known {
+		var kind KindNumber
+		if kind, s.known = e.v.kinds.get(id.Kind); !s.known {
+			return entry
+		}
+		s.hash = s.key.set(kind, id.Key, e.v.table.seed)
+	}
+	s.page, s.at = e.v.table.get(s.hash, &s.key)
+	if s.at == 0 {
 		return entry
 	}
-	s.key.set(kind, id.Key)
-	s.hash = s.key.hash(e.v.table.seed)
-	p, at := e.v.table.get(s.hash, &s.key)
-	if at == 0 {
-		return entry
-	}
-	s.old, s.exists = p.value(at), true
+	s.old, s.exists = s.page.value(s.at), true
 	e.v.see(s.old, &entry)
 	return entry
 }
@@ -112,19 +117,26 @@ func (e *Editor) Put(entry placement.Entry) {
 	if !s.known {
 		panic(fmt.Sprintf("snapshot: put of %v, whose kind is not known", s.id))
 	}
-	if s.exists {
-		e.forget(s.hash, s.key.kind, s.old)
-	}
 	if entry.Phase == placement.Absent {
 		if s.exists {
+			e.forget(s.hash, s.key.kind, s.old)
 			e.v.table.remove(e.gen, e.v.table.bucket(s.hash), func(r record) bool { return r.has(&s.key) })
 		}
-		s.exists = false
+		s.exists, s.page, s.at = false, nil, 0
 		return
 	}
-	next := e.store(entry)
-	e.v.table.put(e.gen, s.hash, &s.key, next)
-	e.account(s.hash, s.key.kind, next)
+	var next stored
+	if s.exists && e.keepsOwner(entry) {
+		next = storedEntry(entry, s.old.slot())
+		e.recount(s.hash, s.old, next)
+	} else {
+		if s.exists {
+			e.forget(s.hash, s.key.kind, s.old)
+		}
+		next = e.store(entry)
+		e.account(s.hash, s.key.kind, next)
+	}
+	s.page, s.at = e.v.table.put(e.gen, s.hash, &s.key, next, s.page, s.at)
 	s.old, s.exists = next, true
 }
 
@@ -133,13 +145,7 @@ func (e *Editor) store(entry placement.Entry) stored {
 	if entry.Phase == placement.Tombstone {
 		return storedEntry(entry, 0)
 	}
-	if e.spot.exists && e.spot.old.phase() != placement.Tombstone {
-		slot := e.spot.old.slot()
-		if m := e.v.slots.at(slot).member; m != nil && m.Incarnation == entry.Owner {
-			return storedEntry(entry, slot)
-		}
-	}
-	slot, ok := e.v.incarnations.get(incarnationKey(entry.Owner))
+	slot, ok := e.slotNear(entry.Owner)
 	if !ok {
 		panic(fmt.Sprintf("snapshot: put of %v with an owner that is not there: %#x", e.spot.id, entry.Owner))
 	}
@@ -160,6 +166,32 @@ func (e *Editor) account(hash uint64, kind KindNumber, s stored) {
 	if s.phase() == placement.Pending {
 		slot.pending++
 	} else {
+		slot.settled++
+	}
+}
+
+// keepsOwner says whether the entry has the owner that the record has which it replaces.
+func (e *Editor) keepsOwner(entry placement.Entry) bool {
+	if e.spot.old.phase() == placement.Tombstone || entry.Phase == placement.Tombstone {
+		return false
+	}
+	slot := e.v.slots.at(e.spot.old.slot())
+	return !slot.hidden && slot.member.Incarnation == entry.Owner
+}
+
+// recount is forget and account of a record whose owner stays.
+func (e *Editor) recount(hash uint64, old, next stored) {
+	slot := e.v.slots.edit(e.gen, next.slot())
+	was, is := e.v.recordDigest(hash, old), e.v.recordDigest(hash, next)
+	slot.digest += is - was
+	e.v.records += is - was
+	switch {
+	case old.phase() == next.phase():
+	case next.phase() == placement.Pending:
+		slot.pending++
+		slot.settled--
+	default:
+		slot.pending--
 		slot.settled++
 	}
 }
@@ -190,7 +222,10 @@ func (e *Editor) forget(hash uint64, kind KindNumber, s stored) {
 }
 
 // SetPosition says which log entry is being applied.
-func (e *Editor) SetPosition(index, term uint64) { e.v.Index, e.v.Term = index, term }
+func (e *Editor) SetPosition(index, term uint64) {
+	e.v.Index, e.v.Term = index, term
+	e.expected.forget()
+}
 
 // AdvanceTime moves the replicated clock forward; it never goes back.
 func (e *Editor) AdvanceTime(ms uint64) {

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"math/bits"
 	"strings"
+	"unsafe"
 
 	"github.com/zeebo/xxh3"
 
@@ -22,12 +23,19 @@ type key struct {
 	packed bool
 }
 
-// set makes k the key of an identity, packed when it can be.
-func (k *key) set(kind KindNumber, text string) {
+// set makes k the key of an identity, packed when it can be, and returns its hash.
+func (k *key) set(kind KindNumber, text string, seed uint64) (hash uint64) {
+	if len(text) == uuidTextBytes {
+		if u, hash, ok := hashUUID(unsafe.StringData(text), packedSeed(seed, kind)); ok {
+			k.kind, k.text, k.uuid, k.packed = kind, "", u, true
+			return hash
+		}
+	}
 	k.kind, k.text = kind, text
 	if k.uuid, k.packed = packUUID(text); k.packed {
 		k.text = ""
 	}
+	return k.hash(seed)
 }
 
 // original is the key of the identity, unpacked.

@@ -50,6 +50,33 @@ func (e *Editor) End(inc placement.Incarnation, state placement.MemberState) *pl
 	return &m
 }
 
+// ownersNear is how many incarnations are found without a look into a table, when their numbers fall together.
+const ownersNear = 256
+
+// slotNear returns the slot of an incarnation. Most are where they were found last.
+func (e *Editor) slotNear(inc placement.Incarnation) (uint32, bool) {
+	near := &e.owners[uint64(inc)*0x9e3779b97f4a7c15>>56]
+	if int(*near) < e.v.slots.count {
+		if m := e.v.slots.at(*near).member; m != nil && m.Incarnation == inc {
+			return *near, true
+		}
+	}
+	i, ok := e.v.incarnations.get(incarnationKey(inc))
+	if ok {
+		*near = i
+	}
+	return i, ok
+}
+
+// Incarnation is View.Incarnation, for those that are asked for again and again.
+func (e *Editor) Incarnation(inc placement.Incarnation) *placement.Member {
+	i, ok := e.slotNear(inc)
+	if !ok || e.v.slots.at(i).hidden {
+		return nil
+	}
+	return e.v.slots.at(i).member
+}
+
 func (e *Editor) slotOf(inc placement.Incarnation) uint32 {
 	i, ok := e.v.incarnations.get(incarnationKey(inc))
 	if !ok || !e.v.slots.at(i).member.State.Alive() {

@@ -129,28 +129,30 @@ func (t *table) setPage(gen uint64, i int, p *page) {
 	*at = p
 }
 
-// put sets the record of a key, and returns what it was before.
-func (t *table) put(gen, hash uint64, k *key, s stored) (old stored, existed bool) {
+// put sets the record of a key, of which get may have said the page and where in it, and returns where it is now; nil
+// and zero when that is to be asked of get.
+func (t *table) put(gen, hash uint64, k *key, s stored, was *page, at int) (*page, int) {
 	if t.buckets == 0 {
 		t.grow(gen)
 	}
 	b := t.bucket(hash)
 	p := t.page(b)
-	at := p.find(tagOf(hash), k)
+	if p != was || at == 0 {
+		at = p.find(tagOf(hash), k)
+	}
 	if at == 0 {
 		t.setPage(gen, b, p.with(gen, tagOf(hash), k, s))
 		if t.full() {
 			t.split(gen)
 		}
-		return stored{}, false
+		return nil, 0
 	}
 	if p.gen() != gen {
 		p = p.clone(gen)
 		*t.place(gen, b) = p
 	}
-	old = p.value(at)
 	p.set(at, s)
-	return old, true
+	return p, at
 }
 
 // full says that the pages are larger than they should be.

@@ -49,6 +49,10 @@ func TestTable_AgreesWithAMap(t *testing.T) {
 	var past []kept
 	gen := uint64(1)
 	const keys = 4000
+	var seen [keys]struct {
+		page *page
+		at   int
+	}
 	for round := range 12 {
 		shrink := round >= 6
 		for range 2000 {
@@ -67,11 +71,22 @@ func TestTable_AgreesWithAMap(t *testing.T) {
 				continue
 			}
 			s := storedEntry(placement.Entry{Phase: placement.Settled, Epoch: placement.Epoch(rng.Uint64()), Reason: 1, Attempt: uint8(rng.IntN(16)), Draining: rng.IntN(2) == 0}, rng.Uint32N(5))
-			old, existed := tab.put(gen, h, &k, s)
-			if was, ok := want[i]; ok != existed || ok && was != old {
-				t.Fatalf("put of key %d returned %+v, %t, want %+v, %t", i, old, existed, was, ok)
+			p, at := tab.get(h, &k)
+			if was, ok := want[i]; ok != (at != 0) || ok && was != p.value(at) {
+				t.Fatalf("key %d is there: %t, want %+v, %t", i, at != 0, was, ok)
+			}
+			switch rng.IntN(4) {
+			case 0:
+				p, at = nil, 0 // nobody has looked
+			case 1:
+				p, at = seen[i].page, seen[i].at // somebody has looked, and other keys were put since
+			}
+			p, at = tab.put(gen, h, &k, s, p, at)
+			if p != nil && (p.find(tagOf(h), &k) != at || p.value(at) != s) {
+				t.Fatalf("key %d is said to be at %d", i, at)
 			}
 			want[i] = s
+			seen[i].page, seen[i].at = tab.get(h, &k)
 		}
 		copied := map[int]stored{}
 		for i, s := range want {

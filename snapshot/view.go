@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"iter"
+	"unsafe"
 
 	"github.com/seed13d31b7f/berth/placement"
 )
@@ -107,13 +108,18 @@ func (v *View) find(id placement.Identity) (*page, int) {
 	if !ok || v.table.buckets == 0 {
 		return nil, 0
 	}
-	if u, ok := packUUID(id.Key); ok {
-		hash := u.hash(packedSeed(v.table.seed, kind))
-		p := v.table.page(v.table.bucket(hash))
-		return p, p.findUUID(tagOf(hash), kind, u)
+	if len(id.Key) == uuidTextBytes {
+		p, at, u, hash := seekUUID(&v.table, unsafe.StringData(id.Key), packedSeed(v.table.seed, kind), kind)
+		if at >= 0 {
+			return p, at
+		}
+		if at == seekInPage {
+			return p, p.findUUID(tagOf(hash), kind, u)
+		}
 	}
-	k := key{kind: kind, text: id.Key}
-	return v.table.get(k.hash(v.table.seed), &k)
+	var k key
+	hash := k.set(kind, id.Key, v.table.seed)
+	return v.table.get(hash, &k)
 }
 
 // see sets e, which is zero, to the entry that everybody must see in place of a record, and returns its owner. It goes by
