@@ -19,7 +19,7 @@ func (m *Machine) applySetKind(b []byte) (Result, error) {
 	if err := m.edit.SetKind(c.Kind, next); err != nil {
 		return Result{Verdict: placement.LimitReached}, nil
 	}
-	delete(m.plans, c.Kind)
+	m.plans.settingsChanged(c.Kind)
 	return Result{Verdict: placement.Done}, nil
 }
 

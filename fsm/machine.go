@@ -35,24 +35,13 @@ type Machine struct {
 		ids      [commandsAhead]placement.Identity
 	}
 
-	// plans are kept by kind, and emptied when the roster or the settings of a kind change.
-	plans map[string]*plan
+	plans plans
 	query placement.Query // reused: what is given to a strategy is given to the heap
 }
 
-// plan is what a choice for a kind needs.
-type plan struct {
-	candidates []*placement.Member // that may be given the kind, as of the roster
-	strategy   placement.Strategy
-	settings   placement.KindSettings
-}
-
-// plansMax bounds the memory of the plans that are kept; a cluster with more kinds in use makes them again.
-const plansMax = 4096
-
 // New returns a machine whose state is the view's, which stays as it is. It costs one pass over the view.
 func New(v *snapshot.View) *Machine {
-	m := &Machine{Level: FeatureLevel, edit: snapshot.NewEditor(v), plans: map[string]*plan{}}
+	m := &Machine{Level: FeatureLevel, edit: snapshot.NewEditor(v), plans: newPlans()}
 	m.query.Load, m.query.KindLoad = m.load, m.kindLoad
 	for member := range v.Members() {
 		if member.State.Alive() {

@@ -91,7 +91,7 @@ func (m *Machine) alive(inc placement.Incarnation) *placement.Member {
 }
 
 func (m *Machine) rosterChanged(t ChangeType, member *placement.Member) {
-	clear(m.plans)
+	m.plans.rosterChanged(member.ID)
 	m.changed(Change{Type: t, Member: member})
 }
 

@@ -1,8 +1,6 @@
 package fsm
 
 import (
-	"strings"
-
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
@@ -136,23 +134,4 @@ func (m *Machine) load(member *placement.Member) uint32 {
 // kindLoad is what a member owns of the kind that is being placed.
 func (m *Machine) kindLoad(member *placement.Member) uint32 {
 	return m.edit.View().MemberKindLoad(member.Incarnation, m.query.Identity.Kind)
-}
-
-// plan returns what a choice for the kind needs. kind points into the entry.
-func (m *Machine) plan(kind string) *plan {
-	if p, ok := m.plans[kind]; ok {
-		return p
-	}
-	v := m.edit.View()
-	s := v.KindSettings(kind)
-	p := &plan{strategy: placement.StrategyNamed(s.Strategy), settings: s}
-	if !v.HasKind(kind) {
-		return p // not kept: strangers could fill the memory with kinds that nobody hosts
-	}
-	if len(m.plans) >= plansMax {
-		clear(m.plans)
-	}
-	p.candidates = v.Eligible(nil, kind)
-	m.plans[strings.Clone(kind)] = p
-	return p
 }

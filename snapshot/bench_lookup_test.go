@@ -43,6 +43,26 @@ func lookupEach(v *View) func(requests) {
 	}
 }
 
+// lookupInTurn is lookupEach where which look-up comes next follows from the answer before, as for a caller who does
+// something with it: no look-up begins while another one waits for memory.
+func lookupInTurn(v *View) func(requests) {
+	return func(r requests) {
+		for i := uint64(0); i < uint64(len(r.ids)); i++ {
+			e, _ := v.Lookup(r.ids[i])
+			i += uint64(e.Epoch) >> 63 // zero
+		}
+	}
+}
+
+func getInTurn(get func(string) (peerEntry, bool)) func(requests) {
+	return func(r requests) {
+		for i := uint64(0); i < uint64(len(r.texts)); i++ {
+			e, _ := get(r.texts[i])
+			i += e.epoch >> 63 // zero
+		}
+	}
+}
+
 func lookupBatches(v *View) func(requests) {
 	return func(r requests) {
 		var sum placement.Epoch
@@ -95,6 +115,9 @@ func BenchmarkLookup(b *testing.B) {
 	})
 	b.Run("cold-unlocked", func(b *testing.B) {
 		versus(b, false, cold, contender{"view", lookupEach(v)}, contender{"map", plain})
+	})
+	b.Run("cold-in-turn", func(b *testing.B) {
+		versus(b, false, cold, contender{"view", lookupInTurn(v)}, contender{"map+RWMutex", getInTurn(m.get)})
 	})
 	b.Run("hot=10000-64", func(b *testing.B) {
 		versus(b, true, hot(drawn(hotIdentities, 7)), contender{"view", lookupBatches(v)}, contender{"map", plain})

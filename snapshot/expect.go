@@ -1,6 +1,10 @@
 package snapshot
 
-import "github.com/seed13d31b7f/berth/placement"
+import (
+	"unsafe"
+
+	"github.com/seed13d31b7f/berth/placement"
+)
 
 // expected are identities that Seek will be asked for, with what it would have to find out about them first.
 type expected struct {
@@ -31,7 +35,16 @@ func (e *Editor) Expect(ids []placement.Identity) {
 		x.n++
 	}
 	g.load(len(ids))
+	// A change copies all of the page and of the chunk.
+	for i := range g[:len(ids)] {
+		if l := &g[i]; l.page != nil {
+			prefetchAll(unsafe.Pointer(*l.chunk), chunkBytes)
+			prefetchAll(unsafe.Pointer(l.page), l.page.size())
+		}
+	}
 }
+
+const chunkBytes = int(unsafe.Sizeof(chunk{}))
 
 // take sets key and hash to those of an identity that is expected, and says whether it is.
 func (x *expected) take(id placement.Identity, k *key, hash *uint64) bool {

@@ -27,3 +27,8 @@ func seekUUID(t *table, text *byte, seed uint64, kind KindNumber) (p *page, at i
 //
 //go:noescape
 func prefetch(at unsafe.Pointer)
+
+// prefetchAll is prefetch of each line of n bytes that begin at an address.
+//
+//go:noescape
+func prefetchAll(at unsafe.Pointer, n int)

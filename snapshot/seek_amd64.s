@@ -84,6 +84,18 @@ TEXT ·prefetch(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	RET
 
+// func prefetchAll(at unsafe.Pointer, n int)
+TEXT ·prefetchAll(SB), NOSPLIT, $0-16
+	MOVQ at+0(FP), AX
+	MOVQ n+8(FP), CX
+	ADDQ AX, CX
+line:
+	PREFETCHT0 (AX)
+	ADDQ $64, AX
+	CMPQ AX, CX
+	JCS line
+	RET
+
 // func seekUUID(t *table, text *byte, seed uint64, kind KindNumber) (p *page, at int, u uuid, hash uint64)
 TEXT ·seekUUID(SB), NOSPLIT, $0-72
 	CMPB ·vectors(SB), $1

@@ -15,3 +15,6 @@ func seekUUID(*table, *byte, uint64, KindNumber) (p *page, at int, u uuid, hash 
 
 // prefetch loads a byte and has no use for it, so nothing waits for it but the end of the instruction.
 func prefetch(at unsafe.Pointer) { _ = *(*byte)(at) }
+
+// prefetchAll leaves it to the processor, which sees that line follows line.
+func prefetchAll(unsafe.Pointer, int) {}

@@ -123,3 +123,20 @@ func TestSeekUUID_TellsKeysOfOneTagApart(t *testing.T) {
 		t.Errorf("the key is at %d, want %d", at, want)
 	}
 }
+
+// What stands behind the last record is not looked at, though its tag is still there.
+func TestSeekUUID_LooksAtNoMoreThanThePageHas(t *testing.T) {
+	k := key{kind: 3, packed: true, uuid: uuid{5, 6}}
+	tab := table{seed: 9}
+	tab.grow(1)
+	hash := k.hash(tab.seed)
+	p := pageOf(1, false, tagOf(hash)).with(1, tagOf(hash), &k, storedEntry(placement.Entry{Phase: placement.Settled}, 0))
+	for _, want := range []int{packedAt(2) + packedRecordBytes, 0} {
+		*tab.place(1, 0) = p
+		if _, at, _, _ := seekUUID(&tab, unsafe.StringData(k.original()), packedSeed(tab.seed, k.kind), k.kind); at != want && shortWay() {
+			t.Errorf("the second of %d records is at %d, want %d", p.count(), at, want)
+		}
+		p = p.clone(1)
+		p.head--
+	}
+}
