@@ -96,30 +96,38 @@ func Empty() *View { return &View{} }
 // Lookup returns what everybody must see of an identity as of this view, and the member that owns it: nil unless the
 // entry is Pending or Settled. The member must not be changed.
 func (v *View) Lookup(id placement.Identity) (e placement.Entry, owner *placement.Member) {
-	if p, at := v.find(id); at != 0 {
-		owner = v.see(p.value(at), &e)
-	}
-	return e, owner
-}
-
-// find returns the page of an identity and where in it its record is; zero when there is none.
-func (v *View) find(id placement.Identity) (*page, int) {
 	kind, ok := v.kinds.get(id.Kind)
 	if !ok || v.table.buckets == 0 {
-		return nil, 0
+		return e, nil
 	}
 	if len(id.Key) == uuidTextBytes {
 		p, at, u, hash := seekUUID(&v.table, unsafe.StringData(id.Key), packedSeed(v.table.seed, kind), kind)
-		if at >= 0 {
-			return p, at
-		}
 		if at == seekInPage {
-			return p, p.findUUID(tagOf(hash), kind, u)
+			at = p.findUUID(tagOf(hash), kind, u)
+		}
+		if at > 0 {
+			owner = v.see(p.value(at), &e)
+			return e, owner
+		}
+		if at == 0 {
+			return e, nil
 		}
 	}
+	owner = v.lookupText(kind, id.Key, &e)
+	return e, owner
+}
+
+// lookupText is Lookup where there is no short way.
+//
+//go:noinline
+func (v *View) lookupText(kind KindNumber, text string, e *placement.Entry) *placement.Member {
 	var k key
-	hash := k.set(kind, id.Key, v.table.seed)
-	return v.table.get(hash, &k)
+	hash := k.set(kind, text, v.table.seed)
+	p, at := v.table.get(hash, &k)
+	if at == 0 {
+		return nil
+	}
+	return v.see(p.value(at), e)
 }
 
 // see sets e, which is zero, to the entry that everybody must see in place of a record, and returns its owner. It goes by
