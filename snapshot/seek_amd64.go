@@ -9,6 +9,8 @@ import (
 )
 
 // vectors says that the processor has the instructions of seek_amd64.s, as all have that were made since 2008.
+//
+//lint:ignore U1000 it is read there
 var vectors = cpu.X86.HasSSSE3 && cpu.X86.HasSSE41
 
 // hashUUID is packUUID of a text of 36 bytes, and the hash of what it read. It is not ok when the text is no UUID, or there
