@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -166,7 +165,7 @@ func TestModel_EveryRule_IsNeeded(t *testing.T) {
 		switched = n.rule
 		f, _ := searchFor(n.model, n.bounds, 20e6)
 		switched = 0
-		fmt.Println(line(n.name, n.bounds, &f))
+		t.Log(line(n.name, n.bounds, &f))
 		if f.violated == "" {
 			t.Errorf("%s is off, and nothing is violated", n.name)
 		}

@@ -2,12 +2,9 @@ package lease
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/seed13d31b7f/berth/placement"
 )
-
-func (m *reads) sentFor(x *readServer) time.Duration { return time.Duration(x.SentTicks) * tick }
 
 // judge moves the barriers on, shows everybody whatever could be shown now, and says what is violated: as soon as anyone could
 // have learned of a version of X by a read, an acknowledgement, a listing or an event, no server may be able to answer an
