@@ -183,7 +183,7 @@ type list[T any] struct {
 	len    int
 }
 
-const chunkLen = 1 << 14
+const chunkLen = 1 << 11
 
 func (l *list[T]) add(x T) {
 	if l.len%chunkLen == 0 {
