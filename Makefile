@@ -8,7 +8,7 @@ CACHE    := .ci/cache
 TIDY     := $(GO) mod tidy -diff
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test386 race lint gen gencheck fuzz bench bench10m churn verify clean
+.PHONY: help build demo test test386 race lint gen gencheck fuzz model bench bench10m churn verify clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ fuzz: ## run each fuzz target for FUZZTIME
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x $$package || exit 1; \
 		done; \
 	done
+
+model: ## search all states of the lease protocol within the bounds of raftnode/lease/DESIGN.md: up to an hour and 8 GB
+	$(GO) test ./raftnode/lease -count=1 -v -timeout 4h -run TestModel_ -model
 
 bench: ## run all benchmarks
 	$(GO) test -run '^$$' -bench . -timeout 60m ./...

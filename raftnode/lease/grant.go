@@ -57,6 +57,7 @@ func (r Refusal) String() string {
 // newest that this server has published. The record is there when Grant returns, before anything is sent (S4). A refusal
 // changes nothing but what the request acknowledges.
 func (t *Tenure) Grant(r Request, t0 Instant, index uint64, now Instant) (Grant, Refusal) {
+	t.Ack(r.Holder, r.Index, now)
 	until := t0.Add(Stretch(t.readLease))
 	switch {
 	case t.readLease <= 0:
@@ -64,7 +65,6 @@ func (t *Tenure) Grant(r Request, t0 Instant, index uint64, now Instant) (Grant,
 	case now >= until:
 		return Grant{}, Late
 	}
-	t.Ack(r.Holder, r.Index, now)
 	if h := t.holders.live(r.Holder, now); h != nil && h.Low < t.removals.late(now) {
 		return Grant{}, Behind
 	}

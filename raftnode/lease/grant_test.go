@@ -9,9 +9,9 @@ import (
 
 const readLease = 4 * time.Second // 5 s, stretched
 
-// leading is a tenure that grants read leases and waits for nobody: it began at 0 with Start 10.
+// leading is a tenure with Start 10 that grants read leases, and has waited for those of former leaders.
 func leading() *Tenure {
-	return Begin(Started{Term: 3, Index: 10, Barrier: 7, ReadLease: readLease}, 0)
+	return Begin(Started{Term: 3, Index: 10, Barrier: 7, MaxReadLease: readLease, ReadLease: readLease}, -Instant(Stretch(readLease)))
 }
 
 // grant has a holder granted a lease, or fails.
@@ -172,6 +172,17 @@ func TestBarrier_DuringTheWait_GrantsGoOn(t *testing.T) {
 	}
 	if got := ten.WaitLeft(5 * second); got != 0 {
 		t.Errorf("behind the wait WaitLeft = %v", got)
+	}
+}
+
+// S3: the next leader waits for what was announced, so nothing longer is granted.
+func TestGrant_NotAnnounced_LastsAsLongAsWhatWas(t *testing.T) {
+	ten := Begin(Started{Term: 3, Index: 10, Barrier: 7, MaxReadLease: time.Second, ReadLease: readLease}, 0)
+	if g := grant(t, ten, 1, 0, 12); g.ReadLease != time.Second {
+		t.Errorf("a lease of %v was granted, and %v is the longest announced", g.ReadLease, time.Second)
+	}
+	if l, _ := ten.Own(0); l.Expiry != second {
+		t.Errorf("the own lease lasts %v", time.Duration(l.Expiry))
 	}
 }
 

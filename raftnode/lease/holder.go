@@ -3,8 +3,9 @@ package lease
 import "time"
 
 // Holder is a server's own side of its read lease (H1, H2). It lives in memory alone, and so does its incarnation: a process
-// that starts again knows nothing of the leases, requests and acknowledgements of its former life (H5). It belongs to
-// whoever holds the lock around it; what serves reads is the Lease.
+// that starts again knows nothing of the leases, requests and acknowledgements of its former life (H5). The same goes for one
+// that opens its state anew: what is published may go back then, so there has to be a new Holder, and no Lease. It belongs
+// to whoever holds the lock around it; what serves reads is the Lease.
 type Holder struct {
 	incarnation uint64
 	asking      Asking

@@ -52,7 +52,7 @@ func (h *holders) record(r Record, now Instant) (low uint64, ok bool) {
 	if len(h.records) >= HoldersMax {
 		h.scan(now)
 	}
-	if _, lapsed := h.records[r.Holder]; !lapsed && len(h.records) >= HoldersMax {
+	if len(h.records) >= HoldersMax {
 		return 0, false
 	}
 	if h.records == nil {

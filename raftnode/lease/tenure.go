@@ -29,7 +29,8 @@ type Started struct {
 	Barrier uint64
 	// MaxReadLease is the longest read lease that any leader ever announced, this one included.
 	MaxReadLease time.Duration
-	// ReadLease is how long the read leases of this tenure last. Zero: it grants none, and leads by pulses alone.
+	// ReadLease is how long the read leases of this tenure last, and never longer than MaxReadLease: the next leader waits for
+	// what was announced. Zero: it grants none, and leads by pulses alone.
 	ReadLease time.Duration
 	// Grace is how long a holder that lags may hold a removal back before it gets no more time. Zero: GraceDefault.
 	Grace time.Duration
@@ -38,7 +39,7 @@ type Started struct {
 // Begin starts the tenure of a term. Leases of former leaders may last as long as the longest that was ever announced (S3).
 func Begin(s Started, now Instant) *Tenure {
 	return &Tenure{
-		Term: s.Term, Start: s.Index, Begun: now, readLease: s.ReadLease,
+		Term: s.Term, Start: s.Index, Begun: now, readLease: min(s.ReadLease, s.MaxReadLease),
 		waitUntil: now.Add(Stretch(s.MaxReadLease)), barrier: s.Barrier, removals: newRemovals(s.Grace),
 	}
 }
