@@ -24,7 +24,7 @@ func BenchmarkApply(b *testing.B) {
 					b.Fatal(err)
 				}
 				if index++; observed {
-					ring.Add([]*fsm.Output{out})
+					ring.Add([]*fsm.Output{out}, nil)
 					m.Reuse(out)
 				}
 				m.Publish()

@@ -7,14 +7,18 @@ import (
 
 	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/snapshot"
 )
 
 const (
-	// EventsMax is how many events are kept at most. Not more: each takes 152 bytes beside its texts, so all of them some
+	// EventsMax is how many events are kept at most. Not more: each takes 160 bytes beside its texts, so all of them some
 	// 10 MB, on every server. Not fewer: at 1,000 placements a second, of two events each, they last for half a minute.
 	EventsMax = chunks * chunkEvents
-	// TextBytesMax is how long the names in them may be together: keys may be long.
+	// TextBytesMax is how long the names in them may be together, and their details: keys may be long.
 	TextBytesMax = 8 << 20
+	// ViewsMax is how many views are kept of moments at which members ended. A view that is kept holds the memory of what was
+	// changed since; the events of that many changes are kept, too.
+	ViewsMax = 16
 
 	chunks      = 64
 	chunkEvents = 1024
@@ -24,13 +28,19 @@ const (
 // Ring has the newest events. One goroutine adds, any number read.
 type Ring struct {
 	mu sync.RWMutex
-	// after is the log index behind which every event is here.
-	after uint64
+	// after is the log index behind which every event is here, and last the newest one that was added.
+	after, last uint64
+	// barrier is up to where removals are complete.
+	barrier uint64
+	// views are the numbers of the events that keep a view, ascending.
+	views []uint64
 	// first and next number the events: all from first on are kept, and next comes next.
 	first, next uint64
 	textBytes   int
 	chunk       [chunks]*[chunkEvents]kept
 	heads       [headsMask + 1]uint64 // by hash: one more than the number of the newest event; zero for none
+
+	announcer announcer
 }
 
 // kept is an event and the number, plus one, of the one before it with the same hash.
@@ -39,27 +49,45 @@ type kept struct {
 	before uint64
 }
 
-// Begin forgets everything: the state is that of a log index, and what led there is not known.
-func (r *Ring) Begin(index uint64) {
+// Begin forgets everything: the state is that of a view, and what led there is not known. Who reads finds that events were
+// lost.
+func (r *Ring) Begin(v *snapshot.View) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.heads[:])
 	clear(r.chunk[:])
-	r.after, r.first, r.textBytes = index, r.next, 0
+	r.next++ // whoever waits for what comes next has lost something
+	r.after, r.last, r.first, r.textBytes, r.views = v.Index, v.Index, r.next, 0, nil
+	if r.barrier = v.Barrier; v.OldestRemoval() == 0 {
+		r.barrier = v.Index // nothing up to there is to be completed
+	}
+	r.announcer.notify()
 }
 
-// Add takes what entries did, in the order of the log.
-func (r *Ring) Add(outputs []*fsm.Output) {
+// Add takes what entries did, in the order of the log. v is the view behind the last of them, or nil: what a member owned is
+// known only when it ended in that one.
+func (r *Ring) Add(outputs []*fsm.Output, v *snapshot.View) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, out := range outputs {
-		for i := range out.Changes {
-			list, n := of(out, &out.Changes[i])
-			for j := range n {
-				r.addLocked(&list[j])
-			}
+		if out.Started {
+			r.addLocked(&Event{Index: out.Index, Time: out.Time, Type: LeaderChanged, Detail: &Detail{Server: out.Server, Term: out.Term}})
 		}
+		for i := range out.Changes {
+			c := &out.Changes[i]
+			if c.Type == fsm.PlacementChanged {
+				list, n := of(out, c)
+				for j := range n {
+					r.addLocked(&list[j])
+				}
+				continue
+			}
+			e := detailOf(out, c, r.barrier, v)
+			r.addLocked(&e)
+		}
+		r.barrier, r.last = max(r.barrier, out.Barrier), max(r.last, out.Index)
 	}
+	r.announcer.notify()
 }
 
 func (r *Ring) addLocked(e *Event) {
@@ -67,7 +95,11 @@ func (r *Ring) addLocked(e *Event) {
 		old := r.at(r.first)
 		r.after = old.Index
 		r.textBytes -= textBytes(&old.Event)
+		old.Detail = nil
 		r.first++
+	}
+	if e.Detail != nil && e.Detail.View != nil {
+		r.keepViewLocked()
 	}
 	c := &r.chunk[r.next/chunkEvents%chunks]
 	if *c == nil {
@@ -80,6 +112,19 @@ func (r *Ring) addLocked(e *Event) {
 	r.textBytes += textBytes(e)
 }
 
+// keepViewLocked makes room for the view of the event that comes next.
+func (r *Ring) keepViewLocked() {
+	for len(r.views) > 0 && (r.views[0] < r.first || len(r.views) >= ViewsMax) {
+		if old := r.views[0]; old >= r.first {
+			without := *r.at(old).Detail
+			without.View = nil
+			r.at(old).Detail = &without
+		}
+		r.views = r.views[1:]
+	}
+	r.views = append(r.views, r.next)
+}
+
 // at is the event of a number that is kept.
 func (r *Ring) at(number uint64) *kept {
 	return &r.chunk[number/chunkEvents%chunks][number%chunkEvents]
@@ -87,13 +132,26 @@ func (r *Ring) at(number uint64) *kept {
 
 // textBytes is what an event keeps in memory beside itself. The name of a member is that of the member.
 func textBytes(e *Event) int {
-	return len(e.Identity.Kind) + len(e.Identity.Key) + len(e.Failure.Text)
+	n := len(e.Identity.Kind) + len(e.Identity.Key) + len(e.Failure.Text)
+	switch d := e.Detail; {
+	case d == nil:
+	case d.Lock != nil:
+		n += detailBytes + len(d.Lock.Name)
+	case d.Block != nil:
+		n += detailBytes + len(d.Block.Reason) + len(d.Block.By) + len(d.Block.Identity.Key)
+	default:
+		n += detailBytes
+	}
+	return n
 }
+
+// detailBytes is what a Detail and a claim take beside their texts.
+const detailBytes = 160
 
 // hashOf tells the threads of events apart: an identity has one, and so has a member's life.
 func hashOf(e *Event) uint64 {
-	if e.Type == MemberEnded {
-		return lifeHash(e.Incarnation)
+	if e.Detail != nil {
+		return lifeHash(e.Incarnation) // nobody asks for those without one
 	}
 	return identityHash(e.Identity)
 }
