@@ -22,7 +22,7 @@ const (
 	// Removed: the owner, or the one that was chosen, has it no longer.
 	Removed
 	// MemberEnded: the member is no longer alive. All that it owned was removed by that, and has no events of its own: see
-	// Detail.View.
+	// Ring.View.
 	MemberEnded
 
 	// MemberJoined: a new life of a member begins.
@@ -98,10 +98,8 @@ type Event struct {
 type Detail struct {
 	// Member is set for those of members, as it is then. It must not be changed.
 	Member *placement.Member
-	// Owned is how much a member owned when it ended, and View the state right behind that, in which it can be found
-	// (snapshot.View.ScanEnded). View is nil when that was nothing, or is no longer kept.
+	// Owned is how much a member owned when it ended. What it was is found in the view of that moment: see Ring.View.
 	Owned uint32
-	View  *snapshot.View
 	// From and To are where removals completed: behind the one, up to the other.
 	From, To uint64
 	// Session is set for sessions and locks, and Lock for locks. It must not be changed.
@@ -135,9 +133,7 @@ func detailOf(out *fsm.Output, c *fsm.Change, from uint64, v *snapshot.View) Eve
 	case e.Type == RemovalsCompleted:
 		e.Detail.From, e.Detail.To = from, out.Barrier
 	case e.Type == MemberEnded && v != nil && v.Index == out.Index:
-		if e.Detail.Owned = v.Owned(c.Member.Incarnation); e.Detail.Owned > 0 {
-			e.Detail.View = v
-		}
+		e.Detail.Owned = v.Owned(c.Member.Incarnation)
 	}
 	return e
 }

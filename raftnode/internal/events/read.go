@@ -1,6 +1,10 @@
 package events
 
-import "sort"
+import (
+	"sort"
+
+	"github.com/seed13d31b7f/berth/snapshot"
+)
 
 // Reading is the place of somebody who reads events one after the other: the number of the next one. It holds nothing.
 type Reading uint64
@@ -30,6 +34,19 @@ func (r *Ring) Read(at Reading, to []Event) (n int, through uint64, ok bool) {
 		return n, r.last, true
 	}
 	return n, r.at(number).Index - 1, true
+}
+
+// View is the state right behind the end of a member, whose event stands at a place: what it owned can be found in it
+// (snapshot.View.ScanEnded). It is nil when it is no longer kept. Whoever keeps it keeps the memory of what was changed since.
+func (r *Ring) View(at Reading) *snapshot.View {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, x := range r.views {
+		if x.number == uint64(at) {
+			return x.view
+		}
+	}
+	return nil
 }
 
 // Span is from which log index on events are known, and up to which.

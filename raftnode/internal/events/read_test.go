@@ -39,7 +39,7 @@ func words(events []Event) (list []string) {
 			case RemovalsCompleted:
 				line += fmt.Sprintf(" from %d to %d", d.From, d.To)
 			case MemberEnded:
-				line += fmt.Sprintf(" owned %d, view %t", d.Owned, d.View != nil)
+				line += fmt.Sprintf(" owned %d", d.Owned)
 			case BlockAdded, BlockRemoved:
 				line += fmt.Sprintf(" %s asks back %d", d.Block.Member, d.Block.Placements)
 			case KindChanged:
@@ -102,7 +102,7 @@ func TestRing_Read_TellsEverything(t *testing.T) {
 		"1.0 leader changed s1 in term 1", "2.0 member joined a live", "3.0 placed 1 a", "3.1 placed 2 a", "3.2 kind changed cart",
 		"4.0 settled 1 a", "5.0 placed 3 a", "6.0 removed 1 a, was settled", "7.0 removals completed from 0 to 6", "8.0 session opened",
 		"9.0 lock granted l", "9.1 member changed a draining", "10.0 block added a asks back 2", "10.0 member changed a blocked",
-		"11.0 block removed a asks back 0", "11.0 member changed a draining", "12.0 member ended a owned 2, view true",
+		"11.0 block removed a asks back 0", "11.0 member changed a draining", "12.0 member ended a owned 2",
 		"12.1 lock released l", "12.1 session ended", "13.0 removals completed from 6 to 12",
 	}
 	for _, size := range []int{1, 3, 100} {
@@ -121,8 +121,8 @@ func TestRing_Read_TellsEverything(t *testing.T) {
 		}
 	}
 	var owned []string
-	end := all[16].Detail
-	if _, whole := end.View.ScanEnded(a, 0, 1<<30, func(id placement.Identity, e placement.Entry) bool {
+	at, _ := m.ring.After(11)
+	if _, whole := m.ring.View(at).ScanEnded(a, 0, 1<<30, func(id placement.Identity, e placement.Entry) bool {
 		owned = append(owned, fmt.Sprint(id, e.Phase))
 		return true
 	}); !whole || len(owned) != 2 {
@@ -190,11 +190,14 @@ func TestRing_Views_AreFew(t *testing.T) {
 		m.complete()
 	}
 	var with []bool
-	for _, e := range readAll(t, m.ring, 0, 1000) {
+	for i, e := range readAll(t, m.ring, 0, 1000) {
+		view := m.ring.View(Reading(i))
+		if e.Type != MemberEnded && view != nil {
+			t.Errorf("%v has a view", e.Type)
+		}
 		if e.Type == MemberEnded {
-			with = append(with, e.Detail.View != nil)
-			if e.Detail.Owned != 1 {
-				t.Errorf("%v owned %d", e.Member, e.Detail.Owned)
+			if with = append(with, view != nil); e.Detail.Owned != 1 || view != nil && view.Index != e.Index {
+				t.Errorf("%v at %d owned %d", e.Member, e.Index, e.Detail.Owned)
 			}
 		}
 	}
@@ -203,6 +206,9 @@ func TestRing_Views_AreFew(t *testing.T) {
 	}
 	for i := range uint64(EventsMax) {
 		fill(m.ring, 1000+i, "a")
+	}
+	if len(m.ring.views) != 0 {
+		t.Errorf("%d views are kept of what has made room", len(m.ring.views))
 	}
 	for i := range m.ring.chunk {
 		for j := range m.ring.chunk[i] {

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/zeebo/xxh3"
@@ -32,8 +33,8 @@ type Ring struct {
 	after, last uint64
 	// barrier is up to where removals are complete.
 	barrier uint64
-	// views are the numbers of the events that keep a view, ascending.
-	views []uint64
+	// views are those behind ends of members, ascending by the numbers of the events.
+	views []endView
 	// first and next number the events: all from first on are kept, and next comes next.
 	first, next uint64
 	textBytes   int
@@ -41,6 +42,12 @@ type Ring struct {
 	heads       [headsMask + 1]uint64 // by hash: one more than the number of the newest event; zero for none
 
 	announcer announcer
+}
+
+// endView is the state right behind the end of a member that owned something.
+type endView struct {
+	number uint64
+	view   *snapshot.View
 }
 
 // kept is an event and the number, plus one, of the one before it with the same hash.
@@ -83,7 +90,12 @@ func (r *Ring) Add(outputs []*fsm.Output, v *snapshot.View) {
 				continue
 			}
 			e := detailOf(out, c, r.barrier, v)
-			r.addLocked(&e)
+			if r.addLocked(&e); e.Type == MemberEnded && e.Detail.Owned > 0 {
+				r.views = append(r.views, endView{r.next - 1, v})
+			}
+		}
+		for len(r.views) > 0 && (r.views[0].number < r.first || len(r.views) > ViewsMax) {
+			r.views = slices.Delete(r.views, 0, 1)
 		}
 		r.barrier, r.last = max(r.barrier, out.Barrier), max(r.last, out.Index)
 	}
@@ -98,9 +110,6 @@ func (r *Ring) addLocked(e *Event) {
 		old.Detail = nil
 		r.first++
 	}
-	if e.Detail != nil && e.Detail.View != nil {
-		r.keepViewLocked()
-	}
 	c := &r.chunk[r.next/chunkEvents%chunks]
 	if *c == nil {
 		*c = new([chunkEvents]kept)
@@ -110,19 +119,6 @@ func (r *Ring) addLocked(e *Event) {
 	r.next++
 	*head = r.next
 	r.textBytes += textBytes(e)
-}
-
-// keepViewLocked makes room for the view of the event that comes next.
-func (r *Ring) keepViewLocked() {
-	for len(r.views) > 0 && (r.views[0] < r.first || len(r.views) >= ViewsMax) {
-		if old := r.views[0]; old >= r.first {
-			without := *r.at(old).Detail
-			without.View = nil
-			r.at(old).Detail = &without
-		}
-		r.views = r.views[1:]
-	}
-	r.views = append(r.views, r.next)
 }
 
 // at is the event of a number that is kept.
