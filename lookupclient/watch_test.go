@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/seed13d31b7f/berth/lookupclient"
@@ -294,6 +295,427 @@ func ownerOf(m *placement.Member) string {
 	return string(m.ID)
 }
 
-var _ = synctest.Wait
-var _ = status.Code
-var _ = codes.OK
+// Every type of event is told when that happens which it says.
+func TestWatch_EveryType_IsTold(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		c := w.client("client")
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		x := w.watch(c, lookupclient.WatchConfig{Since: &lookupclient.Position{}})
+		fail := errors.New("no room")
+		bad := w.member("bad", func(c *lookupclient.MemberConfig) {
+			c.Kinds["cart"] = lookupclient.Kind{Activate: func(context.Context, *lookupclient.Activation) error { return fail }}
+		})
+		if _, _, err := c.Place(ctx, cart(1)); !errors.Is(err, lookupclient.ErrNoMember) {
+			t.Fatalf("placed where it fails: %v", err)
+		}
+		must(bad.Leave(ctx))
+		w.member("a", nil)
+		w.member("b", nil)
+		_, _, err := c.Place(ctx, cart(1))
+		must(err)
+		must(c.Remove(ctx, cart(1), 0, nil))
+		p, _, err := c.Place(ctx, cart(2))
+		must(err)
+		_, err = c.Move(ctx, lookupclient.MoveRequest{Identity: cart(2), To: map[placement.MemberID]placement.MemberID{"a": "b", "b": "a"}[p.Member]})
+		must(err)
+		members, blocks := apiv1.NewMembersClient(c.Conn()), apiv1.NewBlocksClient(c.Conn())
+		_, err = members.DrainMember(ctx, &apiv1.DrainMemberRequest{Name: "a"})
+		must(err)
+		_, err = members.DrainMember(ctx, &apiv1.DrainMemberRequest{Name: "a", Off: true})
+		must(err)
+		_, err = blocks.Block(ctx, &apiv1.BlockRequest{Member: "a", Reason: "repair", By: "ops"})
+		must(err)
+		_, err = blocks.Unblock(ctx, &apiv1.UnblockRequest{Member: "a"})
+		must(err)
+		_, err = apiv1.NewKindsClient(c.Conn()).SetKind(ctx, &apiv1.SetKindRequest{Name: "cart", Attempts: 2})
+		must(err)
+		w.isolate("b", true)
+		again, err := w.client("b2").Join(ctx, lookupclient.MemberConfig{ // its former life is superseded, and expires
+			Name: "b", Address: "b2:9000", Kinds: map[string]lookupclient.Kind{"cart": {Run: w.run("b2")}}, Now: memberNow,
+		})
+		must(err)
+		w.members = append(w.members, again)
+		time.Sleep(10 * time.Second)
+		first, err := c.OpenSession(ctx, lookupclient.SessionConfig{Holder: "first"})
+		must(err)
+		second, err := c.OpenSession(ctx, lookupclient.SessionConfig{Holder: "second"})
+		must(err)
+		_, err = first.Acquire(ctx, "l", lookupclient.LockOptions{})
+		must(err)
+		short, end := context.WithTimeout(ctx, time.Second)
+		_, err = second.Acquire(short, "l", lookupclient.LockOptions{})
+		end()
+		if err == nil {
+			t.Fatal("both have the lock")
+		}
+		_, err = apiv1.NewLocksClient(c.Conn()).BreakLock(ctx, &apiv1.BreakLockRequest{Name: "l"})
+		must(err)
+		must(first.Close(ctx))
+		must(second.Close(ctx))
+		o := x.reach(t, w.index())
+		seen := map[apiv1.Event_Type]*apiv1.Event{}
+		for _, e := range o.told() {
+			if seen[e.Type] == nil {
+				seen[e.Type] = e
+			}
+			if e.Time == nil && e.Index > 3 || time.Since(e.Time.AsTime()) > time.Hour {
+				t.Errorf("%v has no time", e)
+			}
+		}
+		for number, name := range apiv1.Event_Type_name {
+			if seen[apiv1.Event_Type(number)] == nil && number != 0 {
+				t.Errorf("%s is not told", name)
+			}
+		}
+		if t.Failed() {
+			return
+		}
+		for _, tt := range []struct {
+			t    apiv1.Event_Type
+			want string // what it says
+			got  func(*apiv1.Event) string
+		}{
+			{apiv1.Event_PLACED, "place only-eligible bad", func(e *apiv1.Event) string { return e.Cause + " " + e.Reason + " " + e.Member }},
+			{apiv1.Event_FAILED, "fail failed: no room bad", func(e *apiv1.Event) string { return e.Cause + " " + e.Failure + " " + e.Member }},
+			{apiv1.Event_STOPPING, "evict", func(e *apiv1.Event) string { return e.Cause }},
+			{apiv1.Event_UNSETTLED, "release", func(e *apiv1.Event) string { return e.Cause }},
+			{apiv1.Event_REMOVED, fmt.Sprint("release ", seen[apiv1.Event_UNSETTLED].Index, seen[apiv1.Event_SETTLED].Epoch), func(e *apiv1.Event) string {
+				return fmt.Sprint(e.Cause, " ", e.UnsettledIndex, e.Epoch)
+			}},
+			{apiv1.Event_MOVED, "place moved", func(e *apiv1.Event) string { return e.Cause + " " + e.Reason }},
+			{apiv1.Event_MEMBER_JOINED, "bad:9000", func(e *apiv1.Event) string { return e.Joined.GetAddress() }},
+			{apiv1.Event_MEMBER_LEFT, "leave bad", func(e *apiv1.Event) string { return e.Cause + " " + e.Member }},
+			{apiv1.Event_MEMBER_EXPIRED, "expire b", func(e *apiv1.Event) string { return e.Cause + " " + e.Member }},
+			{apiv1.Event_BLOCK_ADDED, "block a repair ops", func(e *apiv1.Event) string { return e.Cause + " " + e.Member + " " + e.Reason + " " + e.Block.GetBy() }},
+			{apiv1.Event_KIND_CHANGED, "set kind cart", func(e *apiv1.Event) string { return "set kind " + e.Kind }},
+			{apiv1.Event_LOCK_GRANTED, "acquire lock l EXCLUSIVE", func(e *apiv1.Event) string { return e.Cause + " " + e.Lock + " " + e.Mode.String() }},
+			{apiv1.Event_LOCK_LOST, "break lock l broken", func(e *apiv1.Event) string { return e.Cause + " " + e.Lock + " " + e.Reason }},
+			{apiv1.Event_LEADER_CHANGED, "s", func(e *apiv1.Event) string { return e.Server[:1] }},
+		} {
+			if got := tt.got(seen[tt.t]); got != tt.want {
+				t.Errorf("%v says %q, want %q: %v", tt.t, got, tt.want, seen[tt.t])
+			}
+		}
+		if e := seen[apiv1.Event_BLOCK_ADDED]; e.Placements > 1 {
+			t.Errorf("%v", e)
+		}
+	})
+}
+
+// long is an identity with a name so long that few thousand of them are more than servers remember.
+func long(i int) placement.Identity {
+	return placement.Identity{Kind: "cart", Key: fmt.Sprintf("%d-%s", i, strings.Repeat("x", 490))}
+}
+
+// Who does not read slows nobody, and is given a snapshot when he reads again.
+func TestWatch_SlowReader_IsGivenASnapshot(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		w.member("a", nil)
+		w.member("b", nil)
+		c := w.client("client")
+		blocked, goOn := make(chan struct{}), make(chan struct{})
+		done := make(chan picture)
+		var why apiv1.WatchReset_Why
+		var faults []string
+		end := make(chan uint64, 1)
+		go func() {
+			p, last, until := picture{}, uint64(0), uint64(1<<60)
+			defer func() { done <- p }()
+			for u, err := range w.only("slow", w.c.Servers[0]).Watch(ctx, lookupclient.WatchConfig{}) {
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if u.Reset != 0 {
+					why = u.Reset
+				}
+				faults = append(faults, p.take(&u)...)
+				if !u.Partial && u.Position.Index < last {
+					t.Errorf("behind %d comes %v", last, u.Position)
+				}
+				if last == 0 {
+					close(blocked)
+					<-goOn
+				}
+				if last = max(last, u.Position.Index); last >= until {
+					return
+				}
+				select {
+				case until = <-end:
+				default:
+				}
+			}
+		}()
+		<-blocked
+		begin := time.Now()
+		for i := range 10 {
+			var ids []placement.Identity
+			for j := range 1000 {
+				ids = append(ids, long(i*1000+j))
+			}
+			results, err := c.PlaceAll(ctx, ids)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range results {
+				if r.Err != nil {
+					t.Fatal(r.Err)
+				}
+			}
+		}
+		if took := time.Since(begin); took > 20*time.Second {
+			t.Errorf("while somebody does not read, placing takes %v", took)
+		}
+		end <- w.index()
+		close(goOn)
+		if _, _, err := c.Place(ctx, cart(1)); err != nil { // so that there is something to hear of
+			t.Fatal(err)
+		}
+		p := <-done
+		if why != apiv1.WatchReset_BEHIND {
+			t.Errorf("who was too slow was given a snapshot for %v", why)
+		}
+		for _, fault := range faults {
+			t.Error(fault)
+		}
+		if len(p) < 10_000 {
+			t.Errorf("who was too slow knows %d placements", len(p))
+		}
+	})
+}
+
+// Those who never read hold no turn and no state: others are given their snapshots, and the memory that they take is little.
+func TestWatch_NeverRead_TakesLittle(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, w *world) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+		defer cancel()
+		w.member("a", nil)
+		c := w.client("client")
+		place := func(from int) {
+			for i := range 4 {
+				var ids []placement.Identity
+				for j := range 1000 {
+					ids = append(ids, long(from+i*1000+j))
+				}
+				if _, err := c.PlaceAll(ctx, ids); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		place(0)
+		heap := func() uint64 {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		place(4000) // what servers remember is full
+		// What the other end takes in is its own: not more than HTTP/2 has as the least.
+		conn, err := grpc.NewClient("passthrough:///s1:7420", grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithInitialWindowSize(64<<10),
+			grpc.WithInitialConnWindowSize(1<<20), grpc.WithContextDialer(w.c.Network.Host("never").Dial))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		api := apiv1.NewPlacementsClient(conn)
+		const snapshots, all = 20, 60
+		for i := range all {
+			if _, err := api.Watch(ctx, &apiv1.WatchRequest{Snapshot: i < snapshots}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		begin := time.Now()
+		for u, err := range c.Watch(ctx, lookupclient.WatchConfig{Snapshot: true}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !u.Partial {
+				break
+			}
+		}
+		if took := time.Since(begin); took > 90*time.Second {
+			t.Errorf("while others do not read, a snapshot takes %v", took)
+		}
+		place(8000) // they do not read that either
+		time.Sleep(2 * time.Minute) // whatever was kept for them is let go of
+		with := heap()
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		// Both ends are in this process, and what a client has not read takes more room there than on the wire. A queue of what
+		// has happened meanwhile, or a state that is kept, would be some 5 MiB for each.
+		without := heap()
+		t.Logf("with them the heap is %d bytes, without them %d", with, without)
+		if with > without && with-without > all<<19 {
+			t.Errorf("%d who never read take %d bytes each", all, (with-without)/all)
+		}
+	})
+}
+
+// While the log moves, a mark comes every second; and when it does not, every five seconds.
+func TestWatch_Marks_ComeWithoutEvents(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		m := w.member("a", nil)
+		c := w.client("client")
+		var mu sync.Mutex
+		last, longest := time.Now(), time.Duration(0)
+		position := lookupclient.Position{}
+		go func() {
+			for u, err := range w.only("watcher", w.c.Servers[0]).Watch(ctx, lookupclient.WatchConfig{Kind: "stranger"}) {
+				mu.Lock()
+				if err == nil && (u.Position.Index < position.Index || len(u.Events) > 0) {
+					t.Errorf("behind %v comes %v", position, u)
+				}
+				longest, last, position = max(longest, time.Since(last)), time.Now(), u.Position
+				mu.Unlock()
+				if err != nil {
+					return
+				}
+			}
+		}()
+		period := func(most time.Duration, do func(i int)) {
+			mu.Lock()
+			longest, last = 0, time.Now()
+			mu.Unlock()
+			for i := range 150 {
+				do(i)
+				time.Sleep(100 * time.Millisecond)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if longest = max(longest, time.Since(last)); longest > most {
+				t.Errorf("no mark came for %v, want %v", longest, most)
+			}
+		}
+		period(1200*time.Millisecond, func(i int) {
+			if _, _, err := c.Place(ctx, cart(i)); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if index := w.index(); position.Index+100 < index {
+			t.Errorf("the newest mark is %v, and the state is at %d", position, index)
+		}
+		if err := m.Leave(ctx); err != nil {
+			t.Fatal(err)
+		}
+		period(6100*time.Millisecond, func(int) {})
+		cancel()
+	})
+}
+
+// A server that is cut off from the others does not keep those who watch for long: another one goes on.
+func TestWatch_ServerIsCutOff_AnotherGoesOn(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		w.member("a", nil)
+		c := w.client("client")
+		x := w.watch(w.client("watcher"), lookupclient.WatchConfig{})
+		time.Sleep(time.Second)
+		servedBy := func() string {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			return x.o.updates[len(x.o.updates)-1].ServedBy
+		}
+		for round := range 4 {
+			var cut *raftnodetest.Server
+			for _, s := range w.c.Servers {
+				if s.Name == servedBy() {
+					cut = s
+				}
+			}
+			cut.Isolate(true)
+			begin := time.Now()
+			for range 60 {
+				if servedBy() != cut.Name {
+					break
+				}
+				time.Sleep(200 * time.Millisecond)
+			}
+			if took := time.Since(begin); servedBy() == cut.Name || took > 12*time.Second {
+				t.Errorf("%s is cut off for %v, and %s tells what happens", cut.Name, took, servedBy())
+			}
+			cut.Isolate(false)
+			time.Sleep(3 * time.Second)
+			if _, _, err := c.Place(ctx, cart(round)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o := x.reach(t, w.index())
+		o.check(t, "whoever watches", w.all(w.c.Servers[0]))
+	})
+}
+
+// A cluster that was restored is another one: who watches it is told so, and a position of the former one is none of its own.
+func TestWatch_Restored_IsAReset(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		w.member("a", nil)
+		c := w.client("client")
+		if _, err := c.PlaceAll(ctx, carts(20)); err != nil {
+			t.Fatal(err)
+		}
+		x := w.watch(w.client("watcher"), lookupclient.WatchConfig{Snapshot: true})
+		time.Sleep(2 * time.Second)
+		at := x.at()
+		file := w.c.Save()
+		w.c.Restore(file)
+		w.c.Leader(nil)
+		<-x.done
+		if !errors.Is(x.err, lookupclient.ErrClusterMismatch) {
+			t.Errorf("who watched is told %v", x.err)
+		}
+		fresh := w.client("fresh")
+		var e *lookupclient.Error
+		for _, err := range fresh.Watch(ctx, lookupclient.WatchConfig{Since: &at}) {
+			if errors.As(err, &e) {
+				break
+			}
+		}
+		if e == nil || e.Reason != apiv1.ReasonIndexCompacted || e.Metadata["generation"] != fmt.Sprint(at.Generation+1) {
+			t.Errorf("behind %v: %v", at, e)
+		}
+		begin, first := time.Now(), true
+		p := picture{}
+		for u, err := range fresh.Watch(ctx, lookupclient.WatchConfig{Since: &at, Snapshot: true}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (u.Reset == apiv1.WatchReset_RESTORED) != first {
+				t.Errorf("a snapshot comes for %v", u.Reset)
+			}
+			first = false
+			p.take(&u)
+			if !u.Partial {
+				if u.Position.Generation != at.Generation+1 {
+					t.Errorf("the new position is %v, and it was %v", u.Position, at)
+				}
+				break
+			}
+		}
+		if len(p) != 20 || time.Since(begin) > 5*time.Second {
+			t.Errorf("after %v it knows %d placements", time.Since(begin), len(p))
+		}
+		// An index that no server has is no mistake of the cluster's.
+		far := lookupclient.Position{Index: 1 << 40, Generation: at.Generation + 1}
+		for _, err := range fresh.Watch(ctx, lookupclient.WatchConfig{Since: &far}) {
+			if !errors.Is(err, lookupclient.ErrInvalid) {
+				t.Errorf("behind %v: %v", far, err)
+			}
+		}
+	})
+}

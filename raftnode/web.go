@@ -28,6 +28,7 @@ import (
 // openWeb makes the HTTP server: JSON through the gateway, health, metrics.
 func (s *serving) openWeb() error {
 	conn, err := grpc.NewClient("passthrough:///inner", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithStaticStreamWindowSize(innerWindow), grpc.WithStaticConnWindowSize(innerConnWindow),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.inner.DialContext(ctx) }))
 	if err != nil {
 		return err

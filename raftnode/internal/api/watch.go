@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// watchersMax is how many watch one server at most. Not more: each takes some 20 KiB while it reads, and as much as its
-	// connection takes in when it does not. Not fewer: every process of a large site may want to watch.
-	watchersMax = 4096
+	// watchersMax is how many watch one server at most. Not more: one that does not read takes up to 200 KiB, what gRPC has
+	// under way and a message that waits. Not fewer: every process of a large site may want to watch.
+	watchersMax = 2048
 	// watchSnapshotsMax is how many of them are given a snapshot at once; the others wait for their turn.
 	watchSnapshotsMax = 16
 	// markEvery is how long a mark is put off while the log moves, and markIdle while it does not.
