@@ -546,7 +546,7 @@ func TestWatch_NeverRead_TakesLittle(t *testing.T) {
 		if took := time.Since(begin); took > 90*time.Second {
 			t.Errorf("while others do not read, a snapshot takes %v", took)
 		}
-		place(8000) // they do not read that either
+		place(8000)                 // they do not read that either
 		time.Sleep(2 * time.Minute) // whatever was kept for them is let go of
 		with := heap()
 		if err := conn.Close(); err != nil {

@@ -1,7 +1,9 @@
 package events
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/seed13d31b7f/berth/fsm"
@@ -10,12 +12,25 @@ import (
 )
 
 // BenchmarkApply is what the events cost where they are made: batches of 500 placements, applied and published, without
-// events and with them.
+// events, with them, and with so many who read them as soon as they are there.
 func BenchmarkApply(b *testing.B) {
 	const batch = 500
-	for _, observed := range []bool{false, true} {
-		b.Run(map[bool]string{false: "without", true: "with"}[observed], func(b *testing.B) {
+	for _, readers := range []int{-1, 0, 1, 1000} {
+		observed := readers >= 0
+		name := fmt.Sprint("readers=", readers)
+		if !observed {
+			name = "without"
+		}
+		b.Run(name, func(b *testing.B) {
 			ring := &Ring{}
+			ctx, cancel := context.WithCancel(context.Background())
+			var tasks sync.WaitGroup
+			defer tasks.Wait()
+			defer cancel()
+			tasks.Go(func() { ring.Announce(ctx) })
+			for range readers {
+				tasks.Go(func() { follow(ctx, ring) })
+			}
 			m, index, n := fsm.New(snapshot.Empty()), uint64(1), 0
 			m.Observed = observed
 			apply := func(data []byte) {
@@ -58,5 +73,27 @@ func BenchmarkApply(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/command")
 		})
+	}
+}
+
+// follow reads what is added, as somebody does who watches.
+func follow(ctx context.Context, r *Ring) {
+	buf := make([]Event, 64)
+	for at, _ := r.After(0); ; {
+		changed := r.Changed()
+		n, _, ok := r.Read(at, buf)
+		if at += Reading(n); !ok {
+			_, last := r.Span()
+			at, _ = r.After(last)
+			continue
+		}
+		if n > 0 {
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
