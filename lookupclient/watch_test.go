@@ -162,6 +162,9 @@ func (w *world) turmoil(ctx context.Context, c *lookupclient.Client) {
 			lead.Kill()
 			w.c.Leader(lead)
 			lead.Start()
+		case 3: // so that a log index, and the end of a member, have more events than a message
+			_, err := c.PlaceAll(ctx, carts(1000))
+			sometimes(err)
 		case 4:
 			cut := w.c.Leader(nil)
 			cut.Isolate(true)

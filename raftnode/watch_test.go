@@ -86,6 +86,17 @@ func TestWatch_ServerBeganWithASnapshot_SaysSo(t *testing.T) {
 		if n != 5 || m.Mark.Index < at || m.Mark.ServedBy != s.Name {
 			t.Errorf("a snapshot has %d placements, and then comes %v", n, m)
 		}
+		// A client passes over a server that does not know it, for those who do.
+		for range 4 {
+			for u, err := range client.Watch(ctx, lookupclient.WatchConfig{Since: &lookupclient.Position{Index: 1}, Snapshot: true}) {
+				if err != nil || u.Reset != 0 || u.ServedBy == s.Name && u.Position.Index == 1 {
+					t.Fatalf("behind 1 the client is given %v, %v", u, err)
+				}
+				if len(u.Events) > 0 {
+					break
+				}
+			}
+		}
 		if _, _, err := client.Place(ctx, placement.Identity{Kind: "file", Key: "late"}); err != nil {
 			t.Fatal(err)
 		}
