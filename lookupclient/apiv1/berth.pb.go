@@ -619,7 +619,7 @@ const (
 	Event_MEMBER_SUPERSEDED Event_Type = 23
 	// It drains or is blocked no longer.
 	Event_MEMBER_LIVE Event_Type = 24
-	// It ended. UNSETTLED of what was settled on it follows, or REMOVED of what was not.
+	// It ended. UNSETTLED of what was settled on it follows, or REMOVED of what was not, in no particular order.
 	Event_MEMBER_LEFT    Event_Type = 25
 	Event_MEMBER_EXPIRED Event_Type = 26
 	Event_SESSION_OPENED Event_Type = 40
