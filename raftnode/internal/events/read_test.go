@@ -151,7 +151,7 @@ func TestRing_Read_WhatIsLostIsToldSo(t *testing.T) {
 	if _, ok := r.After(0); ok {
 		t.Error("what follows 0 is lost, and After does not say so")
 	}
-	if at, ok = r.After(1); !ok {
+	if _, ok := r.After(1); !ok {
 		t.Error("what follows 1 is there, and After does not say so")
 	}
 	at, _ = r.After(1 << 40)
