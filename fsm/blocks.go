@@ -76,6 +76,7 @@ func (m *Machine) applyBlock(b []byte) (Result, error) {
 	if err := m.edit.PutBlock(next); err != nil {
 		return Result{Verdict: placement.LimitReached}, nil
 	}
+	m.blockChanged(BlockAdded, next)
 	if c.Member != "" {
 		m.showBlocked(c.Member)
 		return Result{Verdict: placement.Done}, nil
@@ -98,7 +99,9 @@ func (m *Machine) applyUnblock(b []byte) (Result, error) {
 }
 
 func (m *Machine) unblock(s snapshot.Subject) {
+	old, _ := m.edit.View().Block(s)
 	m.edit.DropBlock(s)
+	m.blockChanged(BlockRemoved, old)
 	if s.Member != "" {
 		m.showBlocked(s.Member)
 	}
@@ -131,4 +134,25 @@ func (m *Machine) settleState(member *placement.Member, drains bool) {
 	default:
 		member.State = placement.MemberLive
 	}
+}
+
+// blockChanged tells of an entry of the block list, which has its own texts.
+func (m *Machine) blockChanged(t ChangeType, b snapshot.Block) {
+	if !m.Observed {
+		return
+	}
+	v, change := m.edit.View(), &BlockChange{Block: b}
+	switch {
+	case t == BlockRemoved:
+	case b.Member == "":
+		if e, _ := v.Lookup(b.Identity); e.Owner != 0 {
+			change.Placements = 1
+		}
+	default:
+		if member := v.Roster.Find(b.Member); member != nil {
+			load := v.MemberLoad(member.Incarnation)
+			change.Placements = load.Settled + load.Pending
+		}
+	}
+	m.changed(Change{Type: t, Block: change})
 }

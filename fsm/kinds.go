@@ -1,6 +1,10 @@
 package fsm
 
-import "github.com/seed13d31b7f/berth/placement"
+import (
+	"strings"
+
+	"github.com/seed13d31b7f/berth/placement"
+)
 
 func (m *Machine) applySetKind(b []byte) (Result, error) {
 	c, err := decodeSetKind(b)
@@ -20,6 +24,7 @@ func (m *Machine) applySetKind(b []byte) (Result, error) {
 		return Result{Verdict: placement.LimitReached}, nil
 	}
 	m.plans.settingsChanged(c.Kind)
+	m.changed(Change{Type: KindChanged, Identity: placement.Identity{Kind: strings.Clone(c.Kind)}})
 	return Result{Verdict: placement.Done}, nil
 }
 

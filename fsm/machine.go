@@ -79,7 +79,7 @@ func (m *Machine) Apply(index, term uint64, data []byte) (*Output, error) {
 	if err != nil {
 		return fail(err)
 	}
-	m.out.Time = m.edit.View().Time
+	m.out.Time, m.out.Barrier = m.edit.View().Time, m.edit.View().Barrier
 	// More than the batch can have left behind, so that garbage never piles up.
 	m.edit.Collect(4 + 2*len(m.entry.commands))
 	return m.out, nil
@@ -117,7 +117,7 @@ func (m *Machine) applyStart(s *Start) error {
 	c.MaxMemberTTL = max(c.MaxMemberTTL, s.MemberTTL)
 	m.edit.SetCluster(c)
 	m.advanceTime(s.Time)
-	m.out.Started = true
+	m.out.Started, m.out.Server = true, s.Server
 	return nil
 }
 

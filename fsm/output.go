@@ -11,8 +11,11 @@ type Output struct {
 	Index, Term uint64
 	// Time is the replicated clock after the entry, in milliseconds since 1970.
 	Time uint64
-	// Started says that the entry was a Start: the tenure of Term begins.
+	// Barrier is the barrier after the entry.
+	Barrier uint64
+	// Started says that the entry was a Start: the tenure of Term begins, which is that of Server.
 	Started bool
+	Server  string
 	// WrongTerm says that the batch was made for another term and did nothing. Results are WrongTerm all.
 	WrongTerm bool
 	// Results are the answers to the commands, in their order. They belong to the receiver.
@@ -75,6 +78,13 @@ const (
 	// LockLost: the claim was taken from its session. When it held the lock and has a delay, it keeps its place: Claim.Lost
 	// says so. Otherwise it is gone.
 	LockLost
+
+	// KindChanged: the kind of Identity has other settings, or is known from now on since they were set.
+	KindChanged
+	// BlockAdded: Block is in the block list, or the list says something else of it.
+	BlockAdded
+	// BlockRemoved: Block is in the block list no longer. NoCause says that its time was over.
+	BlockRemoved
 )
 
 // Change is one thing that became different.
@@ -85,7 +95,8 @@ type Change struct {
 	Cause    Cause
 	Position int
 	Request  snapshot.RequestID
-	// Identity and Entry are set for PlacementChanged. Before is the entry that everybody had to see until now.
+	// Identity and Entry are set for PlacementChanged. Before is the entry that everybody had to see until now. KindChanged
+	// sets the kind of Identity alone.
 	Identity      placement.Identity
 	Before, Entry placement.Entry
 	// Failed is why the owner of Before did not become the owner for good, when it was a Fail that ended it; nil otherwise.
@@ -97,6 +108,16 @@ type Change struct {
 	// Session is set for the changes of sessions and locks, and Lock for those of locks. It must not be changed.
 	Session placement.SessionID
 	Lock    *LockClaim
+	// Block is set for the changes of the block list. It must not be changed.
+	Block *BlockChange
+}
+
+// BlockChange is an entry of the block list that came, or went.
+type BlockChange struct {
+	snapshot.Block
+	// Placements is how many are asked back because of a block that came: what the incarnation owns that stands for a
+	// member's name, or the identity's placement. A block ends no lock: those hang on sessions, which are not in the list.
+	Placements uint32
 }
 
 // LockClaim is a claim and the lock to which it is.

@@ -352,6 +352,12 @@ func (s *script) report(out *Output, commands []string) (lines []string) {
 				line += fmt.Sprintf(", since %s %v", s.names[c.Before.Owner], c.Failed)
 			}
 			lines = append(lines, line)
+		case KindChanged:
+			lines = append(lines, fmt.Sprintf("→ kind %s has other settings", c.Identity.Kind))
+		case BlockAdded:
+			lines = append(lines, fmt.Sprintf("→ %s is blocked, which asks back %d", blockSubject(c.Block.Subject), c.Block.Placements))
+		case BlockRemoved:
+			lines = append(lines, fmt.Sprintf("→ %s is blocked no longer", blockSubject(c.Block.Subject)))
 		default:
 			lines = append(lines, "→ "+s.lockChange(c))
 		}
@@ -405,6 +411,13 @@ func (s *script) kinds() (lines []string) {
 		lines = append(lines, fmt.Sprintf("feature level %d", level))
 	}
 	return lines
+}
+
+func blockSubject(s snapshot.Subject) string {
+	if s.Member != "" {
+		return string(s.Member)
+	}
+	return s.Identity.String()
 }
 
 func (s *script) blocks() (lines []string) {

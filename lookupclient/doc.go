@@ -15,6 +15,15 @@
 // LookupAll and PlaceAll take many identities in few calls. Remove asks the owner to stop, and waits until nobody can see
 // the placement any more. Conn is the connection under it, for the calls of apiv1 that have no method here.
 //
+// # Watching
+//
+// Client.Watch yields everything that happens, in the order of the log: placements, members, locks. It begins now, behind a
+// Position, or behind a snapshot of what there is, and goes on at another server when the one that tells it is lost.
+//
+//	for u, err := range c.Watch(ctx, lookupclient.WatchConfig{Kind: "cart", Snapshot: true}) {
+//		… // u.Records are what there was, u.Events what happened since; keep u.Position to go on from there
+//	}
+//
 // # Hosting
 //
 // Client.Join makes the process a member. It is told what to activate, confirms, and from then on the Activation's

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/seed13d31b7f/berth/lookupclient"
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode"
 )
@@ -135,6 +136,56 @@ func ExampleSession_Acquire() {
 	// done: true
 	// larger: true
 	// held: false
+}
+
+// A program that must know who owns what follows everything that happens, behind a snapshot of what there is.
+func ExampleClient_Watch() {
+	servers, stop := exampleCluster()
+	defer stop()
+	client, err := lookupclient.Open(lookupclient.Config{Servers: servers})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	ctx := context.Background()
+	member, err := client.Join(ctx, lookupclient.MemberConfig{Name: "shop-1", Address: "10.0.0.7:8080", Kinds: map[string]lookupclient.Kind{"cart": {}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, _, err := client.Place(ctx, placement.Identity{Kind: "cart", Key: "1"}); err != nil {
+		log.Fatal(err)
+	}
+
+	var position lookupclient.Position // keep it, to go on from there in another process
+	for u, err := range client.Watch(ctx, lookupclient.WatchConfig{Kind: "cart", Snapshot: true, Types: []apiv1.Event_Type{apiv1.Event_SETTLED, apiv1.Event_REMOVED}}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if u.Reset != 0 {
+			fmt.Println("forget what you know:", u.Reset)
+		}
+		for _, r := range u.Records {
+			fmt.Println("there is", r.Placement.GetKey(), "on", r.Placement.GetMember())
+		}
+		for _, e := range u.Events {
+			fmt.Println(e.Type, e.Key, "on", e.Member)
+		}
+		if u.Partial {
+			continue // more of the snapshot follows
+		}
+		if len(u.Events) > 0 {
+			break
+		}
+		position = u.Position
+		go func() { _, _, _ = client.Place(ctx, placement.Identity{Kind: "cart", Key: "2"}) }()
+	}
+	fmt.Println("from here on:", position.Index > 0)
+	member.Close()
+	// Output:
+	// forget what you know: BEGIN
+	// there is 1 on shop-1
+	// SETTLED 2 on shop-1
+	// from here on: true
 }
 
 // exampleCluster is a cluster of one server in this process; real ones are processes of their own: berth serve.

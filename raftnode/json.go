@@ -24,3 +24,6 @@ func (c *compactJSON) Marshal(v any) ([]byte, error) {
 	out.WriteByte('\n')
 	return out.Bytes(), nil
 }
+
+// Delimiter is nothing: each message of a stream is a line already.
+func (c *compactJSON) Delimiter() []byte { return nil }

@@ -89,11 +89,14 @@ var (
 	descCommands   = desc("commands_applied_total", "Commands applied by this server since it started.")
 	descBatches    = desc("batches_proposed_total", "Log entries proposed by this server since it started, by whether they held commands.", "kind")
 	descWaiting    = desc("proposals_waiting", "Commands that wait to be proposed.")
+	descWatchers   = desc("watch_clients", "Streams of events that are open.")
+	descSent       = desc("watch_events_sent_total", "Events sent to all who watch, since the server started.")
+	descResets     = desc("watch_resets_total", "How often one who watches had lost events and was given a snapshot, since the server started.")
 )
 
 // Describe implements prometheus.Collector.
 func (m *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descInfo, descLeader, descTerm, descIndex, descBarrier, descPlacements, descMembers, descSessions, descLocks, descClaims, descServers, descCommands, descBatches, descWaiting} {
+	for _, d := range []*prometheus.Desc{descInfo, descLeader, descTerm, descIndex, descBarrier, descPlacements, descMembers, descSessions, descLocks, descClaims, descServers, descCommands, descBatches, descWaiting, descWatchers, descSent, descResets} {
 		ch <- d
 	}
 }
@@ -109,6 +112,10 @@ func (m *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	if g == nil {
 		return
 	}
+	w := n.api.Watching()
+	gauge(descWatchers, float64(w.Watchers))
+	ch <- prometheus.MustNewConstMetric(descSent, prometheus.CounterValue, float64(w.Sent))
+	ch <- prometheus.MustNewConstMetric(descResets, prometheus.CounterValue, float64(w.Resets))
 	leads := 0.0
 	if n.Leads() {
 		leads = 1

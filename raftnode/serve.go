@@ -28,6 +28,10 @@ const (
 	httpBodyWait     = 30 * time.Second
 	httpIdle         = 2 * time.Minute
 	httpBodyBytesMax = 4 << 20
+	// innerWindow is how much of a stream waits in the gateway for a client that does not read: the least that there is. gRPC
+	// would let it grow to 16 MiB for each. innerConnWindow is for all streams together, which take turns.
+	innerWindow     = 64 << 10
+	innerConnWindow = 1 << 20
 )
 
 // serving is what listens for clients and for calls of other servers.

@@ -28,6 +28,7 @@ import (
 // openWeb makes the HTTP server: JSON through the gateway, health, metrics.
 func (s *serving) openWeb() error {
 	conn, err := grpc.NewClient("passthrough:///inner", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithStaticStreamWindowSize(innerWindow), grpc.WithStaticConnWindowSize(innerConnWindow),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.inner.DialContext(ctx) }))
 	if err != nil {
 		return err
@@ -135,6 +136,8 @@ func wrongParameter(r *http.Request) error {
 	switch rest, ok := strings.CutPrefix(r.URL.Path, "/v1/placements"); {
 	case ok && rest == "" && r.Method == http.MethodGet:
 		fields = (&apiv1.ListRequest{}).ProtoReflect().Descriptor().Fields()
+	case ok && rest == ":watch" && r.Method == http.MethodGet:
+		fields = (&apiv1.WatchRequest{}).ProtoReflect().Descriptor().Fields()
 	case ok && strings.HasPrefix(rest, "/") && r.Method == http.MethodGet:
 		fields = (&apiv1.LookupRequest{}).ProtoReflect().Descriptor().Fields()
 	case strings.HasPrefix(r.URL.Path, "/v1/history/") && r.Method == http.MethodGet:
@@ -180,6 +183,7 @@ func (s *serving) index(w http.ResponseWriter) {
 		"GET  /v1/placements/KIND/KEY          who owns it\n" +
 		"POST /v1/placements/KIND/KEY:place    give it an owner\n" +
 		"GET  /v1/placements                   all placements, page by page\n" +
+		"GET  /v1/placements:watch             what happens, as it happens\n" +
 		"GET  /v1/history/KIND/KEY             what became of it lately\n" +
 		"GET  /v1/members                      who hosts\n" +
 		"GET  /v1/kinds                        the kinds, and how they are placed\n" +

@@ -69,6 +69,43 @@ func (v *View) Scan(f Filter, from Cursor, limit int, take func(Placement) bool)
 	return cursorOf(v.table.buckets, 0), true
 }
 
+// ScanEnded looks at records from a cursor on, as Scan does, and calls take with those that an incarnation owned when it
+// ended: as they were then, without their owner. They are all there as of the view of the log index at which it ended; later
+// views lose them. When take returns false it is not done with that one.
+func (v *View) ScanEnded(inc placement.Incarnation, from Cursor, limit int, take func(placement.Identity, placement.Entry) bool) (next Cursor, whole bool) {
+	slot, ok := v.incarnations.get(incarnationKey(inc))
+	if !ok || v.slots.at(slot).hidden {
+		return from, true
+	}
+	record := int(from & 0xffff)
+	for b := int(min(uint64(from>>16), bucketsMax)); b < v.table.buckets; b, record = b+1, 0 {
+		if limit <= 0 {
+			return cursorOf(b, record), false
+		}
+		limit--
+		p := v.table.page(b)
+		if p == nil {
+			continue
+		}
+		for ; record < p.count(); record++ {
+			if limit <= 0 {
+				return cursorOf(b, record), false
+			}
+			limit--
+			r := p.record(record)
+			s := r.value()
+			if s.phase() == placement.Tombstone || s.slot() != slot {
+				continue
+			}
+			e := placement.Entry{Phase: s.phase(), Attempt: s.attempt(), Draining: s.draining(), Reason: s.reason(), Owner: inc, Epoch: placement.Epoch(s.number)}
+			if !take(v.identity(r.key()), e) {
+				return cursorOf(b, record), false
+			}
+		}
+	}
+	return cursorOf(v.table.buckets, 0), true
+}
+
 // wants looks at what everybody must see of a record.
 func (f *Filter) wants(e *placement.Entry, owner *placement.Member) bool {
 	return e.Phase != placement.Absent &&

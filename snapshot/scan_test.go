@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -108,5 +109,56 @@ func BenchmarkScan(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(*identities), "ns/record")
 		})
+	}
+}
+
+// What an incarnation owned when it ended is found in the view of that moment, in pieces of any size, and nothing else.
+func TestScanEnded_FindsWhatItOwned(t *testing.T) {
+	e := newTestEditor()
+	for i := range 3 {
+		e.Join(member(fmt.Sprint("m", i+1), placement.Incarnation(i+1)))
+	}
+	put := func(i int, entry placement.Entry) {
+		e.Seek(placement.Identity{Kind: "cart", Key: fmt.Sprint(i)})
+		e.Put(entry)
+	}
+	want := map[placement.Identity]placement.Entry{}
+	for i := range 3000 {
+		entry := placement.Entry{Phase: placement.Settled, Owner: placement.Incarnation(i%3 + 1), Epoch: placement.Epoch(i + 1), Reason: placement.ReasonRendezvous, Draining: i%7 == 0}
+		if i%5 == 0 {
+			entry.Phase, entry.Draining = placement.Pending, false
+		}
+		put(i, entry)
+		if entry.Owner == 2 && i != 1 {
+			want[placement.Identity{Kind: "cart", Key: fmt.Sprint(i)}] = entry
+		}
+	}
+	put(1, placement.Entry{Phase: placement.Tombstone, Removed: e.View().Index}) // that one it gave up itself
+	e.End(2, placement.MemberExpired)
+	v := e.Publish()
+	for _, size := range []int{1, 7, 10_000} {
+		got := map[placement.Identity]placement.Entry{}
+		for next, whole := Cursor(0), false; !whole; {
+			n := 0
+			next, whole = v.ScanEnded(2, next, 100+size, func(id placement.Identity, entry placement.Entry) bool {
+				if n++; n > size {
+					return false
+				}
+				got[id] = entry
+				return true
+			})
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("in pieces of %d: %d are found, want %d", size, len(got), len(want))
+		}
+	}
+	none := func(placement.Identity, placement.Entry) bool { t.Error("something is found"); return false }
+	if _, whole := v.ScanEnded(9, 0, scanAll, none); !whole {
+		t.Error("a scan for a stranger goes on")
+	}
+	e.SetPosition(v.Index+1, 1)
+	e.SetBarrier(v.Index)
+	if _, whole := e.Publish().ScanEnded(2, 0, scanAll, none); !whole {
+		t.Error("a scan behind the barrier goes on")
 	}
 }

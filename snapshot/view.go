@@ -201,6 +201,17 @@ func (v *View) MemberLoad(inc placement.Incarnation) Load {
 	return Load{s.settled, s.pending}
 }
 
+// Owned returns how many identities an incarnation owns as of this view or, when it has ended, owned then: the barrier has not
+// passed its end. Zero for all others.
+func (v *View) Owned(inc placement.Incarnation) uint32 {
+	i, ok := v.incarnations.get(incarnationKey(inc))
+	if !ok || v.slots.at(i).hidden {
+		return 0
+	}
+	s := v.slots.at(i)
+	return s.settled + s.pending
+}
+
 // MemberKindLoad returns how many identities of a kind an incarnation owns as of this view; zero when it is not alive.
 func (v *View) MemberKindLoad(inc placement.Incarnation, kind string) uint32 {
 	i, ok := v.incarnations.get(incarnationKey(inc))

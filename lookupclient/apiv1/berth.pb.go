@@ -534,6 +534,193 @@ func (PlacementEvent_Type) EnumDescriptor() ([]byte, []int) {
 	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110, 0}
 }
 
+type WatchReset_Why int32
+
+const (
+	WatchReset_UNSPECIFIED WatchReset_Why = 0
+	// It was asked for.
+	WatchReset_BEGIN WatchReset_Why = 1
+	// The reader was too slow, or the server itself was sent a snapshot: events were lost.
+	WatchReset_BEHIND WatchReset_Why = 2
+	// What followed since was no longer kept.
+	WatchReset_COMPACTED WatchReset_Why = 3
+	// The cluster was restored: since was an index of another log.
+	WatchReset_RESTORED WatchReset_Why = 4
+)
+
+// Enum value maps for WatchReset_Why.
+var (
+	WatchReset_Why_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "BEGIN",
+		2: "BEHIND",
+		3: "COMPACTED",
+		4: "RESTORED",
+	}
+	WatchReset_Why_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"BEGIN":       1,
+		"BEHIND":      2,
+		"COMPACTED":   3,
+		"RESTORED":    4,
+	}
+)
+
+func (x WatchReset_Why) Enum() *WatchReset_Why {
+	p := new(WatchReset_Why)
+	*p = x
+	return p
+}
+
+func (x WatchReset_Why) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WatchReset_Why) Descriptor() protoreflect.EnumDescriptor {
+	return file_lookupclient_apiv1_berth_proto_enumTypes[9].Descriptor()
+}
+
+func (WatchReset_Why) Type() protoreflect.EnumType {
+	return &file_lookupclient_apiv1_berth_proto_enumTypes[9]
+}
+
+func (x WatchReset_Why) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WatchReset_Why.Descriptor instead.
+func (WatchReset_Why) EnumDescriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{114, 0}
+}
+
+type Event_Type int32
+
+const (
+	Event_UNSPECIFIED Event_Type = 0
+	// The member was chosen as the owner.
+	Event_PLACED Event_Type = 1
+	// The owner confirmed: the activation started.
+	Event_SETTLED Event_Type = 2
+	// The owner that was chosen did not activate it.
+	Event_FAILED Event_Type = 3
+	// The owner was asked to stop.
+	Event_STOPPING Event_Type = 4
+	// The owner has it no longer: it stopped, or ended. Not everybody has seen that; it is placed again after REMOVED at the
+	// earliest.
+	Event_UNSETTLED Event_Type = 5
+	// The placement has ended: nobody can see it any more. The activation terminated, or had not started.
+	Event_REMOVED Event_Type = 6
+	// The member was chosen as the owner since the identity was moved to it. It stands in the place of PLACED.
+	Event_MOVED           Event_Type = 7
+	Event_MEMBER_JOINED   Event_Type = 20
+	Event_MEMBER_DRAINING Event_Type = 21
+	Event_MEMBER_BLOCKED  Event_Type = 22
+	// Another incarnation stands for its name.
+	Event_MEMBER_SUPERSEDED Event_Type = 23
+	// It drains or is blocked no longer.
+	Event_MEMBER_LIVE Event_Type = 24
+	// It ended. UNSETTLED of what was settled on it follows, or REMOVED of what was not, in no particular order.
+	Event_MEMBER_LEFT    Event_Type = 25
+	Event_MEMBER_EXPIRED Event_Type = 26
+	Event_SESSION_OPENED Event_Type = 40
+	Event_SESSION_ENDED  Event_Type = 41
+	Event_LOCK_QUEUED    Event_Type = 42
+	Event_LOCK_GRANTED   Event_Type = 43
+	Event_LOCK_RELEASED  Event_Type = 44
+	// It was taken from its session. It may keep its place for a while.
+	Event_LOCK_LOST    Event_Type = 45
+	Event_KIND_CHANGED Event_Type = 60
+	// The block list has the member or the identity, or says something else of it.
+	Event_BLOCK_ADDED    Event_Type = 61
+	Event_BLOCK_REMOVED  Event_Type = 62
+	Event_LEADER_CHANGED Event_Type = 80
+)
+
+// Enum value maps for Event_Type.
+var (
+	Event_Type_name = map[int32]string{
+		0:  "UNSPECIFIED",
+		1:  "PLACED",
+		2:  "SETTLED",
+		3:  "FAILED",
+		4:  "STOPPING",
+		5:  "UNSETTLED",
+		6:  "REMOVED",
+		7:  "MOVED",
+		20: "MEMBER_JOINED",
+		21: "MEMBER_DRAINING",
+		22: "MEMBER_BLOCKED",
+		23: "MEMBER_SUPERSEDED",
+		24: "MEMBER_LIVE",
+		25: "MEMBER_LEFT",
+		26: "MEMBER_EXPIRED",
+		40: "SESSION_OPENED",
+		41: "SESSION_ENDED",
+		42: "LOCK_QUEUED",
+		43: "LOCK_GRANTED",
+		44: "LOCK_RELEASED",
+		45: "LOCK_LOST",
+		60: "KIND_CHANGED",
+		61: "BLOCK_ADDED",
+		62: "BLOCK_REMOVED",
+		80: "LEADER_CHANGED",
+	}
+	Event_Type_value = map[string]int32{
+		"UNSPECIFIED":       0,
+		"PLACED":            1,
+		"SETTLED":           2,
+		"FAILED":            3,
+		"STOPPING":          4,
+		"UNSETTLED":         5,
+		"REMOVED":           6,
+		"MOVED":             7,
+		"MEMBER_JOINED":     20,
+		"MEMBER_DRAINING":   21,
+		"MEMBER_BLOCKED":    22,
+		"MEMBER_SUPERSEDED": 23,
+		"MEMBER_LIVE":       24,
+		"MEMBER_LEFT":       25,
+		"MEMBER_EXPIRED":    26,
+		"SESSION_OPENED":    40,
+		"SESSION_ENDED":     41,
+		"LOCK_QUEUED":       42,
+		"LOCK_GRANTED":      43,
+		"LOCK_RELEASED":     44,
+		"LOCK_LOST":         45,
+		"KIND_CHANGED":      60,
+		"BLOCK_ADDED":       61,
+		"BLOCK_REMOVED":     62,
+		"LEADER_CHANGED":    80,
+	}
+)
+
+func (x Event_Type) Enum() *Event_Type {
+	p := new(Event_Type)
+	*p = x
+	return p
+}
+
+func (x Event_Type) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Event_Type) Descriptor() protoreflect.EnumDescriptor {
+	return file_lookupclient_apiv1_berth_proto_enumTypes[10].Descriptor()
+}
+
+func (Event_Type) Type() protoreflect.EnumType {
+	return &file_lookupclient_apiv1_berth_proto_enumTypes[10]
+}
+
+func (x Event_Type) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Event_Type.Descriptor instead.
+func (Event_Type) EnumDescriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{116, 0}
+}
+
 type Identity struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -8402,6 +8589,615 @@ func (x *PlacementEvent) GetFailure() string {
 	return ""
 }
 
+type WatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What is wanted, and nothing when it has no such thing: a kind or the beginning of a key wants events of identities, a member
+	// those of that member and of what it owns. Empty for all.
+	Kind   string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Member string `protobuf:"bytes,3,opt,name=member,proto3" json:"member,omitempty"`
+	// Empty for all.
+	Types []Event_Type `protobuf:"varint,4,rep,packed,name=types,proto3,enum=berth.v1.Event_Type" json:"types,omitempty"`
+	// Begin behind this log index. Not set for now, or for the snapshot.
+	Since *uint64 `protobuf:"varint,5,opt,name=since,proto3,oneof" json:"since,omitempty"`
+	// The recovery generation that since is of; not set when that is not known. In another one since means nothing.
+	Generation *uint32 `protobuf:"varint,6,opt,name=generation,proto3,oneof" json:"generation,omitempty"`
+	// Begin with a snapshot of what the filters want: at once without since, and otherwise when what follows since is not known.
+	Snapshot      bool `protobuf:"varint,7,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRequest) Reset() {
+	*x = WatchRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRequest) ProtoMessage() {}
+
+func (x *WatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
+func (*WatchRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{111}
+}
+
+func (x *WatchRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *WatchRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *WatchRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *WatchRequest) GetTypes() []Event_Type {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *WatchRequest) GetSince() uint64 {
+	if x != nil && x.Since != nil {
+		return *x.Since
+	}
+	return 0
+}
+
+func (x *WatchRequest) GetGeneration() uint32 {
+	if x != nil && x.Generation != nil {
+		return *x.Generation
+	}
+	return 0
+}
+
+func (x *WatchRequest) GetSnapshot() bool {
+	if x != nil {
+		return x.Snapshot
+	}
+	return false
+}
+
+// WatchResponse is a part of the stream. Its fields are in the order in which they are to be taken.
+type WatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A snapshot begins: what was known before is void.
+	Reset_ *WatchReset `protobuf:"bytes,1,opt,name=reset,proto3" json:"reset,omitempty"`
+	// Of the snapshot: what there is.
+	Records []*WatchRecord `protobuf:"bytes,2,rep,name=records,proto3" json:"records,omitempty"`
+	// What happened, in the order of the log. Types that are not known are to be passed over.
+	Events []*Event `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
+	// The log index of the last event has more of them, or the snapshot has more records: they follow.
+	Partial bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
+	// Everything up to here was sent. It comes at least once a second while the log moves, and every five seconds otherwise.
+	Mark          *WatchMark `protobuf:"bytes,5,opt,name=mark,proto3" json:"mark,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchResponse) Reset() {
+	*x = WatchResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchResponse) ProtoMessage() {}
+
+func (x *WatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
+func (*WatchResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{112}
+}
+
+func (x *WatchResponse) GetReset_() *WatchReset {
+	if x != nil {
+		return x.Reset_
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetRecords() []*WatchRecord {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *WatchResponse) GetMark() *WatchMark {
+	if x != nil {
+		return x.Mark
+	}
+	return nil
+}
+
+// WatchMark is a place to go on from: since and generation of a request.
+type WatchMark struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Index      uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Generation uint32                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The replicated clock of the state that the server had then.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	ServedBy      string                 `protobuf:"bytes,4,opt,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchMark) Reset() {
+	*x = WatchMark{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchMark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchMark) ProtoMessage() {}
+
+func (x *WatchMark) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchMark.ProtoReflect.Descriptor instead.
+func (*WatchMark) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{113}
+}
+
+func (x *WatchMark) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *WatchMark) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *WatchMark) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *WatchMark) GetServedBy() string {
+	if x != nil {
+		return x.ServedBy
+	}
+	return ""
+}
+
+// WatchReset says that a snapshot begins, and why.
+type WatchReset struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Why   WatchReset_Why         `protobuf:"varint,1,opt,name=why,proto3,enum=berth.v1.WatchReset_Why" json:"why,omitempty"`
+	// The log index of the snapshot.
+	Index         uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchReset) Reset() {
+	*x = WatchReset{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchReset) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchReset) ProtoMessage() {}
+
+func (x *WatchReset) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchReset.ProtoReflect.Descriptor instead.
+func (*WatchReset) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{114}
+}
+
+func (x *WatchReset) GetWhy() WatchReset_Why {
+	if x != nil {
+		return x.Why
+	}
+	return WatchReset_UNSPECIFIED
+}
+
+func (x *WatchReset) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// WatchRecord is one thing in a snapshot: one field is set.
+type WatchRecord struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Placement *Placement             `protobuf:"bytes,1,opt,name=placement,proto3" json:"placement,omitempty"`
+	Member    *Member                `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
+	// A lock of more than 100 claims comes in several records.
+	Lock          *Lock       `protobuf:"bytes,3,opt,name=lock,proto3" json:"lock,omitempty"`
+	Session       *Session    `protobuf:"bytes,4,opt,name=session,proto3" json:"session,omitempty"`
+	Kind          *Kind       `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
+	Block         *BlockEntry `protobuf:"bytes,6,opt,name=block,proto3" json:"block,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRecord) Reset() {
+	*x = WatchRecord{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRecord) ProtoMessage() {}
+
+func (x *WatchRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRecord.ProtoReflect.Descriptor instead.
+func (*WatchRecord) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{115}
+}
+
+func (x *WatchRecord) GetPlacement() *Placement {
+	if x != nil {
+		return x.Placement
+	}
+	return nil
+}
+
+func (x *WatchRecord) GetMember() *Member {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+func (x *WatchRecord) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *WatchRecord) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *WatchRecord) GetKind() *Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *WatchRecord) GetBlock() *BlockEntry {
+	if x != nil {
+		return x.Block
+	}
+	return nil
+}
+
+// Event is one thing that happened.
+type Event struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The log index, and the leader's clock at that moment.
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	Type  Event_Type             `protobuf:"varint,3,opt,name=type,proto3,enum=berth.v1.Event_Type" json:"type,omitempty"`
+	// The identity; of KIND_CHANGED the kind alone.
+	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key  string `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	// Who owns it, or owned it until then, in which life, under which epoch; or the member that it is about. Of a lock the epoch is
+	// the claim's token.
+	Member      string `protobuf:"bytes,6,opt,name=member,proto3" json:"member,omitempty"`
+	Incarnation uint64 `protobuf:"varint,7,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Epoch       uint64 `protobuf:"varint,8,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The command that did it: place, confirm, fail, evict, release, leave, expire …; "none" for what no command did.
+	Cause string `protobuf:"bytes,9,opt,name=cause,proto3" json:"cause,omitempty"`
+	// The request that the command belongs to; empty for none.
+	RequestId string `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How the owner was chosen, in PLACED and MOVED; why the block list has it, in BLOCK_ADDED; how the lock was lost, in LOCK_LOST.
+	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Why, in FAILED.
+	Failure string `protobuf:"bytes,12,opt,name=failure,proto3" json:"failure,omitempty"`
+	// Of REMOVED: the log index of its UNSETTLED; not set when there was none.
+	UnsettledIndex uint64 `protobuf:"varint,13,opt,name=unsettled_index,json=unsettledIndex,proto3" json:"unsettled_index,omitempty"`
+	// Of MEMBER_JOINED.
+	Joined *Member `protobuf:"bytes,14,opt,name=joined,proto3" json:"joined,omitempty"`
+	// How many placements a member owned that ended, or are asked back because of a block.
+	Placements uint32 `protobuf:"varint,15,opt,name=placements,proto3" json:"placements,omitempty"`
+	// Of sessions and locks.
+	Session uint64        `protobuf:"varint,16,opt,name=session,proto3" json:"session,omitempty"`
+	Lock    string        `protobuf:"bytes,17,opt,name=lock,proto3" json:"lock,omitempty"`
+	Mode    LockMode_Name `protobuf:"varint,18,opt,name=mode,proto3,enum=berth.v1.LockMode_Name" json:"mode,omitempty"`
+	// Of BLOCK_ADDED and BLOCK_REMOVED.
+	Block *BlockEntry `protobuf:"bytes,19,opt,name=block,proto3" json:"block,omitempty"`
+	// Of LEADER_CHANGED.
+	Server        string `protobuf:"bytes,20,opt,name=server,proto3" json:"server,omitempty"`
+	Term          uint64 `protobuf:"varint,21,opt,name=term,proto3" json:"term,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Event) Reset() {
+	*x = Event{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Event) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Event) ProtoMessage() {}
+
+func (x *Event) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Event.ProtoReflect.Descriptor instead.
+func (*Event) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{116}
+}
+
+func (x *Event) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Event) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Event) GetType() Event_Type {
+	if x != nil {
+		return x.Type
+	}
+	return Event_UNSPECIFIED
+}
+
+func (x *Event) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Event) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Event) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *Event) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *Event) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Event) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *Event) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *Event) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Event) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+func (x *Event) GetUnsettledIndex() uint64 {
+	if x != nil {
+		return x.UnsettledIndex
+	}
+	return 0
+}
+
+func (x *Event) GetJoined() *Member {
+	if x != nil {
+		return x.Joined
+	}
+	return nil
+}
+
+func (x *Event) GetPlacements() uint32 {
+	if x != nil {
+		return x.Placements
+	}
+	return 0
+}
+
+func (x *Event) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *Event) GetLock() string {
+	if x != nil {
+		return x.Lock
+	}
+	return ""
+}
+
+func (x *Event) GetMode() LockMode_Name {
+	if x != nil {
+		return x.Mode
+	}
+	return LockMode_UNSPECIFIED
+}
+
+func (x *Event) GetBlock() *BlockEntry {
+	if x != nil {
+		return x.Block
+	}
+	return nil
+}
+
+func (x *Event) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Event) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
 // Candidate is what the strategy makes of one member, as of the state that answers.
 type Explanation_Candidate struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -8425,7 +9221,7 @@ type Explanation_Candidate struct {
 
 func (x *Explanation_Candidate) Reset() {
 	*x = Explanation_Candidate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8437,7 +9233,7 @@ func (x *Explanation_Candidate) String() string {
 func (*Explanation_Candidate) ProtoMessage() {}
 
 func (x *Explanation_Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8520,7 +9316,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8532,7 +9328,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8589,7 +9385,7 @@ type SnapshotDiff_Counts struct {
 
 func (x *SnapshotDiff_Counts) Reset() {
 	*x = SnapshotDiff_Counts{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8601,7 +9397,7 @@ func (x *SnapshotDiff_Counts) String() string {
 func (*SnapshotDiff_Counts) ProtoMessage() {}
 
 func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8677,7 +9473,7 @@ type SnapshotDiff_KindChange struct {
 
 func (x *SnapshotDiff_KindChange) Reset() {
 	*x = SnapshotDiff_KindChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8689,7 +9485,7 @@ func (x *SnapshotDiff_KindChange) String() string {
 func (*SnapshotDiff_KindChange) ProtoMessage() {}
 
 func (x *SnapshotDiff_KindChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8738,7 +9534,7 @@ type Plan_Kind struct {
 
 func (x *Plan_Kind) Reset() {
 	*x = Plan_Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8750,7 +9546,7 @@ func (x *Plan_Kind) String() string {
 func (*Plan_Kind) ProtoMessage() {}
 
 func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8827,7 +9623,7 @@ type Plan_Member struct {
 
 func (x *Plan_Member) Reset() {
 	*x = Plan_Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[120]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8839,7 +9635,7 @@ func (x *Plan_Member) String() string {
 func (*Plan_Member) ProtoMessage() {}
 
 func (x *Plan_Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[120]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8916,7 +9712,7 @@ type Plan_Flow struct {
 
 func (x *Plan_Flow) Reset() {
 	*x = Plan_Flow{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8928,7 +9724,7 @@ func (x *Plan_Flow) String() string {
 func (*Plan_Flow) ProtoMessage() {}
 
 func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9684,7 +10480,104 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\n" +
 	"\x06FAILED\x10\x03\x12\f\n" +
 	"\bSTOPPING\x10\x04\x12\v\n" +
-	"\aREMOVED\x10\x052\xc8\x06\n" +
+	"\aREMOVED\x10\x05\"\xf3\x01\n" +
+	"\fWatchRequest\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x16\n" +
+	"\x06member\x18\x03 \x01(\tR\x06member\x12*\n" +
+	"\x05types\x18\x04 \x03(\x0e2\x14.berth.v1.Event.TypeR\x05types\x12\x19\n" +
+	"\x05since\x18\x05 \x01(\x04H\x00R\x05since\x88\x01\x01\x12#\n" +
+	"\n" +
+	"generation\x18\x06 \x01(\rH\x01R\n" +
+	"generation\x88\x01\x01\x12\x1a\n" +
+	"\bsnapshot\x18\a \x01(\bR\bsnapshotB\b\n" +
+	"\x06_sinceB\r\n" +
+	"\v_generation\"\xd8\x01\n" +
+	"\rWatchResponse\x12*\n" +
+	"\x05reset\x18\x01 \x01(\v2\x14.berth.v1.WatchResetR\x05reset\x12/\n" +
+	"\arecords\x18\x02 \x03(\v2\x15.berth.v1.WatchRecordR\arecords\x12'\n" +
+	"\x06events\x18\x03 \x03(\v2\x0f.berth.v1.EventR\x06events\x12\x18\n" +
+	"\apartial\x18\x04 \x01(\bR\apartial\x12'\n" +
+	"\x04mark\x18\x05 \x01(\v2\x13.berth.v1.WatchMarkR\x04mark\"\x8e\x01\n" +
+	"\tWatchMark\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\rR\n" +
+	"generation\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n" +
+	"\tserved_by\x18\x04 \x01(\tR\bservedBy\"\x9a\x01\n" +
+	"\n" +
+	"WatchReset\x12*\n" +
+	"\x03why\x18\x01 \x01(\x0e2\x18.berth.v1.WatchReset.WhyR\x03why\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"J\n" +
+	"\x03Why\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\t\n" +
+	"\x05BEGIN\x10\x01\x12\n" +
+	"\n" +
+	"\x06BEHIND\x10\x02\x12\r\n" +
+	"\tCOMPACTED\x10\x03\x12\f\n" +
+	"\bRESTORED\x10\x04\"\x8b\x02\n" +
+	"\vWatchRecord\x121\n" +
+	"\tplacement\x18\x01 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12(\n" +
+	"\x06member\x18\x02 \x01(\v2\x10.berth.v1.MemberR\x06member\x12\"\n" +
+	"\x04lock\x18\x03 \x01(\v2\x0e.berth.v1.LockR\x04lock\x12+\n" +
+	"\asession\x18\x04 \x01(\v2\x11.berth.v1.SessionR\asession\x12\"\n" +
+	"\x04kind\x18\x05 \x01(\v2\x0e.berth.v1.KindR\x04kind\x12*\n" +
+	"\x05block\x18\x06 \x01(\v2\x14.berth.v1.BlockEntryR\x05block\"\xad\b\n" +
+	"\x05Event\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12(\n" +
+	"\x04type\x18\x03 \x01(\x0e2\x14.berth.v1.Event.TypeR\x04type\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\tR\x03key\x12\x16\n" +
+	"\x06member\x18\x06 \x01(\tR\x06member\x12 \n" +
+	"\vincarnation\x18\a \x01(\x04R\vincarnation\x12\x14\n" +
+	"\x05epoch\x18\b \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05cause\x18\t \x01(\tR\x05cause\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\n" +
+	" \x01(\tR\trequestId\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\x12\x18\n" +
+	"\afailure\x18\f \x01(\tR\afailure\x12'\n" +
+	"\x0funsettled_index\x18\r \x01(\x04R\x0eunsettledIndex\x12(\n" +
+	"\x06joined\x18\x0e \x01(\v2\x10.berth.v1.MemberR\x06joined\x12\x1e\n" +
+	"\n" +
+	"placements\x18\x0f \x01(\rR\n" +
+	"placements\x12\x18\n" +
+	"\asession\x18\x10 \x01(\x04R\asession\x12\x12\n" +
+	"\x04lock\x18\x11 \x01(\tR\x04lock\x12+\n" +
+	"\x04mode\x18\x12 \x01(\x0e2\x17.berth.v1.LockMode.NameR\x04mode\x12*\n" +
+	"\x05block\x18\x13 \x01(\v2\x14.berth.v1.BlockEntryR\x05block\x12\x16\n" +
+	"\x06server\x18\x14 \x01(\tR\x06server\x12\x12\n" +
+	"\x04term\x18\x15 \x01(\x04R\x04term\"\xb0\x03\n" +
+	"\x04Type\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\n" +
+	"\n" +
+	"\x06PLACED\x10\x01\x12\v\n" +
+	"\aSETTLED\x10\x02\x12\n" +
+	"\n" +
+	"\x06FAILED\x10\x03\x12\f\n" +
+	"\bSTOPPING\x10\x04\x12\r\n" +
+	"\tUNSETTLED\x10\x05\x12\v\n" +
+	"\aREMOVED\x10\x06\x12\t\n" +
+	"\x05MOVED\x10\a\x12\x11\n" +
+	"\rMEMBER_JOINED\x10\x14\x12\x13\n" +
+	"\x0fMEMBER_DRAINING\x10\x15\x12\x12\n" +
+	"\x0eMEMBER_BLOCKED\x10\x16\x12\x15\n" +
+	"\x11MEMBER_SUPERSEDED\x10\x17\x12\x0f\n" +
+	"\vMEMBER_LIVE\x10\x18\x12\x0f\n" +
+	"\vMEMBER_LEFT\x10\x19\x12\x12\n" +
+	"\x0eMEMBER_EXPIRED\x10\x1a\x12\x12\n" +
+	"\x0eSESSION_OPENED\x10(\x12\x11\n" +
+	"\rSESSION_ENDED\x10)\x12\x0f\n" +
+	"\vLOCK_QUEUED\x10*\x12\x10\n" +
+	"\fLOCK_GRANTED\x10+\x12\x11\n" +
+	"\rLOCK_RELEASED\x10,\x12\r\n" +
+	"\tLOCK_LOST\x10-\x12\x10\n" +
+	"\fKIND_CHANGED\x10<\x12\x0f\n" +
+	"\vBLOCK_ADDED\x10=\x12\x11\n" +
+	"\rBLOCK_REMOVED\x10>\x12\x12\n" +
+	"\x0eLEADER_CHANGED\x10P2\xa2\a\n" +
 	"\n" +
 	"Placements\x12c\n" +
 	"\x06Lookup\x12\x17.berth.v1.LookupRequest\x1a\x18.berth.v1.LookupResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/placements/{kind}/{key=**}\x12q\n" +
@@ -9695,7 +10588,8 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x06Remove\x12\x17.berth.v1.RemoveRequest\x1a\x18.berth.v1.RemoveResponse\"0\x82\xd3\xe4\x93\x02*:\x01*\"%/v1/placements/{kind}/{key=**}:remove\x12e\n" +
 	"\x04Move\x12\x15.berth.v1.MoveRequest\x1a\x16.berth.v1.MoveResponse\".\x82\xd3\xe4\x93\x02(:\x01*\"#/v1/placements/{kind}/{key=**}:move\x12M\n" +
 	"\x04List\x12\x15.berth.v1.ListRequest\x1a\x16.berth.v1.ListResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/placements\x12c\n" +
-	"\aHistory\x12\x18.berth.v1.HistoryRequest\x1a\x19.berth.v1.HistoryResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/history/{kind}/{key=**}2\x89\x03\n" +
+	"\aHistory\x12\x18.berth.v1.HistoryRequest\x1a\x19.berth.v1.HistoryResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/history/{kind}/{key=**}\x12X\n" +
+	"\x05Watch\x12\x16.berth.v1.WatchRequest\x1a\x17.berth.v1.WatchResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/placements:watch0\x012\x89\x03\n" +
 	"\aMembers\x12_\n" +
 	"\vListMembers\x12\x1c.berth.v1.ListMembersRequest\x1a\x1d.berth.v1.ListMembersResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/members\x12o\n" +
 	"\vDrainMember\x12\x1c.berth.v1.DrainMemberRequest\x1a\x1d.berth.v1.DrainMemberResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/members/{name}:drain\x12s\n" +
@@ -9744,8 +10638,8 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 	return file_lookupclient_apiv1_berth_proto_rawDescData
 }
 
-var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 122)
+var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 128)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
@@ -9756,366 +10650,394 @@ var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(LockChange_Type)(0),               // 6: berth.v1.LockChange.Type
 	(SnapshotChange_Type)(0),           // 7: berth.v1.SnapshotChange.Type
 	(PlacementEvent_Type)(0),           // 8: berth.v1.PlacementEvent.Type
-	(*Identity)(nil),                   // 9: berth.v1.Identity
-	(*Placement)(nil),                  // 10: berth.v1.Placement
-	(*Role)(nil),                       // 11: berth.v1.Role
-	(*Level)(nil),                      // 12: berth.v1.Level
-	(*Read)(nil),                       // 13: berth.v1.Read
-	(*Error)(nil),                      // 14: berth.v1.Error
-	(*LookupRequest)(nil),              // 15: berth.v1.LookupRequest
-	(*LookupResponse)(nil),             // 16: berth.v1.LookupResponse
-	(*Explanation)(nil),                // 17: berth.v1.Explanation
-	(*BatchLookupRequest)(nil),         // 18: berth.v1.BatchLookupRequest
-	(*BatchLookupResponse)(nil),        // 19: berth.v1.BatchLookupResponse
-	(*LookupResult)(nil),               // 20: berth.v1.LookupResult
-	(*Retry)(nil),                      // 21: berth.v1.Retry
-	(*Near)(nil),                       // 22: berth.v1.Near
-	(*PlaceRequest)(nil),               // 23: berth.v1.PlaceRequest
-	(*PlaceResponse)(nil),              // 24: berth.v1.PlaceResponse
-	(*BatchPlaceRequest)(nil),          // 25: berth.v1.BatchPlaceRequest
-	(*BatchPlaceResponse)(nil),         // 26: berth.v1.BatchPlaceResponse
-	(*PlaceResult)(nil),                // 27: berth.v1.PlaceResult
-	(*RemoveRequest)(nil),              // 28: berth.v1.RemoveRequest
-	(*RemoveResponse)(nil),             // 29: berth.v1.RemoveResponse
-	(*MoveRequest)(nil),                // 30: berth.v1.MoveRequest
-	(*MoveResponse)(nil),               // 31: berth.v1.MoveResponse
-	(*ListRequest)(nil),                // 32: berth.v1.ListRequest
-	(*ListResponse)(nil),               // 33: berth.v1.ListResponse
-	(*Member)(nil),                     // 34: berth.v1.Member
-	(*ListMembersRequest)(nil),         // 35: berth.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 36: berth.v1.ListMembersResponse
-	(*DrainMemberRequest)(nil),         // 37: berth.v1.DrainMemberRequest
-	(*DrainMemberResponse)(nil),        // 38: berth.v1.DrainMemberResponse
-	(*ExpireMemberRequest)(nil),        // 39: berth.v1.ExpireMemberRequest
-	(*ExpireMemberResponse)(nil),       // 40: berth.v1.ExpireMemberResponse
-	(*BlockEntry)(nil),                 // 41: berth.v1.BlockEntry
-	(*ListBlocksRequest)(nil),          // 42: berth.v1.ListBlocksRequest
-	(*ListBlocksResponse)(nil),         // 43: berth.v1.ListBlocksResponse
-	(*BlockRequest)(nil),               // 44: berth.v1.BlockRequest
-	(*BlockResponse)(nil),              // 45: berth.v1.BlockResponse
-	(*UnblockRequest)(nil),             // 46: berth.v1.UnblockRequest
-	(*UnblockResponse)(nil),            // 47: berth.v1.UnblockResponse
-	(*Kind)(nil),                       // 48: berth.v1.Kind
-	(*ListKindsRequest)(nil),           // 49: berth.v1.ListKindsRequest
-	(*ListKindsResponse)(nil),          // 50: berth.v1.ListKindsResponse
-	(*SetKindRequest)(nil),             // 51: berth.v1.SetKindRequest
-	(*SetKindResponse)(nil),            // 52: berth.v1.SetKindResponse
-	(*Session)(nil),                    // 53: berth.v1.Session
-	(*OpenSessionRequest)(nil),         // 54: berth.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),        // 55: berth.v1.OpenSessionResponse
-	(*KeepSessionRequest)(nil),         // 56: berth.v1.KeepSessionRequest
-	(*KeepSessionResponse)(nil),        // 57: berth.v1.KeepSessionResponse
-	(*LostLock)(nil),                   // 58: berth.v1.LostLock
-	(*CloseSessionRequest)(nil),        // 59: berth.v1.CloseSessionRequest
-	(*CloseSessionResponse)(nil),       // 60: berth.v1.CloseSessionResponse
-	(*ListSessionsRequest)(nil),        // 61: berth.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 62: berth.v1.ListSessionsResponse
-	(*LockMode)(nil),                   // 63: berth.v1.LockMode
-	(*Lock)(nil),                       // 64: berth.v1.Lock
-	(*LockClaim)(nil),                  // 65: berth.v1.LockClaim
-	(*AcquireLockRequest)(nil),         // 66: berth.v1.AcquireLockRequest
-	(*AcquireLockResponse)(nil),        // 67: berth.v1.AcquireLockResponse
-	(*RenewLockRequest)(nil),           // 68: berth.v1.RenewLockRequest
-	(*RenewLockResponse)(nil),          // 69: berth.v1.RenewLockResponse
-	(*ReleaseLockRequest)(nil),         // 70: berth.v1.ReleaseLockRequest
-	(*ReleaseLockResponse)(nil),        // 71: berth.v1.ReleaseLockResponse
-	(*BreakLockRequest)(nil),           // 72: berth.v1.BreakLockRequest
-	(*BreakLockResponse)(nil),          // 73: berth.v1.BreakLockResponse
-	(*GetLockRequest)(nil),             // 74: berth.v1.GetLockRequest
-	(*GetLockResponse)(nil),            // 75: berth.v1.GetLockResponse
-	(*ListLocksRequest)(nil),           // 76: berth.v1.ListLocksRequest
-	(*ListLocksResponse)(nil),          // 77: berth.v1.ListLocksResponse
-	(*Held)(nil),                       // 78: berth.v1.Held
-	(*FromMember)(nil),                 // 79: berth.v1.FromMember
-	(*Join)(nil),                       // 80: berth.v1.Join
-	(*Resume)(nil),                     // 81: berth.v1.Resume
-	(*Keepalive)(nil),                  // 82: berth.v1.Keepalive
-	(*Confirm)(nil),                    // 83: berth.v1.Confirm
-	(*Failed)(nil),                     // 84: berth.v1.Failed
-	(*Failure)(nil),                    // 85: berth.v1.Failure
-	(*Released)(nil),                   // 86: berth.v1.Released
-	(*Drain)(nil),                      // 87: berth.v1.Drain
-	(*Leave)(nil),                      // 88: berth.v1.Leave
-	(*ToMember)(nil),                   // 89: berth.v1.ToMember
-	(*Welcome)(nil),                    // 90: berth.v1.Welcome
-	(*Alive)(nil),                      // 91: berth.v1.Alive
-	(*Gone)(nil),                       // 92: berth.v1.Gone
-	(*Activate)(nil),                   // 93: berth.v1.Activate
-	(*Stop)(nil),                       // 94: berth.v1.Stop
-	(*Outcome)(nil),                    // 95: berth.v1.Outcome
-	(*HeldOutcome)(nil),                // 96: berth.v1.HeldOutcome
-	(*Redirect)(nil),                   // 97: berth.v1.Redirect
-	(*Left)(nil),                       // 98: berth.v1.Left
-	(*StatusRequest)(nil),              // 99: berth.v1.StatusRequest
-	(*StatusResponse)(nil),             // 100: berth.v1.StatusResponse
-	(*ServerInfo)(nil),                 // 101: berth.v1.ServerInfo
-	(*ServerStatusRequest)(nil),        // 102: berth.v1.ServerStatusRequest
-	(*ServerStatusResponse)(nil),       // 103: berth.v1.ServerStatusResponse
-	(*RemoveServerRequest)(nil),        // 104: berth.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),       // 105: berth.v1.RemoveServerResponse
-	(*TransferLeadershipRequest)(nil),  // 106: berth.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 107: berth.v1.TransferLeadershipResponse
-	(*SaveRequest)(nil),                // 108: berth.v1.SaveRequest
-	(*SaveResponse)(nil),               // 109: berth.v1.SaveResponse
-	(*SnapshotInfo)(nil),               // 110: berth.v1.SnapshotInfo
-	(*SnapshotRestore)(nil),            // 111: berth.v1.SnapshotRestore
-	(*SnapshotDiff)(nil),               // 112: berth.v1.SnapshotDiff
-	(*LockChange)(nil),                 // 113: berth.v1.LockChange
-	(*SnapshotChange)(nil),             // 114: berth.v1.SnapshotChange
-	(*Plan)(nil),                       // 115: berth.v1.Plan
-	(*PlanMove)(nil),                   // 116: berth.v1.PlanMove
-	(*HistoryRequest)(nil),             // 117: berth.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 118: berth.v1.HistoryResponse
-	(*PlacementEvent)(nil),             // 119: berth.v1.PlacementEvent
-	nil,                                // 120: berth.v1.Error.MetadataEntry
-	(*Explanation_Candidate)(nil),      // 121: berth.v1.Explanation.Candidate
-	nil,                                // 122: berth.v1.Member.LabelsEntry
-	nil,                                // 123: berth.v1.Kind.RequireEntry
-	nil,                                // 124: berth.v1.SetKindRequest.RequireEntry
-	(*SnapshotInfo_KindCount)(nil),     // 125: berth.v1.SnapshotInfo.KindCount
-	(*SnapshotDiff_Counts)(nil),        // 126: berth.v1.SnapshotDiff.Counts
-	(*SnapshotDiff_KindChange)(nil),    // 127: berth.v1.SnapshotDiff.KindChange
-	(*Plan_Kind)(nil),                  // 128: berth.v1.Plan.Kind
-	(*Plan_Member)(nil),                // 129: berth.v1.Plan.Member
-	(*Plan_Flow)(nil),                  // 130: berth.v1.Plan.Flow
-	(*timestamppb.Timestamp)(nil),      // 131: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 132: google.protobuf.Duration
+	(WatchReset_Why)(0),                // 9: berth.v1.WatchReset.Why
+	(Event_Type)(0),                    // 10: berth.v1.Event.Type
+	(*Identity)(nil),                   // 11: berth.v1.Identity
+	(*Placement)(nil),                  // 12: berth.v1.Placement
+	(*Role)(nil),                       // 13: berth.v1.Role
+	(*Level)(nil),                      // 14: berth.v1.Level
+	(*Read)(nil),                       // 15: berth.v1.Read
+	(*Error)(nil),                      // 16: berth.v1.Error
+	(*LookupRequest)(nil),              // 17: berth.v1.LookupRequest
+	(*LookupResponse)(nil),             // 18: berth.v1.LookupResponse
+	(*Explanation)(nil),                // 19: berth.v1.Explanation
+	(*BatchLookupRequest)(nil),         // 20: berth.v1.BatchLookupRequest
+	(*BatchLookupResponse)(nil),        // 21: berth.v1.BatchLookupResponse
+	(*LookupResult)(nil),               // 22: berth.v1.LookupResult
+	(*Retry)(nil),                      // 23: berth.v1.Retry
+	(*Near)(nil),                       // 24: berth.v1.Near
+	(*PlaceRequest)(nil),               // 25: berth.v1.PlaceRequest
+	(*PlaceResponse)(nil),              // 26: berth.v1.PlaceResponse
+	(*BatchPlaceRequest)(nil),          // 27: berth.v1.BatchPlaceRequest
+	(*BatchPlaceResponse)(nil),         // 28: berth.v1.BatchPlaceResponse
+	(*PlaceResult)(nil),                // 29: berth.v1.PlaceResult
+	(*RemoveRequest)(nil),              // 30: berth.v1.RemoveRequest
+	(*RemoveResponse)(nil),             // 31: berth.v1.RemoveResponse
+	(*MoveRequest)(nil),                // 32: berth.v1.MoveRequest
+	(*MoveResponse)(nil),               // 33: berth.v1.MoveResponse
+	(*ListRequest)(nil),                // 34: berth.v1.ListRequest
+	(*ListResponse)(nil),               // 35: berth.v1.ListResponse
+	(*Member)(nil),                     // 36: berth.v1.Member
+	(*ListMembersRequest)(nil),         // 37: berth.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 38: berth.v1.ListMembersResponse
+	(*DrainMemberRequest)(nil),         // 39: berth.v1.DrainMemberRequest
+	(*DrainMemberResponse)(nil),        // 40: berth.v1.DrainMemberResponse
+	(*ExpireMemberRequest)(nil),        // 41: berth.v1.ExpireMemberRequest
+	(*ExpireMemberResponse)(nil),       // 42: berth.v1.ExpireMemberResponse
+	(*BlockEntry)(nil),                 // 43: berth.v1.BlockEntry
+	(*ListBlocksRequest)(nil),          // 44: berth.v1.ListBlocksRequest
+	(*ListBlocksResponse)(nil),         // 45: berth.v1.ListBlocksResponse
+	(*BlockRequest)(nil),               // 46: berth.v1.BlockRequest
+	(*BlockResponse)(nil),              // 47: berth.v1.BlockResponse
+	(*UnblockRequest)(nil),             // 48: berth.v1.UnblockRequest
+	(*UnblockResponse)(nil),            // 49: berth.v1.UnblockResponse
+	(*Kind)(nil),                       // 50: berth.v1.Kind
+	(*ListKindsRequest)(nil),           // 51: berth.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),          // 52: berth.v1.ListKindsResponse
+	(*SetKindRequest)(nil),             // 53: berth.v1.SetKindRequest
+	(*SetKindResponse)(nil),            // 54: berth.v1.SetKindResponse
+	(*Session)(nil),                    // 55: berth.v1.Session
+	(*OpenSessionRequest)(nil),         // 56: berth.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),        // 57: berth.v1.OpenSessionResponse
+	(*KeepSessionRequest)(nil),         // 58: berth.v1.KeepSessionRequest
+	(*KeepSessionResponse)(nil),        // 59: berth.v1.KeepSessionResponse
+	(*LostLock)(nil),                   // 60: berth.v1.LostLock
+	(*CloseSessionRequest)(nil),        // 61: berth.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),       // 62: berth.v1.CloseSessionResponse
+	(*ListSessionsRequest)(nil),        // 63: berth.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 64: berth.v1.ListSessionsResponse
+	(*LockMode)(nil),                   // 65: berth.v1.LockMode
+	(*Lock)(nil),                       // 66: berth.v1.Lock
+	(*LockClaim)(nil),                  // 67: berth.v1.LockClaim
+	(*AcquireLockRequest)(nil),         // 68: berth.v1.AcquireLockRequest
+	(*AcquireLockResponse)(nil),        // 69: berth.v1.AcquireLockResponse
+	(*RenewLockRequest)(nil),           // 70: berth.v1.RenewLockRequest
+	(*RenewLockResponse)(nil),          // 71: berth.v1.RenewLockResponse
+	(*ReleaseLockRequest)(nil),         // 72: berth.v1.ReleaseLockRequest
+	(*ReleaseLockResponse)(nil),        // 73: berth.v1.ReleaseLockResponse
+	(*BreakLockRequest)(nil),           // 74: berth.v1.BreakLockRequest
+	(*BreakLockResponse)(nil),          // 75: berth.v1.BreakLockResponse
+	(*GetLockRequest)(nil),             // 76: berth.v1.GetLockRequest
+	(*GetLockResponse)(nil),            // 77: berth.v1.GetLockResponse
+	(*ListLocksRequest)(nil),           // 78: berth.v1.ListLocksRequest
+	(*ListLocksResponse)(nil),          // 79: berth.v1.ListLocksResponse
+	(*Held)(nil),                       // 80: berth.v1.Held
+	(*FromMember)(nil),                 // 81: berth.v1.FromMember
+	(*Join)(nil),                       // 82: berth.v1.Join
+	(*Resume)(nil),                     // 83: berth.v1.Resume
+	(*Keepalive)(nil),                  // 84: berth.v1.Keepalive
+	(*Confirm)(nil),                    // 85: berth.v1.Confirm
+	(*Failed)(nil),                     // 86: berth.v1.Failed
+	(*Failure)(nil),                    // 87: berth.v1.Failure
+	(*Released)(nil),                   // 88: berth.v1.Released
+	(*Drain)(nil),                      // 89: berth.v1.Drain
+	(*Leave)(nil),                      // 90: berth.v1.Leave
+	(*ToMember)(nil),                   // 91: berth.v1.ToMember
+	(*Welcome)(nil),                    // 92: berth.v1.Welcome
+	(*Alive)(nil),                      // 93: berth.v1.Alive
+	(*Gone)(nil),                       // 94: berth.v1.Gone
+	(*Activate)(nil),                   // 95: berth.v1.Activate
+	(*Stop)(nil),                       // 96: berth.v1.Stop
+	(*Outcome)(nil),                    // 97: berth.v1.Outcome
+	(*HeldOutcome)(nil),                // 98: berth.v1.HeldOutcome
+	(*Redirect)(nil),                   // 99: berth.v1.Redirect
+	(*Left)(nil),                       // 100: berth.v1.Left
+	(*StatusRequest)(nil),              // 101: berth.v1.StatusRequest
+	(*StatusResponse)(nil),             // 102: berth.v1.StatusResponse
+	(*ServerInfo)(nil),                 // 103: berth.v1.ServerInfo
+	(*ServerStatusRequest)(nil),        // 104: berth.v1.ServerStatusRequest
+	(*ServerStatusResponse)(nil),       // 105: berth.v1.ServerStatusResponse
+	(*RemoveServerRequest)(nil),        // 106: berth.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),       // 107: berth.v1.RemoveServerResponse
+	(*TransferLeadershipRequest)(nil),  // 108: berth.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 109: berth.v1.TransferLeadershipResponse
+	(*SaveRequest)(nil),                // 110: berth.v1.SaveRequest
+	(*SaveResponse)(nil),               // 111: berth.v1.SaveResponse
+	(*SnapshotInfo)(nil),               // 112: berth.v1.SnapshotInfo
+	(*SnapshotRestore)(nil),            // 113: berth.v1.SnapshotRestore
+	(*SnapshotDiff)(nil),               // 114: berth.v1.SnapshotDiff
+	(*LockChange)(nil),                 // 115: berth.v1.LockChange
+	(*SnapshotChange)(nil),             // 116: berth.v1.SnapshotChange
+	(*Plan)(nil),                       // 117: berth.v1.Plan
+	(*PlanMove)(nil),                   // 118: berth.v1.PlanMove
+	(*HistoryRequest)(nil),             // 119: berth.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 120: berth.v1.HistoryResponse
+	(*PlacementEvent)(nil),             // 121: berth.v1.PlacementEvent
+	(*WatchRequest)(nil),               // 122: berth.v1.WatchRequest
+	(*WatchResponse)(nil),              // 123: berth.v1.WatchResponse
+	(*WatchMark)(nil),                  // 124: berth.v1.WatchMark
+	(*WatchReset)(nil),                 // 125: berth.v1.WatchReset
+	(*WatchRecord)(nil),                // 126: berth.v1.WatchRecord
+	(*Event)(nil),                      // 127: berth.v1.Event
+	nil,                                // 128: berth.v1.Error.MetadataEntry
+	(*Explanation_Candidate)(nil),      // 129: berth.v1.Explanation.Candidate
+	nil,                                // 130: berth.v1.Member.LabelsEntry
+	nil,                                // 131: berth.v1.Kind.RequireEntry
+	nil,                                // 132: berth.v1.SetKindRequest.RequireEntry
+	(*SnapshotInfo_KindCount)(nil),     // 133: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 134: berth.v1.SnapshotDiff.Counts
+	(*SnapshotDiff_KindChange)(nil),    // 135: berth.v1.SnapshotDiff.KindChange
+	(*Plan_Kind)(nil),                  // 136: berth.v1.Plan.Kind
+	(*Plan_Member)(nil),                // 137: berth.v1.Plan.Member
+	(*Plan_Flow)(nil),                  // 138: berth.v1.Plan.Flow
+	(*timestamppb.Timestamp)(nil),      // 139: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 140: google.protobuf.Duration
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,   // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
 	1,   // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
 	2,   // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	120, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	128, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
 	2,   // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
-	10,  // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
-	13,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
-	17,  // 7: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
-	131, // 8: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
-	131, // 9: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
-	131, // 10: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
-	131, // 11: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
-	121, // 12: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
-	9,   // 13: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
+	12,  // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
+	15,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
+	19,  // 7: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
+	139, // 8: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
+	139, // 9: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
+	139, // 10: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
+	139, // 11: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
+	129, // 12: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
+	11,  // 13: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
 	2,   // 14: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
-	20,  // 15: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
-	13,  // 16: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
-	10,  // 17: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
-	14,  // 18: berth.v1.LookupResult.error:type_name -> berth.v1.Error
-	21,  // 19: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
-	22,  // 20: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
-	10,  // 21: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
-	13,  // 22: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
-	9,   // 23: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
-	21,  // 24: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
-	22,  // 25: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
-	27,  // 26: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
-	13,  // 27: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
-	10,  // 28: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
-	14,  // 29: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
-	21,  // 30: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	132, // 31: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
-	10,  // 32: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
-	13,  // 33: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
-	21,  // 34: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
-	132, // 35: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
-	10,  // 36: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
-	13,  // 37: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
+	22,  // 15: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
+	15,  // 16: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
+	12,  // 17: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
+	16,  // 18: berth.v1.LookupResult.error:type_name -> berth.v1.Error
+	23,  // 19: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
+	24,  // 20: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
+	12,  // 21: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
+	15,  // 22: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
+	11,  // 23: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
+	23,  // 24: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
+	24,  // 25: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
+	29,  // 26: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
+	15,  // 27: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
+	12,  // 28: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
+	16,  // 29: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
+	23,  // 30: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
+	140, // 31: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	12,  // 32: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
+	15,  // 33: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
+	23,  // 34: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
+	140, // 35: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
+	12,  // 36: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
+	15,  // 37: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
 	0,   // 38: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	10,  // 39: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	13,  // 40: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	122, // 41: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	12,  // 39: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	15,  // 40: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	130, // 41: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
 	3,   // 42: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	132, // 43: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	34,  // 44: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	13,  // 45: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	21,  // 46: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
-	34,  // 47: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
-	13,  // 48: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
-	132, // 49: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
-	13,  // 50: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
-	131, // 51: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
-	131, // 52: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
-	41,  // 53: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
-	13,  // 54: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
-	132, // 55: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
-	21,  // 56: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
-	41,  // 57: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
-	10,  // 58: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
-	13,  // 59: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
-	21,  // 60: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
-	13,  // 61: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
-	123, // 62: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
-	132, // 63: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
-	48,  // 64: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
-	13,  // 65: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
-	21,  // 66: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	124, // 67: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
-	132, // 68: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
-	48,  // 69: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
-	13,  // 70: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	132, // 71: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
-	132, // 72: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
-	132, // 73: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
-	21,  // 74: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
-	53,  // 75: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
-	13,  // 76: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
-	132, // 77: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
-	58,  // 78: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
-	21,  // 79: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
-	13,  // 80: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
-	53,  // 81: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
-	13,  // 82: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
-	65,  // 83: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
+	140, // 43: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	36,  // 44: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	15,  // 45: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	23,  // 46: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
+	36,  // 47: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
+	15,  // 48: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
+	140, // 49: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
+	15,  // 50: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
+	139, // 51: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
+	139, // 52: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
+	43,  // 53: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
+	15,  // 54: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
+	140, // 55: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
+	23,  // 56: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
+	43,  // 57: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
+	12,  // 58: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
+	15,  // 59: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
+	23,  // 60: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
+	15,  // 61: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
+	131, // 62: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
+	140, // 63: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
+	50,  // 64: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	15,  // 65: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	23,  // 66: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	132, // 67: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
+	140, // 68: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
+	50,  // 69: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	15,  // 70: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	140, // 71: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
+	140, // 72: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
+	140, // 73: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
+	23,  // 74: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
+	55,  // 75: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
+	15,  // 76: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
+	140, // 77: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
+	60,  // 78: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
+	23,  // 79: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
+	15,  // 80: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
+	55,  // 81: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
+	15,  // 82: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
+	67,  // 83: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
 	4,   // 84: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
 	5,   // 85: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
-	132, // 86: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
+	140, // 86: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
 	4,   // 87: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
-	132, // 88: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
-	132, // 89: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
-	21,  // 90: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
-	132, // 91: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
-	132, // 92: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
-	13,  // 93: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
-	132, // 94: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
-	21,  // 95: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
-	13,  // 96: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
-	21,  // 97: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
-	64,  // 98: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
-	132, // 99: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
-	13,  // 100: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
-	64,  // 101: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
-	13,  // 102: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
-	64,  // 103: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
-	13,  // 104: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
-	80,  // 105: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	81,  // 106: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	82,  // 107: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	83,  // 108: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	84,  // 109: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	86,  // 110: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	87,  // 111: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	88,  // 112: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	34,  // 113: berth.v1.Join.member:type_name -> berth.v1.Member
-	21,  // 114: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	78,  // 115: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	85,  // 116: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	78,  // 117: berth.v1.Failure.held:type_name -> berth.v1.Held
-	78,  // 118: berth.v1.Released.held:type_name -> berth.v1.Held
-	90,  // 119: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	91,  // 120: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	92,  // 121: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	93,  // 122: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	94,  // 123: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	95,  // 124: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	97,  // 125: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	98,  // 126: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	132, // 127: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	132, // 128: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	78,  // 129: berth.v1.Activate.held:type_name -> berth.v1.Held
-	78,  // 130: berth.v1.Stop.held:type_name -> berth.v1.Held
-	96,  // 131: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	78,  // 132: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	101, // 133: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	13,  // 134: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	140, // 88: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
+	140, // 89: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
+	23,  // 90: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
+	140, // 91: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
+	140, // 92: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
+	15,  // 93: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
+	140, // 94: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
+	23,  // 95: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
+	15,  // 96: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
+	23,  // 97: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
+	66,  // 98: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
+	140, // 99: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
+	15,  // 100: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
+	66,  // 101: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
+	15,  // 102: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
+	66,  // 103: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
+	15,  // 104: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
+	82,  // 105: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	83,  // 106: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	84,  // 107: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	85,  // 108: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	86,  // 109: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	88,  // 110: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	89,  // 111: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	90,  // 112: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	36,  // 113: berth.v1.Join.member:type_name -> berth.v1.Member
+	23,  // 114: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	80,  // 115: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	87,  // 116: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	80,  // 117: berth.v1.Failure.held:type_name -> berth.v1.Held
+	80,  // 118: berth.v1.Released.held:type_name -> berth.v1.Held
+	92,  // 119: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	93,  // 120: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	94,  // 121: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	95,  // 122: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	96,  // 123: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	97,  // 124: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	99,  // 125: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	100, // 126: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	140, // 127: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	140, // 128: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	80,  // 129: berth.v1.Activate.held:type_name -> berth.v1.Held
+	80,  // 130: berth.v1.Stop.held:type_name -> berth.v1.Held
+	98,  // 131: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	80,  // 132: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	103, // 133: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	15,  // 134: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
 	1,   // 135: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
 	1,   // 136: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	131, // 137: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	13,  // 138: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	125, // 139: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	34,  // 140: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	48,  // 141: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
-	110, // 142: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	110, // 143: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	110, // 144: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	126, // 145: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	126, // 146: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	127, // 147: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
-	113, // 148: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
+	139, // 137: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	15,  // 138: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	133, // 139: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	36,  // 140: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	50,  // 141: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
+	112, // 142: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	112, // 143: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	112, // 144: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	134, // 145: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	134, // 146: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	135, // 147: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
+	115, // 148: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
 	6,   // 149: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
-	65,  // 150: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
-	65,  // 151: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
+	67,  // 150: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
+	67,  // 151: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
 	7,   // 152: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	10,  // 153: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	10,  // 154: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	113, // 155: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
-	128, // 156: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
-	129, // 157: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
-	130, // 158: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
-	119, // 159: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
-	13,  // 160: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
-	131, // 161: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
+	12,  // 153: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	12,  // 154: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	115, // 155: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
+	136, // 156: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	137, // 157: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	138, // 158: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	121, // 159: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
+	15,  // 160: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
+	139, // 161: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
 	8,   // 162: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
-	48,  // 163: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
-	48,  // 164: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
-	15,  // 165: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	18,  // 166: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	23,  // 167: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	25,  // 168: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	28,  // 169: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	30,  // 170: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
-	32,  // 171: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	117, // 172: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
-	35,  // 173: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	37,  // 174: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
-	39,  // 175: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
-	79,  // 176: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	42,  // 177: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
-	44,  // 178: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
-	46,  // 179: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
-	49,  // 180: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	51,  // 181: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	54,  // 182: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
-	56,  // 183: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
-	59,  // 184: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
-	61,  // 185: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
-	66,  // 186: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
-	68,  // 187: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
-	70,  // 188: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
-	72,  // 189: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
-	74,  // 190: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
-	76,  // 191: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
-	99,  // 192: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	102, // 193: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	104, // 194: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	106, // 195: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	108, // 196: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	16,  // 197: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	19,  // 198: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	24,  // 199: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	26,  // 200: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	29,  // 201: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	31,  // 202: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
-	33,  // 203: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	118, // 204: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
-	36,  // 205: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	38,  // 206: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
-	40,  // 207: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
-	89,  // 208: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	43,  // 209: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
-	45,  // 210: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
-	47,  // 211: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
-	50,  // 212: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	52,  // 213: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	55,  // 214: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
-	57,  // 215: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
-	60,  // 216: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
-	62,  // 217: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
-	67,  // 218: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
-	69,  // 219: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
-	71,  // 220: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
-	73,  // 221: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
-	75,  // 222: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
-	77,  // 223: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
-	100, // 224: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	103, // 225: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	105, // 226: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	107, // 227: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	109, // 228: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	197, // [197:229] is the sub-list for method output_type
-	165, // [165:197] is the sub-list for method input_type
-	165, // [165:165] is the sub-list for extension type_name
-	165, // [165:165] is the sub-list for extension extendee
-	0,   // [0:165] is the sub-list for field type_name
+	10,  // 163: berth.v1.WatchRequest.types:type_name -> berth.v1.Event.Type
+	125, // 164: berth.v1.WatchResponse.reset:type_name -> berth.v1.WatchReset
+	126, // 165: berth.v1.WatchResponse.records:type_name -> berth.v1.WatchRecord
+	127, // 166: berth.v1.WatchResponse.events:type_name -> berth.v1.Event
+	124, // 167: berth.v1.WatchResponse.mark:type_name -> berth.v1.WatchMark
+	139, // 168: berth.v1.WatchMark.time:type_name -> google.protobuf.Timestamp
+	9,   // 169: berth.v1.WatchReset.why:type_name -> berth.v1.WatchReset.Why
+	12,  // 170: berth.v1.WatchRecord.placement:type_name -> berth.v1.Placement
+	36,  // 171: berth.v1.WatchRecord.member:type_name -> berth.v1.Member
+	66,  // 172: berth.v1.WatchRecord.lock:type_name -> berth.v1.Lock
+	55,  // 173: berth.v1.WatchRecord.session:type_name -> berth.v1.Session
+	50,  // 174: berth.v1.WatchRecord.kind:type_name -> berth.v1.Kind
+	43,  // 175: berth.v1.WatchRecord.block:type_name -> berth.v1.BlockEntry
+	139, // 176: berth.v1.Event.time:type_name -> google.protobuf.Timestamp
+	10,  // 177: berth.v1.Event.type:type_name -> berth.v1.Event.Type
+	36,  // 178: berth.v1.Event.joined:type_name -> berth.v1.Member
+	4,   // 179: berth.v1.Event.mode:type_name -> berth.v1.LockMode.Name
+	43,  // 180: berth.v1.Event.block:type_name -> berth.v1.BlockEntry
+	50,  // 181: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
+	50,  // 182: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
+	17,  // 183: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	20,  // 184: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	25,  // 185: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	27,  // 186: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	30,  // 187: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	32,  // 188: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
+	34,  // 189: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	119, // 190: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	122, // 191: berth.v1.Placements.Watch:input_type -> berth.v1.WatchRequest
+	37,  // 192: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	39,  // 193: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
+	41,  // 194: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
+	81,  // 195: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	44,  // 196: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
+	46,  // 197: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
+	48,  // 198: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
+	51,  // 199: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	53,  // 200: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	56,  // 201: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
+	58,  // 202: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
+	61,  // 203: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
+	63,  // 204: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
+	68,  // 205: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
+	70,  // 206: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
+	72,  // 207: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
+	74,  // 208: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
+	76,  // 209: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
+	78,  // 210: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
+	101, // 211: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	104, // 212: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	106, // 213: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	108, // 214: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	110, // 215: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	18,  // 216: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	21,  // 217: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	26,  // 218: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	28,  // 219: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	31,  // 220: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	33,  // 221: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
+	35,  // 222: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	120, // 223: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	123, // 224: berth.v1.Placements.Watch:output_type -> berth.v1.WatchResponse
+	38,  // 225: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	40,  // 226: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
+	42,  // 227: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
+	91,  // 228: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	45,  // 229: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
+	47,  // 230: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
+	49,  // 231: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
+	52,  // 232: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	54,  // 233: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	57,  // 234: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
+	59,  // 235: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
+	62,  // 236: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
+	64,  // 237: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
+	69,  // 238: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
+	71,  // 239: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
+	73,  // 240: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
+	75,  // 241: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
+	77,  // 242: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
+	79,  // 243: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
+	102, // 244: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	105, // 245: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	107, // 246: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	109, // 247: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	111, // 248: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	216, // [216:249] is the sub-list for method output_type
+	183, // [183:216] is the sub-list for method input_type
+	183, // [183:183] is the sub-list for extension type_name
+	183, // [183:183] is the sub-list for extension extendee
+	0,   // [0:183] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -10144,13 +11066,14 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		(*ToMember_Redirect)(nil),
 		(*ToMember_Left)(nil),
 	}
+	file_lookupclient_apiv1_berth_proto_msgTypes[111].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
-			NumEnums:      9,
-			NumMessages:   122,
+			NumEnums:      11,
+			NumMessages:   128,
 			NumExtensions: 0,
 			NumServices:   8,
 		},

@@ -33,6 +33,7 @@ const (
 	Placements_Move_FullMethodName        = "/berth.v1.Placements/Move"
 	Placements_List_FullMethodName        = "/berth.v1.Placements/List"
 	Placements_History_FullMethodName     = "/berth.v1.Placements/History"
+	Placements_Watch_FullMethodName       = "/berth.v1.Placements/Watch"
 )
 
 // PlacementsClient is the client API for Placements service.
@@ -69,6 +70,13 @@ type PlacementsClient interface {
 	// where its process began. It says where that is. An identity of which nothing is remembered has no events, and that is no
 	// error.
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
+	// Watch streams what happens, in the order of the log, as the server that is asked applies it: from now on, from behind a log
+	// index (since), or behind a snapshot of the state. Every event that the filters want comes once, and those of one log index
+	// end with a mark; whoever goes on behind a mark, at any server, misses nothing and gets nothing twice. A reader that is too
+	// slow is told so (reset), and is given a snapshot before it goes on. It is as of an index, and not linearizable. Errors:
+	// INDEX_COMPACTED when what follows since is no longer kept and no snapshot was asked for, OVERLOADED, NO_LEADER when the
+	// server has lost the others.
+	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 }
 
 type placementsClient struct {
@@ -159,6 +167,25 @@ func (c *placementsClient) History(ctx context.Context, in *HistoryRequest, opts
 	return out, nil
 }
 
+func (c *placementsClient) Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Placements_ServiceDesc.Streams[0], Placements_Watch_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchRequest, WatchResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Placements_WatchClient = grpc.ServerStreamingClient[WatchResponse]
+
 // PlacementsServer is the server API for Placements service.
 // All implementations must embed UnimplementedPlacementsServer
 // for forward compatibility.
@@ -193,6 +220,13 @@ type PlacementsServer interface {
 	// where its process began. It says where that is. An identity of which nothing is remembered has no events, and that is no
 	// error.
 	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
+	// Watch streams what happens, in the order of the log, as the server that is asked applies it: from now on, from behind a log
+	// index (since), or behind a snapshot of the state. Every event that the filters want comes once, and those of one log index
+	// end with a mark; whoever goes on behind a mark, at any server, misses nothing and gets nothing twice. A reader that is too
+	// slow is told so (reset), and is given a snapshot before it goes on. It is as of an index, and not linearizable. Errors:
+	// INDEX_COMPACTED when what follows since is no longer kept and no snapshot was asked for, OVERLOADED, NO_LEADER when the
+	// server has lost the others.
+	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	mustEmbedUnimplementedPlacementsServer()
 }
 
@@ -226,6 +260,9 @@ func (UnimplementedPlacementsServer) List(context.Context, *ListRequest) (*ListR
 }
 func (UnimplementedPlacementsServer) History(context.Context, *HistoryRequest) (*HistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method History not implemented")
+}
+func (UnimplementedPlacementsServer) Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error {
+	return status.Error(codes.Unimplemented, "method Watch not implemented")
 }
 func (UnimplementedPlacementsServer) mustEmbedUnimplementedPlacementsServer() {}
 func (UnimplementedPlacementsServer) testEmbeddedByValue()                    {}
@@ -392,6 +429,17 @@ func _Placements_History_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Placements_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PlacementsServer).Watch(m, &grpc.GenericServerStream[WatchRequest, WatchResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Placements_WatchServer = grpc.ServerStreamingServer[WatchResponse]
+
 // Placements_ServiceDesc is the grpc.ServiceDesc for Placements service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -432,7 +480,13 @@ var Placements_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Placements_History_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Watch",
+			Handler:       _Placements_Watch_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "lookupclient/apiv1/berth.proto",
 }
 

@@ -37,18 +37,22 @@ type Server struct {
 	apiv1.UnimplementedClusterServer
 	apiv1.UnimplementedSnapshotsServer
 
-	backend Backend
-	pins    pins
+	backend  Backend
+	pins     pins
+	watching *watching
 
-	// stopping is closed when the server stops: sessions end.
+	// stopping is closed when the server stops: sessions end, and so do the streams of events.
 	stopping chan struct{}
 	stopOnce sync.Once
 }
 
 // New returns the API of a server.
-func New(b Backend) *Server { return &Server{backend: b, stopping: make(chan struct{})} }
+func New(b Backend) *Server {
+	return &Server{backend: b, watching: newWatching(), stopping: make(chan struct{})}
+}
 
-// Stop ends the sessions of members, who go to another server, and lets go of the views of lists.
+// Stop ends the sessions of members and the streams of those who watch, who go to another server, and lets go of the views of
+// lists.
 func (s *Server) Stop() {
 	s.stopOnce.Do(func() { close(s.stopping) })
 	s.pins.close()

@@ -21,11 +21,43 @@ const (
 	Stopping
 	// Removed: the owner, or the one that was chosen, has it no longer.
 	Removed
-	// MemberEnded: the member is no longer alive. All that it owned was removed by that, and has no events of its own.
+	// MemberEnded: the member is no longer alive. All that it owned was removed by that, and has no events of its own: see
+	// Ring.View.
 	MemberEnded
+
+	// MemberJoined: a new life of a member begins.
+	MemberJoined
+	// MemberChanged: the member drains, is blocked or superseded, or is so no longer.
+	MemberChanged
+	// RemovalsCompleted: nobody can see what was removed in Detail.From and up to Detail.To any more.
+	RemovalsCompleted
+	// SessionOpened: Detail.Session is open.
+	SessionOpened
+	// SessionEnded: Detail.Session is closed or expired.
+	SessionEnded
+	// LockQueued: the claim waits for the lock.
+	LockQueued
+	// LockGranted: the claim holds the lock.
+	LockGranted
+	// LockReleased: the claim is gone.
+	LockReleased
+	// LockLost: the claim was taken from its session.
+	LockLost
+	// KindChanged: the kind of Identity has other settings.
+	KindChanged
+	// BlockAdded: Detail.Block is in the block list.
+	BlockAdded
+	// BlockRemoved: Detail.Block is in the block list no longer.
+	BlockRemoved
+	// LeaderChanged: the tenure of Detail.Server begins.
+	LeaderChanged
 )
 
-var types = [...]string{"unknown", "placed", "settled", "failed", "stopping", "removed", "member ended"}
+var types = [...]string{
+	"unknown", "placed", "settled", "failed", "stopping", "removed", "member ended", "member joined", "member changed",
+	"removals completed", "session opened", "session ended", "lock queued", "lock granted", "lock released", "lock lost",
+	"kind changed", "block added", "block removed", "leader changed",
+}
 
 // String is the type's word in lower case.
 func (t Type) String() string {
@@ -46,19 +78,67 @@ type Event struct {
 	// Cause is the command that made it happen, and Request the one that it belongs to, zero for none.
 	Cause   fsm.Cause
 	Request snapshot.RequestID
+	// Was is the phase that the placement leaves behind. In Placed, Now is Settled when the kind settles by placing.
+	Was, Now placement.Phase
 	// Failure says why, in Failed.
 	Failure placement.Failure
 	// Reason says how the member was chosen, in Placed.
 	Reason placement.Reason
-	// Identity is what it happened to; empty in MemberEnded.
+	// Identity is what it happened to, in the first five types.
 	Identity placement.Identity
 	// Member owns it, or owned it until now, in this life, under this epoch.
 	Member      placement.MemberID
 	Incarnation placement.Incarnation
 	Epoch       placement.Epoch
+	// Detail is what there is to know of the types behind Removed; nil for those up to it. It is not changed.
+	Detail *Detail
 }
 
-// of gives what happened in a change: nothing, one event, or two.
+// Detail is what an event is about that is not about one placement.
+type Detail struct {
+	// Member is set for those of members, as it is then. It must not be changed.
+	Member *placement.Member
+	// Owned is how much a member owned when it ended. What it was is found in the view of that moment: see Ring.View.
+	Owned uint32
+	// From and To are where removals completed: behind the one, up to the other.
+	From, To uint64
+	// Session is set for sessions and locks, and Lock for locks. It must not be changed.
+	Session placement.SessionID
+	Lock    *fsm.LockClaim
+	// Block is set for the block list. It must not be changed.
+	Block *fsm.BlockChange
+	// Server begins its tenure, of Term.
+	Server string
+	Term   uint64
+}
+
+// detailed are the types of events that a change that is none of a placement makes.
+var detailed = map[fsm.ChangeType]Type{
+	fsm.MemberJoined: MemberJoined, fsm.MemberChanged: MemberChanged, fsm.MemberEnded: MemberEnded,
+	fsm.RemovalsCompleted: RemovalsCompleted, fsm.SessionOpened: SessionOpened, fsm.SessionEnded: SessionEnded,
+	fsm.LockQueued: LockQueued, fsm.LockGranted: LockGranted, fsm.LockReleased: LockReleased, fsm.LockLost: LockLost,
+	fsm.KindChanged: KindChanged, fsm.BlockAdded: BlockAdded, fsm.BlockRemoved: BlockRemoved,
+}
+
+// detailOf gives the event of a change that is none of a placement. from is the barrier before it.
+func detailOf(out *fsm.Output, c *fsm.Change, from uint64, v *snapshot.View) Event {
+	e := Event{
+		Index: out.Index, Time: out.Time, Position: c.Position, Type: detailed[c.Type], Cause: c.Cause, Request: c.Request, Identity: c.Identity,
+		Detail: &Detail{Member: c.Member, Session: c.Session, Lock: c.Lock, Block: c.Block},
+	}
+	if m := c.Member; m != nil {
+		e.Member, e.Incarnation = m.ID, m.Incarnation
+	}
+	switch {
+	case e.Type == RemovalsCompleted:
+		e.Detail.From, e.Detail.To = from, out.Barrier
+	case e.Type == MemberEnded && v != nil && v.Index == out.Index:
+		e.Detail.Owned = v.Owned(c.Member.Incarnation)
+	}
+	return e
+}
+
+// of gives what happened in a change of a placement: nothing, one event, or two.
 func of(out *fsm.Output, c *fsm.Change) (list [2]Event, n int) {
 	base := Event{Index: out.Index, Time: out.Time, Position: c.Position, Cause: c.Cause, Request: c.Request, Identity: c.Identity}
 	add := func(t Type, m *placement.Member, epoch placement.Epoch) *Event {
@@ -71,13 +151,6 @@ func of(out *fsm.Output, c *fsm.Change) (list [2]Event, n int) {
 		}
 		return e
 	}
-	switch {
-	case c.Type == fsm.MemberEnded:
-		add(MemberEnded, c.Member, 0)
-		return list, n
-	case c.Type != fsm.PlacementChanged:
-		return list, 0
-	}
 	before, after := &c.Before, &c.Entry
 	if before.Owner != 0 && before.Epoch != after.Epoch {
 		ended := Removed
@@ -85,6 +158,7 @@ func of(out *fsm.Output, c *fsm.Change) (list [2]Event, n int) {
 			ended = Failed
 		}
 		e := add(ended, c.Former, before.Epoch)
+		e.Was = before.Phase
 		if c.Failed != nil {
 			e.Failure = *c.Failed
 		}
@@ -92,7 +166,8 @@ func of(out *fsm.Output, c *fsm.Change) (list [2]Event, n int) {
 	switch {
 	case after.Owner == 0:
 	case before.Epoch != after.Epoch:
-		add(Placed, c.Member, after.Epoch).Reason = after.Reason
+		e := add(Placed, c.Member, after.Epoch)
+		e.Reason, e.Now = after.Reason, after.Phase
 	case before.Phase != after.Phase:
 		add(Settled, c.Member, after.Epoch)
 	case after.Draining && !before.Draining:

@@ -26,7 +26,7 @@ func (r *Ring) History(id placement.Identity, most int, upTo uint64) History {
 	found := 0
 	next := r.next // the number of the event of the identity that came after the one at hand
 	r.thread(identityHash(id), func(number uint64, e *Event) bool {
-		if e.Type == MemberEnded || e.Identity != id || e.Index > upTo {
+		if e.Detail != nil || e.Identity != id || e.Index > upTo {
 			return true
 		}
 		if found++; found > most {

@@ -37,7 +37,7 @@ func (m *machine) apply(data []byte) *fsm.Output {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.ring.Add([]*fsm.Output{out})
+	m.ring.Add([]*fsm.Output{out}, m.m.Publish())
 	return out
 }
 
@@ -226,7 +226,7 @@ func fill(r *Ring, index uint64, key string) {
 	m := &placement.Member{ID: "m", Incarnation: 1}
 	r.Add([]*fsm.Output{{Index: index, Changes: []fsm.Change{{
 		Type: fsm.PlacementChanged, Cause: fsm.CausePlace, Identity: id, Entry: placement.Entry{Phase: placement.Pending, Owner: 1, Epoch: placement.Epoch(index)}, Member: m,
-	}}}})
+	}}}}, nil)
 }
 
 // The oldest make room, and the ring says from where on it is whole.
@@ -259,7 +259,7 @@ func TestRing_IsBounded(t *testing.T) {
 		t.Errorf("it is whole after %d, with %d of %d events", h.After, kept, EventsMax)
 	}
 	// A state whose past is not known.
-	r.Begin(1 << 30)
+	r.Begin(viewAt(1 << 30))
 	if h := r.History(placement.Identity{Kind: "cart", Key: fmt.Sprintf("%08x%s", EventsMax-1, long)}, 10, 1<<60); h.After != 1<<30 || len(h.Events) != 0 {
 		t.Errorf("after a snapshot: %d events after %d", len(h.Events), h.After)
 	}
@@ -267,8 +267,8 @@ func TestRing_IsBounded(t *testing.T) {
 	if h := r.History(cart, 10, 1<<60); len(h.Events) != 1 || h.After != 1<<30 {
 		t.Errorf("behind a snapshot: %d events after %d", len(h.Events), h.After)
 	}
-	if size := unsafe.Sizeof(kept0); size > 152 {
-		t.Errorf("an event takes %d bytes; EventsMax thinks of 152", size)
+	if size := unsafe.Sizeof(kept0); size > 176 {
+		t.Errorf("an event takes %d bytes; EventsMax thinks of 176", size)
 	}
 }
 
@@ -276,10 +276,15 @@ var kept0 kept
 
 func TestType_String(t *testing.T) {
 	var got []string
-	for x := Type(0); x < 8; x++ {
+	for x := Type(0); x < 21; x++ {
 		got = append(got, x.String())
 	}
-	if want := []string{"unknown", "placed", "settled", "failed", "stopping", "removed", "member ended", "unknown"}; !reflect.DeepEqual(got, want) {
+	want := []string{
+		"unknown", "placed", "settled", "failed", "stopping", "removed", "member ended", "member joined", "member changed",
+		"removals completed", "session opened", "session ended", "lock queued", "lock granted", "lock released", "lock lost",
+		"kind changed", "block added", "block removed", "leader changed", "unknown",
+	}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -296,7 +301,7 @@ func BenchmarkAdd(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Add([]*fsm.Output{out})
+		r.Add([]*fsm.Output{out}, nil)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*500), "ns/event")
 }

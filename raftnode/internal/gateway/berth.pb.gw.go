@@ -446,6 +446,34 @@ func local_request_Placements_History_0(ctx context.Context, marshaler runtime.M
 	return msg, metadata, err
 }
 
+var filter_Placements_Watch_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
+
+func request_Placements_Watch_0(ctx context.Context, marshaler runtime.Marshaler, client extApiv1.PlacementsClient, req *http.Request, pathParams map[string]string) (extApiv1.Placements_WatchClient, runtime.ServerMetadata, error) {
+	var (
+		protoReq extApiv1.WatchRequest
+		metadata runtime.ServerMetadata
+	)
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_Placements_Watch_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
+	}
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	stream, err := client.Watch(ctx, &protoReq)
+	if err != nil {
+		return nil, metadata, err
+	}
+	header, err := stream.Header()
+	if err != nil {
+		return nil, metadata, err
+	}
+	metadata.HeaderMD = header
+	return stream, metadata, nil
+}
+
 func request_Members_ListMembers_0(ctx context.Context, marshaler runtime.Marshaler, client extApiv1.MembersClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq extApiv1.ListMembersRequest
@@ -1415,6 +1443,13 @@ func RegisterPlacementsHandlerServer(ctx context.Context, mux *runtime.ServeMux,
 		forward_Placements_History_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
 
+	mux.Handle(http.MethodGet, pattern_Placements_Watch_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		err := status.Error(codes.Unimplemented, "streaming calls are not yet supported in the in-process transport")
+		_, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+		return
+	})
+
 	return nil
 }
 
@@ -2090,6 +2125,23 @@ func RegisterPlacementsHandlerClient(ctx context.Context, mux *runtime.ServeMux,
 		}
 		forward_Placements_History_0(annotatedContext, mux, outboundMarshaler, w, req, resp, mux.GetForwardResponseOptions()...)
 	})
+	mux.Handle(http.MethodGet, pattern_Placements_Watch_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
+		ctx, cancel := context.WithCancel(req.Context())
+		defer cancel()
+		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/berth.v1.Placements/Watch", runtime.WithHTTPPathPattern("/v1/placements:watch"))
+		if err != nil {
+			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		resp, md, err := request_Placements_Watch_0(annotatedContext, inboundMarshaler, client, req, pathParams)
+		annotatedContext = runtime.NewServerMetadataContext(annotatedContext, md)
+		if err != nil {
+			runtime.HTTPError(annotatedContext, mux, outboundMarshaler, w, req, err)
+			return
+		}
+		forward_Placements_Watch_0(annotatedContext, mux, outboundMarshaler, w, req, func() (proto.Message, error) { return resp.Recv() }, mux.GetForwardResponseOptions()...)
+	})
 	return nil
 }
 
@@ -2102,6 +2154,7 @@ var (
 	pattern_Placements_Move_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 3, 0, 4, 1, 5, 3}, []string{"v1", "placements", "kind", "key"}, "move"))
 	pattern_Placements_List_0        = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "placements"}, ""))
 	pattern_Placements_History_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2, 3, 0, 4, 1, 5, 3}, []string{"v1", "history", "kind", "key"}, ""))
+	pattern_Placements_Watch_0       = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "placements"}, "watch"))
 )
 
 var (
@@ -2113,6 +2166,7 @@ var (
 	forward_Placements_Move_0        = runtime.ForwardResponseMessage
 	forward_Placements_List_0        = runtime.ForwardResponseMessage
 	forward_Placements_History_0     = runtime.ForwardResponseMessage
+	forward_Placements_Watch_0       = runtime.ForwardResponseStream
 )
 
 // RegisterMembersHandlerFromEndpoint is same as RegisterMembersHandler but

@@ -26,8 +26,8 @@
 //
 // # Goroutines
 //
-// Beside the library's own: two batch workers, one watcher of leadership and one that asks for snapshots when they are due,
-// for the life of a Group; one for each leadership transfer that is waited for, and one for each message with entries. Those
+// Beside the library's own: two batch workers, one watcher of leadership, one that asks for snapshots when they are due, and
+// one that wakes those who read events, for the life of a Group; one for each leadership transfer that is waited for, and one for each message with entries. Those
 // that OnTenure starts are its caller's.
 //
 // # Locks

@@ -107,6 +107,7 @@ func Open(c Config) (*Group, error) {
 	}
 	g.tasks.Go(func() { g.leader.run(g.ctx) })
 	g.tasks.Go(func() { g.snapshotWhenDue(g.ctx) })
+	g.tasks.Go(func() { g.machine.events.Announce(g.ctx) })
 	return g, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -66,6 +67,10 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 		responses[i] = out
 		outputs = append(outputs, out)
 		m.applied.Add(uint64(len(out.Results)))
+		if endsMember(out) {
+			m.publish(m.fsm.Publish(), outputs, feed)
+			outputs = nil
+		}
 	}
 	if len(outputs) > 0 && !m.broken {
 		m.publish(m.fsm.Publish(), outputs, feed)
@@ -73,10 +78,15 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 	return responses
 }
 
+// endsMember says that a member ended with an entry. What it owned is known as of the view right behind that.
+func endsMember(out *fsm.Output) bool {
+	return slices.ContainsFunc(out.Changes, func(c fsm.Change) bool { return c.Type == fsm.MemberEnded })
+}
+
 // publish makes a view everybody's, and only then tells who waits for it. Whoever has the view finds the events that led
 // to it.
 func (m *machine) publish(v *snapshot.View, outputs []*fsm.Output, feed *Feed) {
-	m.events.Add(outputs)
+	m.events.Add(outputs, v)
 	prev := m.view.Swap(v)
 	if feed != nil {
 		feed.add(prev.Index, v, outputs)
@@ -128,7 +138,7 @@ func (m *machine) Restore(rc io.ReadCloser) error {
 	m.fsm = fsm.New(v)
 	m.fsm.Level, m.fsm.Observed = m.level, true
 	m.broken = false
-	m.events.Begin(v.Index)
+	m.events.Begin(v)
 	m.publish(v, nil, nil) // a feed finds out by the index that follows
 	return nil
 }
