@@ -97,6 +97,8 @@ func ActivatorCases() []Case {
 			other := first
 			other.Epoch++
 			x.is("End of another epoch", x.End(x.within(), other), nil)
+			other.Epoch = 0
+			x.is("End of no epoch", x.End(x.within(), other), nil)
 			if again := x.ensure(identity("1")); again != first || n.Load() != 1 {
 				x.Errorf("it is %+v, was %+v; begun %d times", again, first, n.Load())
 			}

@@ -44,6 +44,7 @@ var broken = []struct {
 	{"Release takes what is stored along", "StoreAndReleaseAtOnceOneIsDone", func(m *Memory) Instance { return storing(releasesStored{m}) }},
 	{"a stale lock can be used", "StaleLockIsNotFound", func(m *Memory) Instance { return storing(storesStale{m}) }},
 	{"a member that was removed stores", "RemovedMemberIsBarred", func(m *Memory) Instance { return storing(barsNobody{m}) }},
+	{"RemoveMember bars when it has removed", "NothingIsStoredAfterRemoveMember", func(m *Memory) Instance { return storing(barsLater{m}) }},
 	{"Wait sleeps until the lock is stale", "WaitEndsWithTheLock", func(m *Memory) Instance { return storing(waitsLong{m}) }},
 	{"one waiter is told after the other", "WaitersAreToldAllTogether", func(m *Memory) Instance { return storing(&waitsInTurn{Memory: m}) }},
 	{"contexts are not looked at", "CallsEndWithTheirContext", func(m *Memory) Instance { return storing(noContext{m}) }},
@@ -355,6 +356,20 @@ func (m barsNobody) RemoveMember(ctx context.Context, member placement.MemberID)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	clear(m.barred)
+	return err
+}
+
+type barsLater struct{ *Memory }
+
+func (m barsLater) RemoveMember(ctx context.Context, member placement.MemberID) error {
+	err := m.Memory.RemoveMember(ctx, member)
+	m.mu.Lock()
+	delete(m.barred, member)
+	m.mu.Unlock()
+	time.Sleep(time.Millisecond)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.barred[member] = true
 	return err
 }
 

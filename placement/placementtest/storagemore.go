@@ -30,7 +30,7 @@ func moreStorageCases() []Case {
 		trialOf("LockIDsAreOpaque", func(x *trial) {
 			id, a := identity("1"), stored("member-1", "pid-1")
 			l := x.acquire(id)
-			for _, text := range []string{"", "0", "1.2", l.ID + "0", strings.ToUpper(l.ID) + "x", "\x00\xff", strings.Repeat("9", 4000), "-1.-1"} {
+			for _, text := range []string{"", "0", "1.2", l.ID + "0", "0" + l.ID, strings.ToUpper(l.ID) + "x", "\x00\xff", strings.Repeat("9", 4000), "-1.-1"} {
 				no := placement.SpawnLock{ID: text, Identity: id}
 				x.is(fmt.Sprintf("Store with lock %.20q", text), x.Store(x.within(), no, a), placement.ErrLockNotFound)
 				x.is(fmt.Sprintf("Release of lock %.20q", text), x.Release(x.within(), no), nil)
@@ -77,6 +77,7 @@ func moreStorageCases() []Case {
 			x.is("RemoveMember again", x.place.Open().RemoveMember(x.within(), "member-1"), nil)
 			x.has(x.Storage, id, other)
 		}),
+		trialOf("NothingIsStoredAfterRemoveMember", func(x *trial) { x.removeWhileStoring(20) }),
 		trialOf("WaitEndsWithTheLock", func(x *trial) {
 			id := identity("1")
 			l := x.acquire(id)
@@ -210,6 +211,30 @@ func (x *trial) storeAndRelease(rounds int) {
 		default:
 			x.Errorf("Store while it is released: %v", err)
 		}
+	}
+}
+
+// removeWhileStoring removes a member while n calls store for it: when all have returned nothing is stored.
+func (x *trial) removeWhileStoring(n int) {
+	x.Helper()
+	other := x.place.Open()
+	var all sync.WaitGroup
+	for i := range n {
+		id := identity(fmt.Sprint(i))
+		l := x.acquire(id)
+		all.Go(func() {
+			time.Sleep(time.Duration(i) * time.Millisecond / 10)
+			err := x.Store(x.within(), l, stored("member-1", "pid-1"))
+			if err != nil && !errors.Is(err, placement.ErrMemberBarred) && !errors.Is(err, placement.ErrLockNotFound) {
+				x.Errorf("Store while the member is removed: %v", err)
+			}
+		})
+	}
+	time.Sleep(time.Millisecond)
+	x.is("RemoveMember", other.RemoveMember(x.within(), "member-1"), nil)
+	all.Wait()
+	for i := range n {
+		x.hasNothing(x.Storage, identity(fmt.Sprint(i)))
 	}
 }
 

@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"raftnode/lease":           {"placement"},
 	"lookupclient/apiv1":       nil,
 	"lookupclient":             {"placement", "lookupclient/apiv1", "raftnode/lease"},
+	"lookupclient/contract":    {"placement", "lookupclient", "lookupclient/apiv1"},
 	"raftnode/internal/peerv1": nil,
 	"raftnode/internal/gateway": {
 		"lookupclient/apiv1",
