@@ -143,6 +143,8 @@ func (x *trial) once(instances ...Instance) {
 // removeMany removes a member with n activations, and leaves another one's.
 func (x *trial) removeMany(n int, limit time.Duration) {
 	x.Helper()
+	other := stored("member-2", "pid-other")
+	x.store(identity("other"), other)
 	var all sync.WaitGroup
 	slots := make(chan struct{}, 20)
 	for i := range n {
@@ -157,8 +159,6 @@ func (x *trial) removeMany(n int, limit time.Duration) {
 			x.is(fmt.Sprintf("store of %v", id), err, nil)
 		})
 	}
-	other := stored("member-2", "pid-other")
-	x.store(identity("other"), other)
 	all.Wait()
 	x.has(x.Storage, identity("0"), stored("member-1", "pid-0"))
 	begin := time.Now()

@@ -218,13 +218,15 @@ func (x *trial) storeAndRelease(rounds int) {
 func (x *trial) removeWhileStoring(n int) {
 	x.Helper()
 	other := x.place.Open()
+	locks := make([]placement.SpawnLock, n)
+	for i := range locks {
+		locks[i] = x.acquire(identity(fmt.Sprint(i)))
+	}
 	var all sync.WaitGroup
 	for i := range n {
-		id := identity(fmt.Sprint(i))
-		l := x.acquire(id)
 		all.Go(func() {
 			time.Sleep(time.Duration(i) * time.Millisecond / 10)
-			err := x.Store(x.within(), l, stored("member-1", "pid-1"))
+			err := x.Store(x.within(), locks[i], stored("member-1", "pid-1"))
 			if err != nil && !errors.Is(err, placement.ErrMemberBarred) && !errors.Is(err, placement.ErrLockNotFound) {
 				x.Errorf("Store while the member is removed: %v", err)
 			}
