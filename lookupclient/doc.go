@@ -37,7 +37,8 @@
 // Client.OpenSession makes a lease that locks hang on; it keeps itself. Session.Acquire waits for a lock, in the order of
 // asking. While the Lock's context has not ended, nobody else holds it against its mode; it ends by the process's own clock,
 // as an activation's does. A lock alone does not protect a resource: between a check and its effect the process may be
-// stopped for any time. Send the Token with each effect, and have the resource refuse smaller ones.
+// stopped for any time. Send the Token with each effect, and have the resource refuse smaller ones: package fence has the check
+// for Go programs, SQL databases and Redis.
 //
 //	s, err := c.OpenSession(ctx, lookupclient.SessionConfig{Holder: "ci-7"})
 //	l, err := s.Acquire(ctx, "nightly", lookupclient.LockOptions{})

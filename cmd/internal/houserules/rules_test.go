@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"lookupclient/apiv1":       nil,
 	"lookupclient":             {"placement", "lookupclient/apiv1", "raftnode/lease"},
 	"lookupclient/contract":    {"placement", "lookupclient", "lookupclient/apiv1"},
+	"lookupclient/fence":       {"placement"},
 	"raftnode/internal/peerv1": nil,
 	"raftnode/internal/gateway": {
 		"lookupclient/apiv1",
