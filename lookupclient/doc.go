@@ -58,5 +58,10 @@
 // incarnation by the clock, two for its session, and one for each function of Kind that runs; Leave and Close wait for all.
 // A Session has one that keeps it and one that ends it by the clock; Close waits for both.
 //
+// # Testing
+//
+// Package lookuptest is a cluster in the process of a test, with faults on demand, also in virtual time. Package contract gives a
+// cluster the form that adapters of actor frameworks ask for.
+//
 // DESIGN.md has the decisions, and the test of each rule.
 package lookupclient

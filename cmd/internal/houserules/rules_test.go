@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"lookupclient":             {"placement", "lookupclient/apiv1", "raftnode/lease"},
 	"lookupclient/contract":    {"placement", "lookupclient", "lookupclient/apiv1"},
 	"lookupclient/fence":       {"placement"},
+	"lookupclient/lookuptest":  {"lookupclient", "lookupclient/apiv1", "raftnode", "raftnode/lease", "raftnode/raftnodetest"},
 	"raftnode/internal/peerv1": nil,
 	"raftnode/internal/gateway": {
 		"lookupclient/apiv1",
