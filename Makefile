@@ -1,17 +1,19 @@
 # berth: what there is to do. `make` alone says it.
 #
-# Nothing has to be installed but Go, git, make and a C compiler (for the race detector): Go fetches the rest.
+# Nothing has to be installed but Go, git, make and a C compiler (for the race detector): Go fetches the rest. The tests of what
+# berth ships for databases need a PostgreSQL and a Redis, which `make databases` installs on Debian.
 
 GO       ?= go
 FUZZTIME ?= 10s
 CACHE    := .ci/cache
 TIDY     := $(GO) mod tidy -diff
+DRIVERS  := lookupclient/fence/drivers
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test386 race lint gen gencheck fuzz model bench bench10m churn verify clean
+.PHONY: help build demo test testdrivers databases test386 race lint gen gencheck fuzz model bench bench10m churn verify clean
 
 help: ## say what there is to do
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/berth
 	$(GO) build -trimpath -o bin/berth ./cmd/berth
@@ -19,8 +21,16 @@ build: ## build bin/berth
 demo: build ## run the main job: place real files, kill the leader, prove that nothing was lost
 	./bin/berth demo
 
-test: ## run all tests: at most 10 minutes on 2 cores
+test: testdrivers ## run all tests: at most 10 minutes on 2 cores
 	$(GO) test -count=1 ./...
+
+testdrivers: databases ## run the tests of fencing in real databases
+	$(GO) -C $(DRIVERS) test -count=1 ./...
+
+databases: ## install the databases that tests start: PostgreSQL and Redis
+	@if command -v redis-server >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then exit 0; fi; \
+	test "$$(id -u)" = 0 || { echo "make databases: root can install redis-server and postgresql"; exit 1; }; \
+	apt-get update -q && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends redis-server postgresql
 
 test386: ## run the tests of what replicas must agree on as 32-bit programs
 	GOARCH=386 CGO_ENABLED=0 $(GO) test -count=1 ./placement ./snapshot ./fsm
@@ -35,9 +45,12 @@ lint: $(CACHE)/staticcheck ## gofmt, vet, staticcheck, go.mod, and that the othe
 	$(TIDY)
 	$(GO) -C .ci/tools mod tidy -diff
 	$(GO) -C .ci/tools vet ./...
+	$(GO) -C $(DRIVERS) mod tidy -diff
+	$(GO) -C $(DRIVERS) vet ./...
+	cd $(DRIVERS) && $(CURDIR)/$(CACHE)/staticcheck ./...
 	@! grep -nE '^(replace|exclude)\b' go.mod || { echo "go install refuses a go.mod with replace or exclude"; exit 1; }
 	GOOS=darwin $(GO) build ./...
-	GOOS=windows $(GO) build ./lookupclient/...
+	GOOS=windows $(GO) build $$($(GO) list ./lookupclient/... | grep -v /lookuptest) # which runs servers
 
 $(CACHE)/staticcheck: .ci/tools/go.mod .ci/tools/go.sum
 	$(GO) -C .ci/tools build -o ../cache/staticcheck honnef.co/go/tools/cmd/staticcheck

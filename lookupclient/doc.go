@@ -46,7 +46,8 @@
 // Client.OpenSession makes a lease that locks hang on; it keeps itself. Session.Acquire waits for a lock, in the order of
 // asking. While the Lock's context has not ended, nobody else holds it against its mode; it ends by the process's own clock,
 // as an activation's does. A lock alone does not protect a resource: between a check and its effect the process may be
-// stopped for any time. Send the Token with each effect, and have the resource refuse smaller ones.
+// stopped for any time. Send the Token with each effect, and have the resource refuse smaller ones: package fence has the check
+// for Go programs, SQL databases and Redis.
 //
 //	s, err := c.OpenSession(ctx, lookupclient.SessionConfig{Holder: "ci-7"})
 //	l, err := s.Acquire(ctx, "nightly", lookupclient.LockOptions{})
@@ -65,6 +66,11 @@
 // A Client has those of its gRPC connection, until Close. A Member has one loop that owns its state, one that ends the
 // incarnation by the clock, two for its session, and one for each function of Kind that runs; Leave and Close wait for all.
 // A Session has one that keeps it and one that ends it by the clock; Close waits for both.
+//
+// # Testing
+//
+// Package lookuptest is a cluster in the process of a test, with faults on demand, also in virtual time. Package contract gives a
+// cluster the form that adapters of actor frameworks ask for.
 //
 // DESIGN.md has the decisions, and the test of each rule.
 package lookupclient

@@ -13,6 +13,8 @@
 //   - A [Strategy] picks the owner among the members that may host a kind. [KindSettings] name it.
 //   - A [Session] is a lease that locks hang on. A [Claim] is its part in a lock: it holds the lock, or waits for it.
 //   - A [Verdict] is the answer of a decision.
+//   - [Locker], [Storage] and [Activator] are the contracts that adapters of actor frameworks build on; package
+//     placementtest says whether an implementation keeps them.
 //
 // # Using it
 //

@@ -1,6 +1,21 @@
 package placement
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// Refusals of the contracts (Locker, Storage, Activator), for errors.Is. Nothing was changed.
+var (
+	// ErrNotGranted: another has the lock, or the identity is activated.
+	ErrNotGranted = errors.New("lock not granted")
+	// ErrLockNotFound: the lock is over, was used, or never was.
+	ErrLockNotFound = errors.New("no such lock")
+	// ErrMemberBarred: the member was removed.
+	ErrMemberBarred = errors.New("member was removed")
+	// ErrNoHost: no member activates the identity.
+	ErrNoHost = errors.New("no member activates the identity")
+)
 
 // IdentityError says why a text is not an identity.
 type IdentityError struct {

@@ -21,6 +21,7 @@ const module = "github.com/seed13d31b7f/berth"
 // below. A package that is not here fails the test: it has to be given its place in the house.
 var mayImport = map[string][]string{
 	"placement":                nil,
+	"placement/placementtest":  {"placement"},
 	"snapshot":                 {"placement", "snapshot/snapshotpb"},
 	"snapshot/snapshotpb":      nil,
 	"fsm":                      {"placement", "snapshot"},
@@ -28,6 +29,9 @@ var mayImport = map[string][]string{
 	"raftnode/lease":           {"placement"},
 	"lookupclient/apiv1":       nil,
 	"lookupclient":             {"placement", "lookupclient/apiv1", "raftnode/lease"},
+	"lookupclient/contract":    {"placement", "lookupclient", "lookupclient/apiv1"},
+	"lookupclient/fence":       {"placement"},
+	"lookupclient/lookuptest":  {"lookupclient", "lookupclient/apiv1", "raftnode", "raftnode/lease", "raftnode/raftnodetest"},
 	"raftnode/internal/peerv1": nil,
 	"raftnode/internal/gateway": {
 		"lookupclient/apiv1",
@@ -52,9 +56,10 @@ var mayImport = map[string][]string{
 // pure are the packages that depend on their arguments alone.
 var pure = []string{"placement", "snapshot", "fsm", "raftnode/lease"}
 
-// impure are what pure packages must not import. Of time they have durations alone, which notPure sees to.
+// impure are what pure packages must not import. Of time they have durations alone, which notPure sees to; of context the
+// name alone, which waits sees to.
 var impure = []string{
-	"bufio", "context", "crypto/rand", "log", "log/slog", "math", "math/rand", "math/rand/v2", "net", "net/http", "os", "os/exec",
+	"bufio", "crypto/rand", "log", "log/slog", "math", "math/rand", "math/rand/v2", "net", "net/http", "os", "os/exec",
 	"os/signal", "runtime", "sync", "sync/atomic", "syscall", "testing", "unique",
 }
 
@@ -151,8 +156,20 @@ func TestPurity(t *testing.T) {
 			for _, n := range notPure(f) {
 				t.Errorf("%v: %s is pure, and this is not", set.Position(n.Pos()), p.name())
 			}
+			if waits(f) {
+				t.Errorf("%v: %s is pure and imports context beside code", set.Position(f.Pos()), p.name())
+			}
 		}
 	}
+}
+
+// waits says whether a file has context beside code. A file of types alone may have it: contracts name it, and do nothing.
+func waits(f *ast.File) bool {
+	named := slices.ContainsFunc(f.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"context"` })
+	return named && slices.ContainsFunc(f.Decls, func(d ast.Decl) bool {
+		g, ok := d.(*ast.GenDecl)
+		return !ok || g.Tok != token.IMPORT && g.Tok != token.TYPE
+	})
 }
 
 // durations are what pure packages may have of package time.
@@ -246,6 +263,18 @@ func TestRulesCanFail(t *testing.T) {
 		}
 		if got := notPure(f); len(got) != want {
 			t.Errorf("%s: %d faults, want %d", source, len(got), want)
+		}
+	}
+	for source, want := range map[string]bool{
+		`import "context"; type X interface{ F(context.Context) }`: false, `import "context"; func f(context.Context) {}`: true,
+		`import "context"; var x = context.TODO()`: true, `import "errors"; func f() {}`: false,
+	} {
+		f, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x\n"+source, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := waits(f); got != want {
+			t.Errorf("%s: %t, want %t", source, got, want)
 		}
 	}
 }
