@@ -29,7 +29,7 @@ type Activation struct {
 	Epoch    placement.Epoch
 
 	life   *life
-	ctx    context.Context
+	ctx    *leased
 	cancel context.CancelCauseFunc
 
 	// Owned by the member's loop.
@@ -48,20 +48,18 @@ const (
 )
 
 // Context ends when the activation must not act any more, at the latest when the member's lease does by its own clock,
-// also when the network is dead. context.Cause says why.
+// also when the network is dead. context.Cause says why. Its Err reads the clock, as Check does; its Done may come a moment
+// later, when the process was stopped.
 func (a *Activation) Context() context.Context { return a.ctx }
 
 // Check says whether the activation may act at this moment: nil, or why not. It reads the clock, so it is right also just
 // after the process was stopped for a while, when Context has not ended yet. Call it right before an effect; between the
 // check and the effect only the epoch protects.
 func (a *Activation) Check() error {
-	if err := context.Cause(a.ctx); err != nil {
-		return err
+	if a.ctx.Err() == nil {
+		return nil
 	}
-	if a.life.left() <= 0 {
-		return ErrLeaseLost
-	}
-	return nil
+	return context.Cause(a.ctx)
 }
 
 // LeaseLeft is how long the activation may act without hearing from the cluster again.

@@ -41,7 +41,8 @@ func (l *loop) activate(h *apiv1.Held) {
 		return
 	}
 	a := &Activation{Identity: id, Epoch: epoch, life: l.life, state: starting}
-	a.ctx, a.cancel = context.WithCancelCause(l.life.ctx)
+	ctx, cancel := context.WithCancelCause(l.life.ctx)
+	a.ctx, a.cancel = &leased{ctx, l.life}, cancel
 	l.activations[id] = a
 	if kind.Activate == nil {
 		l.ready(a, nil)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -320,6 +321,33 @@ func TestSession_TwentyElections_LivingOnesLast(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A session whose clock jumps by an hour, in either direction, has ended at once, and so have its locks: also before any
+// timer has run. Another one is granted them when the lease is over, and no session of others is touched.
+func TestSession_ClockJumpsAnHour_EndsAtOnce(t *testing.T) {
+	for _, jump := range []time.Duration{time.Hour, -time.Hour} {
+		bubble(t, 3, func(t *testing.T, w *world) {
+			var skip atomic.Int64
+			s := w.sessionBy("a", 5*time.Second, func() time.Duration { return memberNow() + time.Duration(skip.Load()) })
+			other := acquire(t, w.session("b", 5*time.Second), "other", lookupclient.LockOptions{})
+			lock, second := acquire(t, s, "x", lookupclient.LockOptions{}), acquire(t, s, "y", lookupclient.LockOptions{})
+			skip.Store(int64(jump))
+			if err := lock.Context().Err(); err == nil || !errors.Is(context.Cause(lock.Context()), lookupclient.ErrLeaseLost) {
+				t.Errorf("jump %v: the lock's context: %v", jump, err)
+			}
+			if err := second.Check(); !errors.Is(err, lookupclient.ErrLeaseLost) {
+				t.Errorf("jump %v: Check says %v", jump, err)
+			}
+			if err := s.Context().Err(); err == nil || s.LeaseLeft() != 0 {
+				t.Errorf("jump %v: the session: %v, %v left", jump, err, s.LeaseLeft())
+			}
+			acquire(t, w.session("c", 5*time.Second), "x", lookupclient.LockOptions{})
+			if err := other.Check(); err != nil {
+				t.Errorf("jump %v: the lock of another session: %v", jump, err)
+			}
+		})
+	}
 }
 
 // Sessions of a cluster that was restored mean nothing to the new one.

@@ -40,7 +40,7 @@ type loop struct {
 
 func newLoop(m *Member) *loop {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = 20*time.Millisecond, 500*time.Millisecond
+	b.InitialInterval, b.MaxInterval = 20*time.Millisecond, connectAgainMax/2
 	return &loop{
 		m: m, backoff: b, asking: lease.NewAsking(uint64(time.Now().UnixNano())), activations: map[placement.Identity]*Activation{}, ghosts: map[placement.Identity]*Activation{},
 		waiting: map[placement.Identity]*apiv1.Held{}, wanted: map[placement.Identity][]chan<- activated{},
@@ -50,6 +50,8 @@ func newLoop(m *Member) *loop {
 const (
 	// loopTick is how often the loop looks at what nobody tells it.
 	loopTick = 50 * time.Millisecond
+	// connectAgainMax bounds the time between two searches for the leader; the backoff adds up to a half to what it is told.
+	connectAgainMax = time.Second
 	// reportAgain is when a report that was not answered is made again.
 	reportAgain = 2 * time.Second
 )
@@ -126,7 +128,8 @@ func (l *loop) publish() {
 
 // connect looks for the leader, beside the loop.
 func (l *loop) connect() {
-	if l.connecting || l.m.ctx.Err() != nil || l.m.config.Now() < l.connectAt {
+	wait := l.connectAt - l.m.config.Now()
+	if l.connecting || l.m.ctx.Err() != nil || wait > 0 && wait <= connectAgainMax { // a longer one is of before the clock jumped back
 		return
 	}
 	l.connecting = true

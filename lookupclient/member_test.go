@@ -178,37 +178,54 @@ func TestMember_LeaderKilled_NewTenureGrantsTheFullTime(t *testing.T) {
 	}
 }
 
-// Check knows that time has passed while the process was stopped, before any timer does.
+// Check, and the context's Err, know that time has passed while the process was stopped, before any timer does. A clock that
+// jumped back proves nothing, and ends the member too.
 func TestMember_ProcessStopped_CheckSaysNo(t *testing.T) {
-	bubble(t, 3, func(t *testing.T, w *world) {
-		var skip atomic.Int64
-		var got atomic.Pointer[lookupclient.Activation]
-		w.member("a", func(c *lookupclient.MemberConfig) {
-			c.Now = func() time.Duration { return memberNow() + time.Duration(skip.Load()) }
-			c.Kinds["cart"] = lookupclient.Kind{Run: func(a *lookupclient.Activation) {
-				got.Store(a)
-				<-a.Context().Done()
-			}}
+	check := func(a *lookupclient.Activation) error { return a.Check() }
+	for name, tt := range map[string]struct {
+		jump time.Duration
+		ask  func(*lookupclient.Activation) error
+	}{
+		"Check":                 {6 * time.Second, check},
+		"Err of the context":    {6 * time.Second, func(a *lookupclient.Activation) error { return errors.Join(a.Context().Err(), context.Cause(a.Context())) }},
+		"Check, an hour ahead":  {time.Hour, check},
+		"Check, an hour behind": {-time.Hour, check},
+	} {
+		bubble(t, 3, func(t *testing.T, w *world) {
+			var skip atomic.Int64
+			var got atomic.Pointer[lookupclient.Activation]
+			m := w.member("a", func(c *lookupclient.MemberConfig) {
+				c.Now = func() time.Duration { return memberNow() + time.Duration(skip.Load()) }
+				c.Kinds["cart"] = lookupclient.Kind{Run: func(a *lookupclient.Activation) {
+					got.CompareAndSwap(nil, a)
+					<-a.Context().Done()
+				}}
+			})
+			if _, _, err := w.client("client").Place(context.Background(), cart(1)); err != nil {
+				t.Fatal(err)
+			}
+			for got.Load() == nil { // the client may hear of it before the member does
+				time.Sleep(time.Millisecond)
+			}
+			a := got.Load()
+			if err := tt.ask(a); err != nil || a.LeaseLeft() <= 0 {
+				t.Fatalf("%s: while it holds: %v, %v left", name, err, a.LeaseLeft())
+			}
+			skip.Store(int64(tt.jump)) // the clock went on, and nothing of the process did
+			if err := tt.ask(a); !errors.Is(err, lookupclient.ErrLeaseLost) || a.LeaseLeft() != 0 {
+				t.Errorf("%s: after %v: %v, %v left", name, tt.jump, err, a.LeaseLeft())
+			}
+			time.Sleep(100 * time.Millisecond)
+			if !errors.Is(context.Cause(a.Context()), lookupclient.ErrLeaseLost) {
+				t.Errorf("%s: the context ended for %v", name, context.Cause(a.Context()))
+			}
+			for begin := time.Now(); m.State().Incarnation == 0 || m.State().Lost == 0; time.Sleep(10 * time.Millisecond) {
+				if time.Since(begin) > 20*time.Second {
+					t.Fatalf("%s: it did not join again: %+v", name, m.State())
+				}
+			}
 		})
-		if _, _, err := w.client("client").Place(context.Background(), cart(1)); err != nil {
-			t.Fatal(err)
-		}
-		for got.Load() == nil { // the client may hear of it before the member does
-			time.Sleep(time.Millisecond)
-		}
-		a := got.Load()
-		if err := a.Check(); err != nil || a.LeaseLeft() <= 0 {
-			t.Fatalf("while it holds: %v, %v left", err, a.LeaseLeft())
-		}
-		skip.Store(int64(6 * time.Second)) // the clock went on, and nothing of the process did
-		if err := a.Check(); !errors.Is(err, lookupclient.ErrLeaseLost) || a.LeaseLeft() != 0 {
-			t.Errorf("after six seconds: %v, %v left", err, a.LeaseLeft())
-		}
-		time.Sleep(100 * time.Millisecond)
-		if !errors.Is(context.Cause(a.Context()), lookupclient.ErrLeaseLost) {
-			t.Errorf("the context ended for %v", context.Cause(a.Context()))
-		}
-	})
+	}
 }
 
 func TestMember_ActivateFails_NextCandidateAndAllReasons(t *testing.T) {
