@@ -23,7 +23,7 @@ func TestMachine_NumbersAtTheEnds_AreRefusals(t *testing.T) {
 		want placement.Verdict
 	}{
 		{&Confirm{cart1, inc, most}, placement.EpochMismatch}, {&Confirm{cart1, most, epoch}, placement.NotOwner}, {&Confirm{cart1, inc, 1}, placement.EpochMismatch},
-		{&Fail{Identity: cart1, Epoch: most}, placement.EpochMismatch}, {&Release{cart1, most, most}, placement.EpochMismatch}, {&Evict{cart1, most}, placement.EpochMismatch},
+		{&Fail{Identity: cart1, Epoch: most}, placement.EpochMismatch}, {&Release{cart1, most, most, placement.Failure{}}, placement.EpochMismatch}, {&Evict{cart1, most}, placement.EpochMismatch},
 		{&Move{cart1, most, "m1"}, placement.EpochMismatch}, {&Leave{most}, placement.MemberGone}, {&Expire{most}, placement.MemberGone}, {&Drain{most, true}, placement.MemberGone},
 		{&SetFeatureLevel{math.MaxUint32}, placement.LevelNotReached},
 		{&SetKind{Kind: "cart", Settings: placement.KindSettings{MemberCapacity: math.MaxUint32, ConfirmMs: placement.ConfirmMsMax}}, placement.Done},

@@ -109,6 +109,8 @@ type Release struct {
 	Identity    placement.Identity
 	Incarnation placement.Incarnation
 	Epoch       placement.Epoch
+	// Failure says why, when it ended by a fault; zero when nothing is wrong.
+	Failure placement.Failure
 }
 
 // Evict asks the owner of an identity to stop and release it. An Epoch of zero means whatever is there.
@@ -190,14 +192,24 @@ func (c *Fail) Validate() error {
 	if err := validateHeld(c.Identity, 1, c.Epoch); err != nil {
 		return err
 	}
-	if !c.Failure.Code.Known() {
-		return fmt.Errorf("there is no code %d of a failure", c.Failure.Code)
-	}
-	return placement.ValidateText(c.Failure.Text, placement.ReasonBytesMax)
+	return validateFailure(&c.Failure)
 }
 
-// Validate wants a valid identity, an incarnation and an epoch.
-func (c *Release) Validate() error { return validateHeld(c.Identity, c.Incarnation, c.Epoch) }
+// validateFailure wants a code of the list, and a text for people.
+func validateFailure(f *placement.Failure) error {
+	if !f.Code.Known() {
+		return fmt.Errorf("there is no code %d of a failure", f.Code)
+	}
+	return placement.ValidateText(f.Text, placement.ReasonBytesMax)
+}
+
+// Validate wants a valid identity, an incarnation, an epoch, and a failure as Fail does.
+func (c *Release) Validate() error {
+	if err := validateHeld(c.Identity, c.Incarnation, c.Epoch); err != nil {
+		return err
+	}
+	return validateFailure(&c.Failure)
+}
 
 // Validate wants a valid identity.
 func (c *Evict) Validate() error { return c.Identity.Validate() }

@@ -352,6 +352,34 @@ func decodeFail(b []byte) (c Fail, err error) {
 	return c, nil
 }
 
+// decodeRelease reads the body of Release. Its texts point into the entry, but for the failure's.
+func decodeRelease(b []byte) (c Release, err error) {
+	for len(b) > 0 {
+		f, rest, err := nextField(b)
+		if err != nil {
+			return c, err
+		}
+		b = rest
+		switch {
+		case f.is(1, protowire.BytesType):
+			c.Identity.Kind = f.text()
+		case f.is(2, protowire.BytesType):
+			c.Identity.Key = f.text()
+		case f.is(3, protowire.Fixed64Type):
+			c.Incarnation = placement.Incarnation(f.value)
+		case f.is(4, protowire.Fixed64Type):
+			c.Epoch = placement.Epoch(f.value)
+		case f.is(5, protowire.VarintType):
+			c.Failure.Code = placement.FailureCode(min(f.value, 255)) // there is no such code, so it is refused
+		case f.is(6, protowire.BytesType):
+			c.Failure.Text = string(f.bytes)
+		default:
+			return c, f.unknown("a Release")
+		}
+	}
+	return c, nil
+}
+
 // decodeBlock reads the bodies of Block and Unblock.
 func decodeBlock(b []byte, op op) (c Block, err error) {
 	err = fields(b, func(f *field) error {

@@ -3,6 +3,7 @@ package lookupclient
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed13d31b7f/berth/placement"
@@ -31,6 +32,7 @@ type Activation struct {
 	life   *life
 	ctx    *leased
 	cancel context.CancelCauseFunc
+	fault  atomic.Pointer[string] // what Fail was told
 
 	// Owned by the member's loop.
 	state   activationState
@@ -60,6 +62,16 @@ func (a *Activation) Check() error {
 		return nil
 	}
 	return context.Cause(a.ctx)
+}
+
+// Fail says that the activation ends by a fault of its own; call it before Run returns. The first error counts, and none
+// when the activation was asked to stop before. The cluster counts such ends, as it does those of Kind.Activate: an identity
+// that crashes again and again is blocked for a while, which grows (placement.CrashBackoffMs), and Place fails with
+// ErrBlocked meanwhile.
+func (a *Activation) Fail(err error) {
+	if text := err.Error(); a.ctx.Err() == nil {
+		a.fault.CompareAndSwap(nil, &text)
+	}
 }
 
 // LeaseLeft is how long the activation may act without hearing from the cluster again.

@@ -21,7 +21,7 @@ type Kind struct {
 	Activate func(ctx context.Context, a *Activation) error
 	// Run is the activation's life, on a goroutine of its own, from the moment when the cluster has agreed that this
 	// member owns the identity. It must return when a.Context() ends. When it returns by itself, the activation is over
-	// and the identity is free. Without Run an activation lasts until its context ends.
+	// and the identity is free; Activation.Fail says that it ended by a fault. Without Run an activation lasts until its context ends.
 	Run func(a *Activation)
 }
 

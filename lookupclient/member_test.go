@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed13d31b7f/berth/lookupclient"
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/raftnode"
 	"github.com/seed13d31b7f/berth/raftnode/lease"
 )
@@ -186,8 +187,10 @@ func TestMember_ProcessStopped_CheckSaysNo(t *testing.T) {
 		jump time.Duration
 		ask  func(*lookupclient.Activation) error
 	}{
-		"Check":                 {6 * time.Second, check},
-		"Err of the context":    {6 * time.Second, func(a *lookupclient.Activation) error { return errors.Join(a.Context().Err(), context.Cause(a.Context())) }},
+		"Check": {6 * time.Second, check},
+		"Err of the context": {6 * time.Second, func(a *lookupclient.Activation) error {
+			return errors.Join(a.Context().Err(), context.Cause(a.Context()))
+		}},
 		"Check, an hour ahead":  {time.Hour, check},
 		"Check, an hour behind": {-time.Hour, check},
 	} {
@@ -461,4 +464,87 @@ func (w *world) atRest(ctx context.Context, c *lookupclient.Client, n int) (faul
 		w.mu.Unlock()
 	}
 	return faults
+}
+
+// What crashes again and again is kept from being placed, for longer each time, on whichever member and over a change of the
+// leader. Before it is active and after that count alike; the reason is said; taking the block away forgives.
+func TestMember_CrashLoop_IdentityIsBlockedWithBackoff(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		var broken, starts atomic.Bool
+		broken.Store(true)
+		starts.Store(true)
+		boom := errors.New("nil map: ü")
+		for _, name := range []string{"a", "b"} {
+			w.member(name, func(c *lookupclient.MemberConfig) {
+				c.Kinds["cart"] = lookupclient.Kind{
+					Activate: func(context.Context, *lookupclient.Activation) error {
+						if !starts.Load() {
+							return boom
+						}
+						return nil
+					},
+					Run: func(a *lookupclient.Activation) {
+						if broken.Load() {
+							a.Fail(boom)
+							a.Fail(errors.New("another"))
+							return
+						}
+						w.run(name)(a)
+					},
+				}
+			})
+		}
+		c := w.client("client")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		// crash has it placed until it has crashed once more, and says how long that was refused before.
+		crash := func() (blocked time.Duration) {
+			begin := time.Now()
+			for {
+				_, _, err := c.Place(ctx, cart(1))
+				switch {
+				case err == nil || errors.Is(err, lookupclient.ErrNoMember):
+					until(t, "it is gone", func() bool { _, err := c.Lookup(ctx, cart(1)); return errors.Is(err, lookupclient.ErrNotPlaced) })
+					return blocked
+				case !errors.Is(err, lookupclient.ErrBlocked):
+					t.Fatal(err)
+				}
+				var e *lookupclient.Error
+				if errors.As(err, &e); e.Metadata["by"] != "berth" || !strings.Contains(e.Metadata["because"], "nil map: ü") || e.Metadata["until"] == "" {
+					t.Fatalf("it is refused for %v: %v", err, e.Metadata)
+				}
+				time.Sleep(20 * time.Millisecond)
+				blocked = time.Since(begin)
+			}
+		}
+		for n, want := range []time.Duration{0, 0, 0, 1, 2, 4} {
+			if n == 4 { // the count is the state's, and no leader's
+				w.c.Leader(nil).Kill()
+				w.c.Leader(nil)
+			}
+			starts.Store(n%2 == 0)
+			want *= time.Second
+			if blocked := crash(); blocked > want+100*time.Millisecond || blocked < want/2 && n != 4 { // the election may last as long
+				t.Errorf("before crash %d it was refused for %v, want %v at the most", n+1, blocked, want)
+			}
+		}
+		resp, err := apiv1.NewPlacementsClient(c.Conn()).Lookup(ctx, &apiv1.LookupRequest{Kind: "cart", Key: "1", Explain: true})
+		if x := resp.GetExplanation(); err != nil || x.GetCrashes() != 6 || x.LastCrash == nil || !strings.Contains(x.Blocked, "crash 6 in a row") {
+			t.Errorf("explain: %v, %v", x, err)
+		}
+		broken.Store(false)
+		starts.Store(true)
+		if _, _, err := c.Place(ctx, cart(2)); err != nil {
+			t.Errorf("another identity: %v", err)
+		}
+		if _, err := apiv1.NewBlocksClient(c.Conn()).Unblock(ctx, &apiv1.UnblockRequest{Kind: "cart", Key: "1"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.Place(ctx, cart(1)); err != nil {
+			t.Errorf("when it was forgiven: %v", err)
+		}
+		if n := w.c.Save().CrashCount(); n != 0 {
+			t.Errorf("%d are remembered", n)
+		}
+	})
 }

@@ -573,6 +573,8 @@ func TestBadInput_Sessions_NameTheRule(t *testing.T) {
 			{"confirmation of nothing", []*apiv1.FromMember{good, confirm(nil)}, apiv1.ReasonInvalidArgument, "the kind is empty"},
 			{"confirmation of epoch 0", []*apiv1.FromMember{good, confirm(&apiv1.Held{Kind: "file", Key: "a"})}, apiv1.ReasonInvalidArgument, "the epoch is zero"},
 			{"failure of nothing", []*apiv1.FromMember{good, {Message: &apiv1.FromMember_Failed{Failed: &apiv1.Failed{Failures: []*apiv1.Failure{{}}}}}}, apiv1.ReasonInvalidArgument, "the kind is empty"},
+			{"1001 that have stopped", []*apiv1.FromMember{good, {Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Held: held[:501], Crashed: make([]*apiv1.Failure, 500)}}}}, apiv1.ReasonInvalidArgument, "1001 activations"},
+			{"a crash of nothing", []*apiv1.FromMember{good, {Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Crashed: []*apiv1.Failure{{}}}}}}, apiv1.ReasonInvalidArgument, "the kind is empty"},
 			{"1001 failures", []*apiv1.FromMember{good, {Message: &apiv1.FromMember_Failed{Failed: &apiv1.Failed{Failures: make([]*apiv1.Failure, 1001)}}}}, apiv1.ReasonInvalidArgument, "1001 failures"},
 		} {
 			call, cancel := context.WithCancel(ctx)
@@ -603,12 +605,19 @@ func TestBadInput_Sessions_NameTheRule(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := &apiv1.Held{Kind: "file", Key: "a", Epoch: uint64(p.Epoch)}
-		for _, m := range []*apiv1.FromMember{good, {}, confirm(h), {Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Held: []*apiv1.Held{h}}}}} {
+		future := &apiv1.Held{Kind: "file", Key: "a", Epoch: math.MaxUint64}
+		crash := &apiv1.Failure{Held: h, Reason: "not mine"}
+		for _, m := range []*apiv1.FromMember{
+			good, {}, confirm(h), {Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Held: []*apiv1.Held{h}}}}, confirm(future),
+			{Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Held: []*apiv1.Held{future}}}},
+			{Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Crashed: []*apiv1.Failure{crash}}}},
+			{Message: &apiv1.FromMember_Failed{Failed: &apiv1.Failed{Failures: []*apiv1.Failure{crash, {Held: future, Reason: "from the future"}}}}},
+		} {
 			if err := stream.Send(m); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for answers := 0; answers < 2; {
+		for answers := 0; answers < 5; {
 			m, err := stream.Recv()
 			if err != nil {
 				t.Fatal(err)

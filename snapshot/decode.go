@@ -80,6 +80,8 @@ func (d *decoder) frame(t frameType, payload []byte) error {
 		return d.decodeBlocks(payload)
 	case frameMoves:
 		return d.decodeMoves(payload)
+	case frameCrashes:
+		return d.decodeCrashes(payload)
 	}
 	return newer("a frame of type %d", t)
 }

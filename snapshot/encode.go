@@ -20,6 +20,7 @@ func (v *View) Encode(w io.Writer) error {
 	for _, section := range []func(*frameWriter) error{
 		v.encodeHeader, v.encodeKinds, v.encodeServers, v.encodeSlots, v.encodeResults, v.encodePlacements,
 		v.encodeSessions, v.encodeLocks, v.encodeBlocks, v.encodeMoves, v.encodeTimeline,
+		v.encodeCrashes,
 	} {
 		if err := section(f); err != nil {
 			return err

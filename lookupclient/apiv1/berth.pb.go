@@ -1087,7 +1087,10 @@ type Explanation struct {
 	// The reason of the identity's block, "-" for none given; empty when it is not blocked.
 	Blocked string `protobuf:"bytes,13,opt,name=blocked,proto3" json:"blocked,omitempty"`
 	// The member that the identity is on its way to.
-	MovingTo      string `protobuf:"bytes,14,opt,name=moving_to,json=movingTo,proto3" json:"moving_to,omitempty"`
+	MovingTo string `protobuf:"bytes,14,opt,name=moving_to,json=movingTo,proto3" json:"moving_to,omitempty"`
+	// How often in a row it crashed, and when the last time: it is blocked for a while when that is often.
+	Crashes       uint32                 `protobuf:"varint,40,opt,name=crashes,proto3" json:"crashes,omitempty"`
+	LastCrash     *timestamppb.Timestamp `protobuf:"bytes,41,opt,name=last_crash,json=lastCrash,proto3" json:"last_crash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1218,6 +1221,20 @@ func (x *Explanation) GetMovingTo() string {
 		return x.MovingTo
 	}
 	return ""
+}
+
+func (x *Explanation) GetCrashes() uint32 {
+	if x != nil {
+		return x.Crashes
+	}
+	return 0
+}
+
+func (x *Explanation) GetLastCrash() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastCrash
+	}
+	return nil
 }
 
 type BatchLookupRequest struct {
@@ -5799,8 +5816,10 @@ func (x *Failure) GetRefused() bool {
 
 // Released says that activations have stopped for good.
 type Released struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Held          []*Held                `protobuf:"bytes,1,rep,name=held,proto3" json:"held,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Held  []*Held                `protobuf:"bytes,1,rep,name=held,proto3" json:"held,omitempty"`
+	// Those that ended by a fault of their own.
+	Crashed       []*Failure `protobuf:"bytes,2,rep,name=crashed,proto3" json:"crashed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5838,6 +5857,13 @@ func (*Released) Descriptor() ([]byte, []int) {
 func (x *Released) GetHeld() []*Held {
 	if x != nil {
 		return x.Held
+	}
+	return nil
+}
+
+func (x *Released) GetCrashed() []*Failure {
+	if x != nil {
+		return x.Crashed
 	}
 	return nil
 }
@@ -9029,7 +9055,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x0eLookupResponse\x121\n" +
 	"\tplacement\x18\x01 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\"\n" +
 	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\x127\n" +
-	"\vexplanation\x18\x03 \x01(\v2\x15.berth.v1.ExplanationR\vexplanation\"\x93\x06\n" +
+	"\vexplanation\x18\x03 \x01(\v2\x15.berth.v1.ExplanationR\vexplanation\"\xe8\x06\n" +
 	"\vExplanation\x12,\n" +
 	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12!\n" +
 	"\fplaced_index\x18\x02 \x01(\x04R\vplacedIndex\x12;\n" +
@@ -9049,7 +9075,10 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"candidates\x12\x18\n" +
 	"\amembers\x18\f \x01(\rR\amembers\x12\x18\n" +
 	"\ablocked\x18\r \x01(\tR\ablocked\x12\x1b\n" +
-	"\tmoving_to\x18\x0e \x01(\tR\bmovingTo\x1a\xd3\x01\n" +
+	"\tmoving_to\x18\x0e \x01(\tR\bmovingTo\x12\x18\n" +
+	"\acrashes\x18( \x01(\rR\acrashes\x129\n" +
+	"\n" +
+	"last_crash\x18) \x01(\v2\x1a.google.protobuf.TimestampR\tlastCrash\x1a\xd3\x01\n" +
 	"\tCandidate\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x1a\n" +
@@ -9419,9 +9448,10 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\aFailure\x12\"\n" +
 	"\x04held\x18\x01 \x01(\v2\x0e.berth.v1.HeldR\x04held\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
-	"\arefused\x18\x03 \x01(\bR\arefused\".\n" +
+	"\arefused\x18\x03 \x01(\bR\arefused\"[\n" +
 	"\bReleased\x12\"\n" +
-	"\x04held\x18\x01 \x03(\v2\x0e.berth.v1.HeldR\x04held\"\a\n" +
+	"\x04held\x18\x01 \x03(\v2\x0e.berth.v1.HeldR\x04held\x12+\n" +
+	"\acrashed\x18\x02 \x03(\v2\x11.berth.v1.FailureR\acrashed\"\a\n" +
 	"\x05Drain\"\a\n" +
 	"\x05Leave\"\xf2\x02\n" +
 	"\bToMember\x12-\n" +
@@ -9895,227 +9925,229 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	131, // 10: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
 	131, // 11: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
 	121, // 12: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
-	9,   // 13: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
-	2,   // 14: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
-	20,  // 15: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
-	13,  // 16: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
-	10,  // 17: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
-	14,  // 18: berth.v1.LookupResult.error:type_name -> berth.v1.Error
-	21,  // 19: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
-	22,  // 20: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
-	10,  // 21: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
-	13,  // 22: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
-	9,   // 23: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
-	21,  // 24: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
-	22,  // 25: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
-	27,  // 26: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
-	13,  // 27: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
-	10,  // 28: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
-	14,  // 29: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
-	21,  // 30: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	132, // 31: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
-	10,  // 32: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
-	13,  // 33: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
-	21,  // 34: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
-	132, // 35: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
-	10,  // 36: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
-	13,  // 37: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
-	0,   // 38: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	10,  // 39: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	13,  // 40: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	122, // 41: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
-	3,   // 42: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	132, // 43: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	34,  // 44: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	13,  // 45: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	21,  // 46: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
-	34,  // 47: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
-	13,  // 48: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
-	132, // 49: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
-	13,  // 50: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
-	131, // 51: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
-	131, // 52: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
-	41,  // 53: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
-	13,  // 54: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
-	132, // 55: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
-	21,  // 56: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
-	41,  // 57: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
-	10,  // 58: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
-	13,  // 59: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
-	21,  // 60: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
-	13,  // 61: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
-	123, // 62: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
-	132, // 63: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
-	48,  // 64: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
-	13,  // 65: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
-	21,  // 66: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	124, // 67: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
-	132, // 68: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
-	48,  // 69: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
-	13,  // 70: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	132, // 71: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
-	132, // 72: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
-	132, // 73: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
-	21,  // 74: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
-	53,  // 75: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
-	13,  // 76: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
-	132, // 77: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
-	58,  // 78: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
-	21,  // 79: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
-	13,  // 80: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
-	53,  // 81: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
-	13,  // 82: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
-	65,  // 83: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
-	4,   // 84: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
-	5,   // 85: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
-	132, // 86: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
-	4,   // 87: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
-	132, // 88: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
-	132, // 89: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
-	21,  // 90: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
-	132, // 91: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
-	132, // 92: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
-	13,  // 93: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
-	132, // 94: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
-	21,  // 95: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
-	13,  // 96: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
-	21,  // 97: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
-	64,  // 98: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
-	132, // 99: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
-	13,  // 100: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
-	64,  // 101: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
-	13,  // 102: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
-	64,  // 103: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
-	13,  // 104: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
-	80,  // 105: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	81,  // 106: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	82,  // 107: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	83,  // 108: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	84,  // 109: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	86,  // 110: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	87,  // 111: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	88,  // 112: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	34,  // 113: berth.v1.Join.member:type_name -> berth.v1.Member
-	21,  // 114: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	78,  // 115: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	85,  // 116: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	78,  // 117: berth.v1.Failure.held:type_name -> berth.v1.Held
-	78,  // 118: berth.v1.Released.held:type_name -> berth.v1.Held
-	90,  // 119: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	91,  // 120: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	92,  // 121: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	93,  // 122: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	94,  // 123: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	95,  // 124: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	97,  // 125: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	98,  // 126: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	132, // 127: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	132, // 128: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	78,  // 129: berth.v1.Activate.held:type_name -> berth.v1.Held
-	78,  // 130: berth.v1.Stop.held:type_name -> berth.v1.Held
-	96,  // 131: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	78,  // 132: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	101, // 133: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	13,  // 134: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
-	1,   // 135: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
-	1,   // 136: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	131, // 137: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	13,  // 138: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	125, // 139: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	34,  // 140: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	48,  // 141: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
-	110, // 142: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	110, // 143: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	110, // 144: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	126, // 145: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	126, // 146: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	127, // 147: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
-	113, // 148: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
-	6,   // 149: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
-	65,  // 150: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
-	65,  // 151: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
-	7,   // 152: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	10,  // 153: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	10,  // 154: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	113, // 155: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
-	128, // 156: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
-	129, // 157: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
-	130, // 158: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
-	119, // 159: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
-	13,  // 160: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
-	131, // 161: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
-	8,   // 162: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
-	48,  // 163: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
-	48,  // 164: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
-	15,  // 165: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	18,  // 166: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	23,  // 167: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	25,  // 168: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	28,  // 169: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	30,  // 170: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
-	32,  // 171: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	117, // 172: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
-	35,  // 173: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	37,  // 174: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
-	39,  // 175: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
-	79,  // 176: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	42,  // 177: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
-	44,  // 178: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
-	46,  // 179: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
-	49,  // 180: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	51,  // 181: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	54,  // 182: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
-	56,  // 183: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
-	59,  // 184: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
-	61,  // 185: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
-	66,  // 186: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
-	68,  // 187: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
-	70,  // 188: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
-	72,  // 189: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
-	74,  // 190: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
-	76,  // 191: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
-	99,  // 192: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	102, // 193: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	104, // 194: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	106, // 195: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	108, // 196: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	16,  // 197: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	19,  // 198: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	24,  // 199: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	26,  // 200: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	29,  // 201: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	31,  // 202: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
-	33,  // 203: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	118, // 204: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
-	36,  // 205: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	38,  // 206: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
-	40,  // 207: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
-	89,  // 208: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	43,  // 209: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
-	45,  // 210: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
-	47,  // 211: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
-	50,  // 212: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	52,  // 213: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	55,  // 214: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
-	57,  // 215: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
-	60,  // 216: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
-	62,  // 217: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
-	67,  // 218: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
-	69,  // 219: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
-	71,  // 220: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
-	73,  // 221: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
-	75,  // 222: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
-	77,  // 223: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
-	100, // 224: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	103, // 225: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	105, // 226: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	107, // 227: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	109, // 228: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	197, // [197:229] is the sub-list for method output_type
-	165, // [165:197] is the sub-list for method input_type
-	165, // [165:165] is the sub-list for extension type_name
-	165, // [165:165] is the sub-list for extension extendee
-	0,   // [0:165] is the sub-list for field type_name
+	131, // 13: berth.v1.Explanation.last_crash:type_name -> google.protobuf.Timestamp
+	9,   // 14: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
+	2,   // 15: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
+	20,  // 16: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
+	13,  // 17: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
+	10,  // 18: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
+	14,  // 19: berth.v1.LookupResult.error:type_name -> berth.v1.Error
+	21,  // 20: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
+	22,  // 21: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
+	10,  // 22: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
+	13,  // 23: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
+	9,   // 24: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
+	21,  // 25: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
+	22,  // 26: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
+	27,  // 27: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
+	13,  // 28: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
+	10,  // 29: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
+	14,  // 30: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
+	21,  // 31: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
+	132, // 32: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	10,  // 33: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
+	13,  // 34: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
+	21,  // 35: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
+	132, // 36: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
+	10,  // 37: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
+	13,  // 38: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
+	0,   // 39: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
+	10,  // 40: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	13,  // 41: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	122, // 42: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	3,   // 43: berth.v1.Member.state:type_name -> berth.v1.Member.State
+	132, // 44: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	34,  // 45: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	13,  // 46: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	21,  // 47: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
+	34,  // 48: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
+	13,  // 49: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
+	132, // 50: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
+	13,  // 51: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
+	131, // 52: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
+	131, // 53: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
+	41,  // 54: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
+	13,  // 55: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
+	132, // 56: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
+	21,  // 57: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
+	41,  // 58: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
+	10,  // 59: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
+	13,  // 60: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
+	21,  // 61: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
+	13,  // 62: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
+	123, // 63: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
+	132, // 64: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
+	48,  // 65: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	13,  // 66: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	21,  // 67: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	124, // 68: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
+	132, // 69: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
+	48,  // 70: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	13,  // 71: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	132, // 72: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
+	132, // 73: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
+	132, // 74: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
+	21,  // 75: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
+	53,  // 76: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
+	13,  // 77: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
+	132, // 78: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
+	58,  // 79: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
+	21,  // 80: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
+	13,  // 81: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
+	53,  // 82: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
+	13,  // 83: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
+	65,  // 84: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
+	4,   // 85: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
+	5,   // 86: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
+	132, // 87: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
+	4,   // 88: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
+	132, // 89: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
+	132, // 90: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
+	21,  // 91: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
+	132, // 92: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
+	132, // 93: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
+	13,  // 94: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
+	132, // 95: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
+	21,  // 96: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
+	13,  // 97: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
+	21,  // 98: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
+	64,  // 99: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
+	132, // 100: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
+	13,  // 101: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
+	64,  // 102: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
+	13,  // 103: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
+	64,  // 104: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
+	13,  // 105: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
+	80,  // 106: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	81,  // 107: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	82,  // 108: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	83,  // 109: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	84,  // 110: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	86,  // 111: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	87,  // 112: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	88,  // 113: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	34,  // 114: berth.v1.Join.member:type_name -> berth.v1.Member
+	21,  // 115: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	78,  // 116: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	85,  // 117: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	78,  // 118: berth.v1.Failure.held:type_name -> berth.v1.Held
+	78,  // 119: berth.v1.Released.held:type_name -> berth.v1.Held
+	85,  // 120: berth.v1.Released.crashed:type_name -> berth.v1.Failure
+	90,  // 121: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	91,  // 122: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	92,  // 123: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	93,  // 124: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	94,  // 125: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	95,  // 126: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	97,  // 127: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	98,  // 128: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	132, // 129: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	132, // 130: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	78,  // 131: berth.v1.Activate.held:type_name -> berth.v1.Held
+	78,  // 132: berth.v1.Stop.held:type_name -> berth.v1.Held
+	96,  // 133: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	78,  // 134: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	101, // 135: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	13,  // 136: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	1,   // 137: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
+	1,   // 138: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
+	131, // 139: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	13,  // 140: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	125, // 141: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	34,  // 142: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	48,  // 143: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
+	110, // 144: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	110, // 145: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	110, // 146: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	126, // 147: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	126, // 148: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	127, // 149: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
+	113, // 150: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
+	6,   // 151: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
+	65,  // 152: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
+	65,  // 153: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
+	7,   // 154: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	10,  // 155: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	10,  // 156: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	113, // 157: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
+	128, // 158: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	129, // 159: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	130, // 160: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	119, // 161: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
+	13,  // 162: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
+	131, // 163: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
+	8,   // 164: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
+	48,  // 165: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
+	48,  // 166: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
+	15,  // 167: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	18,  // 168: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	23,  // 169: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	25,  // 170: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	28,  // 171: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	30,  // 172: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
+	32,  // 173: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	117, // 174: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	35,  // 175: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	37,  // 176: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
+	39,  // 177: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
+	79,  // 178: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	42,  // 179: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
+	44,  // 180: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
+	46,  // 181: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
+	49,  // 182: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	51,  // 183: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	54,  // 184: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
+	56,  // 185: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
+	59,  // 186: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
+	61,  // 187: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
+	66,  // 188: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
+	68,  // 189: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
+	70,  // 190: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
+	72,  // 191: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
+	74,  // 192: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
+	76,  // 193: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
+	99,  // 194: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	102, // 195: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	104, // 196: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	106, // 197: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	108, // 198: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	16,  // 199: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	19,  // 200: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	24,  // 201: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	26,  // 202: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	29,  // 203: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	31,  // 204: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
+	33,  // 205: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	118, // 206: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	36,  // 207: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	38,  // 208: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
+	40,  // 209: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
+	89,  // 210: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	43,  // 211: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
+	45,  // 212: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
+	47,  // 213: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
+	50,  // 214: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	52,  // 215: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	55,  // 216: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
+	57,  // 217: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
+	60,  // 218: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
+	62,  // 219: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
+	67,  // 220: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
+	69,  // 221: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
+	71,  // 222: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
+	73,  // 223: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
+	75,  // 224: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
+	77,  // 225: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
+	100, // 226: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	103, // 227: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	105, // 228: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	107, // 229: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	109, // 230: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	199, // [199:231] is the sub-list for method output_type
+	167, // [167:199] is the sub-list for method input_type
+	167, // [167:167] is the sub-list for extension type_name
+	167, // [167:167] is the sub-list for extension extendee
+	0,   // [0:167] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
