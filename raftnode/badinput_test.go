@@ -632,5 +632,58 @@ func TestBadInput_Sessions_NameTheRule(t *testing.T) {
 		if q, err := client.Lookup(ctx, file("a")); err != nil || q.Epoch != p.Epoch || q.Member != "m1" {
 			t.Errorf("afterwards: %+v, %v", q, err)
 		}
+		failOthers(ctx, t, c, stream)
 	})
+}
+
+// failOthers says on a member's stream that what another member is activating has failed: nothing comes of it.
+func failOthers(ctx context.Context, t *testing.T, c *raftnodetest.Cluster, stream grpc.BidiStreamingClient[apiv1.FromMember, apiv1.ToMember]) {
+	t.Helper()
+	api := apiv1.NewMembersClient(c.Dial("client", c.Leader(nil)))
+	slow, err := api.Session(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := slow.Send(&apiv1.FromMember{Message: &apiv1.FromMember_Join{Join: &apiv1.Join{Member: &apiv1.Member{Name: "m3", Address: "m3:1", Kinds: []string{"slow"}}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := slow.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	placements := apiv1.NewPlacementsClient(c.Dial("client", c.Leader(nil)))
+	short, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if _, err := placements.Place(short, &apiv1.PlaceRequest{Kind: "slow", Key: "1"}); err == nil {
+		t.Fatal("it is settled, and nobody confirmed it")
+	}
+	look := func() *apiv1.Placement {
+		resp, err := placements.Lookup(ctx, &apiv1.LookupRequest{Kind: "slow", Key: "1", Explain: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Placement
+	}
+	before := look()
+	h := &apiv1.Held{Kind: "slow", Key: "1", Epoch: before.Epoch}
+	for _, m := range []*apiv1.FromMember{
+		{Message: &apiv1.FromMember_Failed{Failed: &apiv1.Failed{Failures: []*apiv1.Failure{{Held: h, Reason: "not mine"}}}}},
+		{Message: &apiv1.FromMember_Confirm{Confirm: &apiv1.Confirm{Held: []*apiv1.Held{h}}}},
+	} {
+		if err := stream.Send(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.GetOutcome() != nil {
+			break
+		}
+	}
+	time.Sleep(100 * time.Millisecond) // reports may overtake each other
+	if after := look(); before.Phase != apiv1.Placement_PENDING || after.Phase != before.Phase || after.Epoch != before.Epoch {
+		t.Errorf("before: %v, after: %v", before, after)
+	}
 }
