@@ -182,7 +182,7 @@ func (c *Leave) append(b []byte) []byte  { return appendFixed(b, 1, uint64(c.Inc
 func (c *Expire) append(b []byte) []byte { return appendFixed(b, 1, uint64(c.Incarnation)) }
 
 func (c *Drain) append(b []byte) []byte {
-	return appendBool(appendFixed(b, 1, uint64(c.Incarnation)), 2, c.Off)
+	return appendUint(appendBool(appendFixed(b, 1, uint64(c.Incarnation)), 2, c.Off), 3, uint64(c.Rate))
 }
 
 func (c *Place) append(b []byte) []byte {

@@ -35,7 +35,7 @@ func message(c Command) *commandpb.Command {
 	case *Expire:
 		m.Body = &commandpb.Command_Expire{Expire: &commandpb.Expire{Incarnation: uint64(b.Incarnation)}}
 	case *Drain:
-		m.Body = &commandpb.Command_Drain{Drain: &commandpb.Drain{Incarnation: uint64(b.Incarnation), Off: b.Off}}
+		m.Body = &commandpb.Command_Drain{Drain: &commandpb.Drain{Incarnation: uint64(b.Incarnation), Off: b.Off, Rate: b.Rate}}
 	case *Place:
 		m.Body = &commandpb.Command_Place{Place: &commandpb.Place{
 			Kind: b.Identity.Kind, Key: b.Identity.Key, NearMember: string(b.Near.Member), NearLabel: b.Near.Label.Name, NearValue: b.Near.Label.Value,
@@ -87,7 +87,7 @@ func oneOfEach() []Command {
 	member := placement.Member{ID: "m1", Address: "10.0.0.1:9000", Kinds: []string{"room", "cart"}, Labels: []placement.Label{{Name: "zone", Value: "a"}, {Name: "disk", Value: ""}}, Weight: 7, Capacity: 9}
 	server := snapshot.Server{Name: "s1", Incarnation: "01J", RaftAddress: "h:1", GRPCAddress: "h:2", HTTPAddress: "h:3", FeatureLevel: 1, Version: "v0.1.0"}
 	return []Command{
-		{Body: &Join{member}}, {Body: &Leave{5}}, {Body: &Expire{6}}, {Body: &Drain{7, false}}, {Body: &Drain{7, true}},
+		{Body: &Join{member}}, {Body: &Leave{5}}, {Body: &Expire{6}}, {Body: &Drain{Incarnation: 7}}, {Body: &Drain{Incarnation: 7, Off: true}},
 		{Body: &Place{Identity: id}}, {Body: &Confirm{id, 5, 9}}, {Body: &Fail{Identity: id, Epoch: 9}}, {Body: &Release{id, 5, 9, placement.Failure{}}},
 		{Body: &Evict{id, 9}}, {Body: &Evict{id, 0}}, {Body: &RegisterServer{server}}, {Body: &RemoveServer{"s1"}},
 		{Request: snapshot.RequestID{1, 2, 3}, RetrySince: 77, Body: &Place{Identity: id}},
@@ -111,6 +111,11 @@ func oneOfEachLater() []Command {
 	}
 }
 
+// oneOfEachRate are the commands that say how fast, which came after those.
+func oneOfEachRate() []Command {
+	return []Command{{Body: &Drain{Incarnation: 7, Rate: 200}}, {Body: &Drain{Incarnation: 7, Rate: 1<<32 - 1}}}
+}
+
 // oneOfEachCrash are the commands that say that something crashed, which came after those.
 func oneOfEachCrash() []Command {
 	id := placement.Identity{Kind: "cart", Key: "42/ü"}
@@ -127,6 +132,7 @@ func TestEncode_IsProtobuf(t *testing.T) {
 	last := map[placement.Identity]placement.Entry{}
 	commands = append(commands, oneOfEachLock()...)
 	commands = append(commands, oneOfEachCrash()...)
+	commands = append(commands, oneOfEachRate()...)
 	for range 500 {
 		c, _ := randomCommand(rng, []placement.Incarnation{1 << 40, 9}, last)
 		commands = append(commands, c)
@@ -186,6 +192,15 @@ func TestEncode_Golden(t *testing.T) {
 		b.WriteString(hex.EncodeToString(bytes) + "\n")
 	}
 	checkGolden(t, "testdata/commands-crashes.hex", b.String())
+	b.Reset()
+	for _, c := range oneOfEachRate() {
+		bytes, err := Encode(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString(hex.EncodeToString(bytes) + "\n")
+	}
+	checkGolden(t, "testdata/commands-rates.hex", b.String())
 }
 
 func checkGolden(t *testing.T, file, got string) {
@@ -206,7 +221,7 @@ func checkGolden(t *testing.T, file, got string) {
 
 // What was written before there were blocks is read and written as then.
 func TestDecode_GoldenReadsBack(t *testing.T) {
-	for _, c := range slices.Concat(oneOfEach(), oneOfEachLater(), oneOfEachCrash()) {
+	for _, c := range slices.Concat(oneOfEach(), oneOfEachLater(), oneOfEachCrash(), oneOfEachRate()) {
 		b, err := Encode(c)
 		if err != nil {
 			t.Fatal(err)
@@ -222,6 +237,9 @@ func TestDecode_GoldenReadsBack(t *testing.T) {
 			got, err = &x, e
 		case *Fail:
 			x, e := decodeFail(read.body)
+			got, err = &x, e
+		case *Drain:
+			x, e := decodeDrain(read.body)
 			got, err = &x, e
 		case *Release:
 			x, e := decodeRelease(read.body)
@@ -252,7 +270,7 @@ func TestEncode_RefusesWhatIsNotValid(t *testing.T) {
 	long := snapshot.Server{Name: "s", Incarnation: "i", Version: strings.Repeat("v", 256)}
 	for _, b := range []Body{
 		&Place{Identity: placement.Identity{Kind: "cart"}}, &Confirm{id, 0, 1}, &Confirm{id, 1, 0}, &Fail{Identity: id, Epoch: 0}, &Release{id, 0, 1, placement.Failure{}},
-		&Evict{placement.Identity{}, 0}, &Leave{}, &Expire{}, &Drain{}, &Join{}, &RegisterServer{}, &RegisterServer{snapshot.Server{Name: "s"}},
+		&Evict{placement.Identity{}, 0}, &Leave{}, &Expire{}, &Drain{}, &Drain{7, true, 1}, &Join{}, &RegisterServer{}, &RegisterServer{snapshot.Server{Name: "s"}},
 		&RegisterServer{long}, &RemoveServer{}, &RemoveServer{"a/b"}, &Place{id, placement.Near{Member: "a b"}},
 		&Place{id, placement.Near{Label: placement.Label{Value: "a"}}}, &SetKind{}, &SetKind{Kind: "cart"}, &SetKind{Kind: "a/b", Settings: placement.KindSettings{Attempts: 1}},
 		&SetKind{Kind: "cart", Settings: placement.KindSettings{Settle: 3}}, &SetKind{Kind: "cart", Settings: placement.KindSettings{ConfirmMs: 99}},

@@ -62,13 +62,16 @@ type Leave struct{ Incarnation placement.Incarnation }
 // Verdicts: Done, MemberGone.
 type Expire struct{ Incarnation placement.Incarnation }
 
-// Drain keeps new placements away from an incarnation; with Off it lets them come again, unless the incarnation is
-// superseded: then it is gone for that purpose. A blocked one stays blocked, and drains, or does not, when that ends.
+// Drain keeps new placements away from an incarnation, and says how fast the leader is to ask for what it owns; with Off it
+// lets them come again, unless the incarnation is superseded: then it is gone for that purpose. A blocked one stays blocked,
+// and drains, or does not, when that ends.
 //
 // Verdicts: Done, Already, MemberGone.
 type Drain struct {
 	Incarnation placement.Incarnation
 	Off         bool
+	// Rate is the most placements a second that it is asked for; zero is no bound. There is none with Off.
+	Rate uint32
 }
 
 // Place gives an identity an owner, or finds the one that it has. One that is on its way to a member goes there, if that
@@ -173,8 +176,13 @@ func (c *Leave) Validate() error { return validateIncarnation(c.Incarnation) }
 // Validate wants an incarnation.
 func (c *Expire) Validate() error { return validateIncarnation(c.Incarnation) }
 
-// Validate wants an incarnation.
-func (c *Drain) Validate() error { return validateIncarnation(c.Incarnation) }
+// Validate wants an incarnation, and no rate with Off.
+func (c *Drain) Validate() error {
+	if c.Off && c.Rate != 0 {
+		return errors.New("a rate is given for a member that is not to drain")
+	}
+	return validateIncarnation(c.Incarnation)
+}
 
 // Validate wants a valid identity, and a valid name and label near by.
 func (c *Place) Validate() error {

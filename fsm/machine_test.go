@@ -124,7 +124,11 @@ func randomCommand(rng *rand.Rand, lives []placement.Incarnation, last map[place
 	case 1:
 		c.Body = &Expire{life}
 		if rng.IntN(3) > 0 {
-			c.Body = &Drain{life, rng.IntN(2) == 0}
+			d := &Drain{Incarnation: life, Off: rng.IntN(2) == 0}
+			if !d.Off {
+				d.Rate = rng.Uint32N(3)
+			}
+			c.Body = d
 		}
 	case 2:
 		c.Body = &Leave{life}

@@ -142,7 +142,7 @@ func (p *phase) command(name string) Body {
 	case "unblock":
 		return &Unblock{subject}
 	case "drain m1":
-		return &Drain{p.m1, false}
+		return &Drain{Incarnation: p.m1}
 	case "block m1":
 		return &Block{Subject: snapshot.Subject{Member: "m1"}}
 	case "leave m1":

@@ -33,7 +33,7 @@ var update = flag.Bool("update", false, "rewrite the expected results of the scr
 //	crashes                                               no entry: prints whose crashes are remembered
 //	restart                                               no entry: goes on with a machine made from the bytes of a snapshot
 //
-// Commands: join NAME KIND,… [weight=N] [capacity=N] [zone=Z] · leave INC · expire INC · drain INC · undrain INC · place ID [near=NAME|zone=Z] ·
+// Commands: join NAME KIND,… [weight=N] [capacity=N] [zone=Z] · leave INC · expire INC · drain INC [rate=N] · undrain INC · place ID [near=NAME|zone=Z] ·
 // confirm ID INC EPOCH · fail ID EPOCH [WHY] · release ID INC EPOCH [crash=WHY] · evict ID [EPOCH] · server NAME INC [level=N] · unserver NAME ·
 // kind NAME [strategy=NAME] [attempts=N] [settle=MODE] [zone=Z] [most=N] [confirm=MS] [unset] · block NAME|ID [why=TEXT] [until=MS|lasts=MS] ·
 // unblock NAME|ID · move ID NAME [EPOCH] · level N. Any of them may end in req=TEXT and retry=INDEX. INC is a member's name for its newest incarnation, NAME#n for its n-th;
@@ -221,7 +221,11 @@ func (s *script) command(words []string) (c Command) {
 	case "expire":
 		c.Body = &Expire{s.life(arg(1))}
 	case "drain", "undrain":
-		c.Body = &Drain{s.life(arg(1)), words[0] == "undrain"}
+		d := &Drain{Incarnation: s.life(arg(1)), Off: words[0] == "undrain"}
+		if v, ok := strings.CutPrefix(arg(2), "rate="); ok {
+			d.Rate = uint32(s.number(v))
+		}
+		c.Body = d
 	case "place":
 		p := &Place{Identity: id}
 		for _, w := range words[2:] {
@@ -458,7 +462,11 @@ func (s *script) state() (lines []string) {
 		for _, inc := range s.lives[name] {
 			if m := v.Incarnation(inc); m != nil {
 				load := v.MemberLoad(inc)
-				lines = append(lines, fmt.Sprintf("%s %v, %d settled, %d pending", s.names[inc], m.State, load.Settled, load.Pending))
+				line := fmt.Sprintf("%s %v, %d settled, %d pending", s.names[inc], m.State, load.Settled, load.Pending)
+				if m.DrainRate != 0 {
+					line += fmt.Sprintf(", drains by %d a second", m.DrainRate)
+				}
+				lines = append(lines, line)
 			}
 		}
 	}

@@ -174,7 +174,14 @@ func (l *loop) stop(h *apiv1.Held) {
 		l.reports.releaseUnknown(h)
 		return
 	}
-	l.stopActivation(a, ErrStopRequested)
+	cause := ErrStopRequested
+	if l.leaving != nil {
+		cause = ErrLeaving
+		if !a.stopped {
+			l.leaving.stopped++
+		}
+	}
+	l.stopActivation(a, cause)
 }
 
 // stopActivation ends an activation's context; it is released when its Run has returned.

@@ -3,7 +3,8 @@ package lookupclient
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -352,23 +353,49 @@ func (l *loop) beginLeave(x *leaving) {
 		x.done <- errors.New("the member leaves already")
 		return
 	}
-	l.leaving = x
-	for _, a := range l.activations {
-		l.stopActivation(a, ErrLeaving)
+	l.leaving, x.since = x, l.m.config.Now()
+	l.stopSome()
+}
+
+// stopSome stops what leaving may stop by now. The cluster is told of the rate too, and asks for no more by itself: whoever
+// is first with one counts it.
+func (l *loop) stopSome() {
+	x, room := l.leaving, len(l.activations)
+	if rate := l.m.config.LeaveRate; rate != 0 {
+		seconds, rest := (l.m.config.Now()-x.since)/time.Second, (l.m.config.Now()-x.since)%time.Second
+		room = int(int64(seconds)*int64(rate)+int64(rest)*int64(rate)/int64(time.Second)) - x.stopped
 	}
+	if room <= 0 {
+		return
+	}
+	for _, a := range l.activations {
+		if room > 0 && !a.stopped {
+			l.stopActivation(a, ErrLeaving)
+			x.stopped++
+			room--
+		}
+	}
+}
+
+// left are the identities whose activations have not stopped.
+func (l *loop) left() []placement.Identity {
+	ids := slices.Collect(maps.Keys(l.activations))
+	slices.SortFunc(ids, placement.Identity.Compare)
+	return ids
 }
 
 // leaveStep goes on with leaving. It says whether the member has ended.
 func (l *loop) leaveStep() bool {
+	l.stopSome()
 	switch {
 	case l.leaving.ctx.Err() != nil:
-		l.finishLeave(fmt.Errorf("%d activations had not stopped: %w", len(l.activations), context.Cause(l.leaving.ctx)))
+		l.finishLeave(&LeaveError{l.left(), context.Cause(l.leaving.ctx)})
 	case l.life == nil:
 		l.finishLeave(nil) // nothing is held, and no incarnation is there to leave
 	case l.session == nil:
 		return false
 	case !l.drained:
-		l.session.once("drain", &apiv1.FromMember{Message: &apiv1.FromMember_Drain{Drain: &apiv1.Drain{}}})
+		l.session.once("drain", &apiv1.FromMember{Message: &apiv1.FromMember_Drain{Drain: &apiv1.Drain{Rate: l.m.config.LeaveRate}}})
 	case len(l.activations) == 0:
 		l.session.once("leave", &apiv1.FromMember{Message: &apiv1.FromMember_Leave{Leave: &apiv1.Leave{}}})
 	}

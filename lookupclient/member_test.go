@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -371,8 +372,9 @@ func TestMember_LeaveWithDeadline_SaysWhatIsLeft(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		time.AfterFunc(3*time.Second, func() { close(release) })
+		var left *lookupclient.LeaveError
 		err := a.Leave(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "3 activations had not stopped") {
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "3 activations had not stopped") || !errors.As(err, &left) || !slices.Equal(left.Left, carts(3)) {
 			t.Errorf("leave: %v", err)
 		}
 	})

@@ -104,6 +104,15 @@ func goldenTimelineView() *View {
 	return e.Publish()
 }
 
+// goldenRatesView is the view in testdata/format1-rates.berth: the same, with a member that drains at a rate.
+func goldenRatesView() *View {
+	e := NewEditor(goldenView())
+	m := *e.View().Roster.All()[0]
+	m.State, m.DrainRate = placement.MemberDraining, 200
+	e.SetMember(&m)
+	return e.Publish()
+}
+
 // goldenCrashesView is the view in testdata/format1-crashes.berth: the same, with what is remembered of crashes.
 func goldenCrashesView() *View {
 	e := NewEditor(goldenView())
@@ -116,6 +125,7 @@ func goldenCrashesView() *View {
 
 func TestDecode_Golden(t *testing.T) {
 	testGolden(t, "testdata/format1-crashes.berth", goldenCrashesView())
+	testGolden(t, "testdata/format1-rates.berth", goldenRatesView())
 	testGolden(t, "testdata/format1-timeline.berth", goldenTimelineView())
 	testGolden(t, "testdata/format1.berth", goldenView())
 	testGolden(t, "testdata/format1-kinds.berth", goldenKindsView())
@@ -154,6 +164,11 @@ func testGolden(t *testing.T, file string, want *View) {
 	}
 	if got, want := slices.Collect(v.Moves()), slices.Collect(want.Moves()); !slices.Equal(got, want) {
 		t.Errorf("%s: its moves are %+v, want %+v", file, got, want)
+	}
+	for i, m := range want.Roster.All() {
+		if got := v.Roster.All()[i]; got.State != m.State || got.DrainRate != m.DrainRate {
+			t.Errorf("%s: the member is %+v, want %+v", file, got, m)
+		}
 	}
 	if got, want := slices.Collect(v.Crashes()), slices.Collect(want.Crashes()); !slices.Equal(got, want) {
 		t.Errorf("%s: its crashes are %+v, want %+v", file, got, want)
@@ -371,6 +386,7 @@ func FuzzDecodeFrames(f *testing.F) {
 	seed(goldenBlocksView())
 	seed(goldenTimelineView())
 	seed(goldenCrashesView())
+	seed(goldenRatesView())
 	seed(Empty())
 	f.Fuzz(func(t *testing.T, header, kinds, servers, slots, results, placements, sessions, locks, blocks, moves, marks, crashes []byte) {
 		var b bytes.Buffer

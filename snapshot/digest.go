@@ -156,6 +156,9 @@ func (v *View) membersDigest() (sum uint64) {
 		if m.Drained {
 			x = fold(x, 1)
 		}
+		if m.DrainRate != 0 {
+			x = fold(x, 1<<32|uint64(m.DrainRate))
+		}
 		sum += x
 	}
 	return sum

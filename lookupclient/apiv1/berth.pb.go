@@ -2330,7 +2330,9 @@ type Member struct {
 	Settled uint32 `protobuf:"varint,9,opt,name=settled,proto3" json:"settled,omitempty"`
 	Pending uint32 `protobuf:"varint,10,opt,name=pending,proto3" json:"pending,omitempty"`
 	// How long its lease may still last at the longest.
-	LeaseLeft     *durationpb.Duration `protobuf:"bytes,11,opt,name=lease_left,json=leaseLeft,proto3" json:"lease_left,omitempty"`
+	LeaseLeft *durationpb.Duration `protobuf:"bytes,11,opt,name=lease_left,json=leaseLeft,proto3" json:"lease_left,omitempty"`
+	// The most placements a second that it is asked for while it drains; zero for no bound.
+	DrainRate     uint32 `protobuf:"varint,20,opt,name=drain_rate,json=drainRate,proto3" json:"drain_rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2442,6 +2444,13 @@ func (x *Member) GetLeaseLeft() *durationpb.Duration {
 	return nil
 }
 
+func (x *Member) GetDrainRate() uint32 {
+	if x != nil {
+		return x.DrainRate
+	}
+	return 0
+}
+
 type ListMembersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2534,8 +2543,10 @@ type DrainMemberRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Let new placements come again.
-	Off           bool   `protobuf:"varint,2,opt,name=off,proto3" json:"off,omitempty"`
-	Retry         *Retry `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
+	Off   bool   `protobuf:"varint,2,opt,name=off,proto3" json:"off,omitempty"`
+	Retry *Retry `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
+	// The most placements a second that it is asked for; zero for as many as it can let go. It is that of the last call.
+	Rate          uint32 `protobuf:"varint,10,opt,name=rate,proto3" json:"rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2589,6 +2600,13 @@ func (x *DrainMemberRequest) GetRetry() *Retry {
 		return x.Retry
 	}
 	return nil
+}
+
+func (x *DrainMemberRequest) GetRate() uint32 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
 }
 
 type DrainMemberResponse struct {
@@ -5870,7 +5888,9 @@ func (x *Released) GetCrashed() []*Failure {
 
 // Drain asks for no new activations.
 type Drain struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most activations a second that it stops; zero for all at once.
+	Rate          uint32 `protobuf:"varint,1,opt,name=rate,proto3" json:"rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5903,6 +5923,13 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
 	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *Drain) GetRate() uint32 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
 }
 
 // Leave says that everything has stopped.
@@ -9172,7 +9199,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
 	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\x12\x12\n" +
 	"\x04more\x18\x04 \x01(\x04R\x04more\x12\"\n" +
-	"\rmore_at_least\x18\x05 \x01(\bR\vmoreAtLeast\"\x95\x04\n" +
+	"\rmore_at_least\x18\x05 \x01(\bR\vmoreAtLeast\"\xb4\x04\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x18\n" +
@@ -9186,7 +9213,9 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\apending\x18\n" +
 	" \x01(\rR\apending\x128\n" +
 	"\n" +
-	"lease_left\x18\v \x01(\v2\x19.google.protobuf.DurationR\tleaseLeft\x1a9\n" +
+	"lease_left\x18\v \x01(\v2\x19.google.protobuf.DurationR\tleaseLeft\x12\x1d\n" +
+	"\n" +
+	"drain_rate\x18\x14 \x01(\rR\tdrainRate\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"d\n" +
@@ -9202,11 +9231,13 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x12ListMembersRequest\"e\n" +
 	"\x13ListMembersResponse\x12*\n" +
 	"\amembers\x18\x01 \x03(\v2\x10.berth.v1.MemberR\amembers\x12\"\n" +
-	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"a\n" +
+	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"u\n" +
 	"\x12DrainMemberRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03off\x18\x02 \x01(\bR\x03off\x12%\n" +
-	"\x05retry\x18\x03 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"}\n" +
+	"\x05retry\x18\x03 \x01(\v2\x0f.berth.v1.RetryR\x05retry\x12\x12\n" +
+	"\x04rate\x18\n" +
+	" \x01(\rR\x04rate\"}\n" +
 	"\x13DrainMemberResponse\x12(\n" +
 	"\x06member\x18\x01 \x01(\v2\x10.berth.v1.MemberR\x06member\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\bR\achanged\x12\"\n" +
@@ -9451,8 +9482,9 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\arefused\x18\x03 \x01(\bR\arefused\"[\n" +
 	"\bReleased\x12\"\n" +
 	"\x04held\x18\x01 \x03(\v2\x0e.berth.v1.HeldR\x04held\x12+\n" +
-	"\acrashed\x18\x02 \x03(\v2\x11.berth.v1.FailureR\acrashed\"\a\n" +
-	"\x05Drain\"\a\n" +
+	"\acrashed\x18\x02 \x03(\v2\x11.berth.v1.FailureR\acrashed\"\x1b\n" +
+	"\x05Drain\x12\x12\n" +
+	"\x04rate\x18\x01 \x01(\rR\x04rate\"\a\n" +
 	"\x05Leave\"\xf2\x02\n" +
 	"\bToMember\x12-\n" +
 	"\awelcome\x18\x01 \x01(\v2\x11.berth.v1.WelcomeH\x00R\awelcome\x12'\n" +

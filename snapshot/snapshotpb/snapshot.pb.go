@@ -296,7 +296,9 @@ type Member struct {
 	State       uint32                 `protobuf:"varint,8,opt,name=state,proto3" json:"state,omitempty"`
 	Ended       uint64                 `protobuf:"varint,9,opt,name=ended,proto3" json:"ended,omitempty"`
 	// A blocked member drains too, and does so still when the block ends.
-	Drained       bool `protobuf:"varint,10,opt,name=drained,proto3" json:"drained,omitempty"`
+	Drained bool `protobuf:"varint,10,opt,name=drained,proto3" json:"drained,omitempty"`
+	// The most placements a second that it is asked for while it drains; zero for no bound.
+	DrainRate     uint32 `protobuf:"varint,11,opt,name=drain_rate,json=drainRate,proto3" json:"drain_rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -399,6 +401,13 @@ func (x *Member) GetDrained() bool {
 		return x.Drained
 	}
 	return false
+}
+
+func (x *Member) GetDrainRate() uint32 {
+	if x != nil {
+		return x.DrainRate
+	}
+	return 0
 }
 
 type Label struct {
@@ -1751,7 +1760,7 @@ const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
 	"\x12max_session_ttl_ns\x18\x14 \x01(\x04R\x0fmaxSessionTtlNs\"M\n" +
 	"\x04Slot\x12\x12\n" +
 	"\x04slot\x18\x01 \x01(\rR\x04slot\x121\n" +
-	"\x06member\x18\x02 \x01(\v2\x19.berth.snapshot.v1.MemberR\x06member\"\x96\x02\n" +
+	"\x06member\x18\x02 \x01(\v2\x19.berth.snapshot.v1.MemberR\x06member\"\xb5\x02\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x18\n" +
@@ -1763,7 +1772,9 @@ const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
 	"\x05state\x18\b \x01(\rR\x05state\x12\x14\n" +
 	"\x05ended\x18\t \x01(\x04R\x05ended\x12\x18\n" +
 	"\adrained\x18\n" +
-	" \x01(\bR\adrained\"1\n" +
+	" \x01(\bR\adrained\x12\x1d\n" +
+	"\n" +
+	"drain_rate\x18\v \x01(\rR\tdrainRate\"1\n" +
 	"\x05Label\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\"\xfe\x01\n" +

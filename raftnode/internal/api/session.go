@@ -286,7 +286,7 @@ func (m *memberStream) take(msg *apiv1.FromMember) error {
 	case *apiv1.FromMember_Failed:
 		return m.failures(x.Failed.Failures)
 	case *apiv1.FromMember_Drain:
-		return m.report(func() { m.end(&fsm.Drain{Incarnation: m.session.Incarnation}, true) })
+		return m.report(func() { m.end(&fsm.Drain{Incarnation: m.session.Incarnation, Rate: x.Drain.GetRate()}, true) })
 	case *apiv1.FromMember_Leave:
 		return m.report(func() { m.end(&fsm.Leave{Incarnation: m.session.Incarnation}, false) })
 	}
