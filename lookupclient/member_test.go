@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -77,6 +78,37 @@ func TestMember_CutOff_FencesItself(t *testing.T) {
 		}
 		if s := a.State(); s.Lost == 0 || s.Held != 0 {
 			t.Errorf("after it came back: %+v", s)
+		}
+	})
+}
+
+// However long ago the last keepalive was when the network is cut, the context ends when the lease does: not later, and at
+// most the time between two keepalives, and the one that an answer may take, earlier than a lease after the cut.
+func TestMember_CutOff_ContextEndsWithTheLease(t *testing.T) {
+	const ttl = 5 * time.Second
+	bubble(t, 3, func(t *testing.T, w *world) {
+		began := make(chan *lookupclient.Activation, 1)
+		m := w.member("a", func(c *lookupclient.MemberConfig) {
+			c.Kinds["cart"] = lookupclient.Kind{Run: func(a *lookupclient.Activation) { began <- a; <-a.Context().Done() }}
+		})
+		c := w.client("client")
+		rng := rand.New(rand.NewPCG(5, 5))
+		var took []time.Duration
+		for n := range 40 {
+			until(t, "it has a session", func() bool { return m.State().Server != "" })
+			go func() { _, _, _ = c.Place(t.Context(), cart(n)) }()
+			a := <-began
+			time.Sleep(time.Duration(rng.Int64N(int64(ttl))))
+			w.isolate("a", true)
+			begin := time.Now()
+			<-a.Context().Done()
+			took = append(took, time.Since(begin))
+			w.isolate("a", false)
+		}
+		slices.Sort(took)
+		t.Logf("%d cuts, a lease of %v: the context ends after %v at least, %v in the middle, %v at most", len(took), ttl, took[0], took[len(took)/2], took[len(took)-1])
+		if took[0] < ttl*3/4-600*time.Millisecond || took[len(took)-1] > ttl {
+			t.Errorf("the context ends %v to %v after a cut", took[0], took[len(took)-1])
 		}
 	})
 }
