@@ -126,9 +126,6 @@ func (m *Machine) showBlocked(id placement.MemberID) {
 func (m *Machine) settleState(member *placement.Member, drains bool) {
 	_, blocked := m.edit.View().Block(snapshot.Subject{Member: member.ID})
 	member.Drained = blocked && drains
-	if !drains {
-		member.DrainRate = 0
-	}
 	switch {
 	case blocked:
 		member.State = placement.MemberBlocked
