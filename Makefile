@@ -10,7 +10,7 @@ TIDY     := $(GO) mod tidy -diff
 DRIVERS  := lookupclient/fence/drivers
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test testdrivers databases test386 race lint gen gencheck fuzz model bench bench10m churn verify clean
+.PHONY: help build demo test testdrivers databases test386 race lint gen gencheck fuzz model bench bench10m churn overlap verify clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ bench10m: ## benchmarks of the index with ten million identities, beside Go maps
 
 churn: ## what 100 million updates of a million identities do to the memory of the process: some minutes
 	$(GO) test ./snapshot -run '^$$' -bench Churn -benchtime 1x -timeout 60m -churn 100000000
+
+overlap: ## stop and kill members' processes 1,000 times, and look for two that act on one identity: some 10 minutes
+	$(GO) test -count=1 ./lookupclient -run TestOverlap_Stopped -v -timeout 60m -overlap.rounds 1000
 
 verify: test test386 race lint gencheck demo ## all that guards main, but the fuzzing
 

@@ -23,8 +23,8 @@ func TestMachine_NumbersAtTheEnds_AreRefusals(t *testing.T) {
 		want placement.Verdict
 	}{
 		{&Confirm{cart1, inc, most}, placement.EpochMismatch}, {&Confirm{cart1, most, epoch}, placement.NotOwner}, {&Confirm{cart1, inc, 1}, placement.EpochMismatch},
-		{&Fail{Identity: cart1, Epoch: most}, placement.EpochMismatch}, {&Release{cart1, most, most}, placement.EpochMismatch}, {&Evict{cart1, most}, placement.EpochMismatch},
-		{&Move{cart1, most, "m1"}, placement.EpochMismatch}, {&Leave{most}, placement.MemberGone}, {&Expire{most}, placement.MemberGone}, {&Drain{most, true}, placement.MemberGone},
+		{&Fail{Identity: cart1, Epoch: most}, placement.EpochMismatch}, {&Release{cart1, most, most, placement.Failure{}}, placement.EpochMismatch}, {&Evict{cart1, most}, placement.EpochMismatch},
+		{&Move{cart1, most, "m1"}, placement.EpochMismatch}, {&Leave{most}, placement.MemberGone}, {&Expire{most}, placement.MemberGone}, {&Drain{most, true, 0}, placement.MemberGone},
 		{&SetFeatureLevel{math.MaxUint32}, placement.LevelNotReached},
 		{&SetKind{Kind: "cart", Settings: placement.KindSettings{MemberCapacity: math.MaxUint32, ConfirmMs: placement.ConfirmMsMax}}, placement.Done},
 		{&Block{Subject: snapshot.Subject{Member: "m2"}, Until: most}, placement.Done}, {&Block{Subject: snapshot.Subject{Member: "m3"}, Until: 1}, placement.Done}, {&Block{Subject: snapshot.Subject{Member: "m4"}, Lasts: most}, placement.Done},

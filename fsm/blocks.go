@@ -24,7 +24,8 @@ type Block struct {
 	Lasts uint64
 }
 
-// Unblock takes a member or an identity off the block list. What was asked back meanwhile stays so.
+// Unblock takes a member or an identity off the block list. What was asked back meanwhile stays so. The crashes of the
+// identity are forgotten.
 //
 // Verdicts: Done, NotBlocked.
 type Unblock struct{ snapshot.Subject }
@@ -45,10 +46,11 @@ const timeMax = 1<<64 - 1
 // the entries that follow.
 const blocksEndedMax = 256
 
-// advanceTime takes the clock of an entry in, and ends the blocks whose time has come. A block is in force while it is in
+// advanceTime takes the clock of an entry in, forgets crashes, and ends the blocks whose time has come. A block is in force while it is in
 // the list, and nothing else decides that.
 func (m *Machine) advanceTime(ms uint64) {
 	m.edit.AdvanceTime(ms)
+	m.edit.ForgetCrashes(crashesForgottenMax)
 	for range blocksEndedMax {
 		b, ok := m.edit.BlockOver()
 		if !ok {
@@ -95,6 +97,7 @@ func (m *Machine) applyUnblock(b []byte) (Result, error) {
 		return Result{Verdict: placement.NotBlocked}, nil
 	}
 	m.unblock(c.Subject)
+	m.edit.DropCrash(c.Identity) // whoever says that it may be tried again knows better
 	return Result{Verdict: placement.Done}, nil
 }
 

@@ -182,7 +182,7 @@ func (c *Leave) append(b []byte) []byte  { return appendFixed(b, 1, uint64(c.Inc
 func (c *Expire) append(b []byte) []byte { return appendFixed(b, 1, uint64(c.Incarnation)) }
 
 func (c *Drain) append(b []byte) []byte {
-	return appendBool(appendFixed(b, 1, uint64(c.Incarnation)), 2, c.Off)
+	return appendUint(appendBool(appendFixed(b, 1, uint64(c.Incarnation)), 2, c.Off), 3, uint64(c.Rate))
 }
 
 func (c *Place) append(b []byte) []byte {
@@ -200,7 +200,8 @@ func (c *Fail) append(b []byte) []byte {
 }
 
 func (c *Release) append(b []byte) []byte {
-	return appendFixed(appendFixed(appendIdentity(b, c.Identity), 3, uint64(c.Incarnation)), 4, uint64(c.Epoch))
+	b = appendFixed(appendFixed(appendIdentity(b, c.Identity), 3, uint64(c.Incarnation)), 4, uint64(c.Epoch))
+	return appendText(appendUint(b, 5, uint64(c.Failure.Code)), 6, c.Failure.Text)
 }
 
 func (c *Evict) append(b []byte) []byte {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func message(c Command) *commandpb.Command {
 	case *Expire:
 		m.Body = &commandpb.Command_Expire{Expire: &commandpb.Expire{Incarnation: uint64(b.Incarnation)}}
 	case *Drain:
-		m.Body = &commandpb.Command_Drain{Drain: &commandpb.Drain{Incarnation: uint64(b.Incarnation), Off: b.Off}}
+		m.Body = &commandpb.Command_Drain{Drain: &commandpb.Drain{Incarnation: uint64(b.Incarnation), Off: b.Off, Rate: b.Rate}}
 	case *Place:
 		m.Body = &commandpb.Command_Place{Place: &commandpb.Place{
 			Kind: b.Identity.Kind, Key: b.Identity.Key, NearMember: string(b.Near.Member), NearLabel: b.Near.Label.Name, NearValue: b.Near.Label.Value,
@@ -46,7 +47,9 @@ func message(c Command) *commandpb.Command {
 			Kind: b.Identity.Kind, Key: b.Identity.Key, Epoch: uint64(b.Epoch), Code: uint32(b.Failure.Code), Text: b.Failure.Text,
 		}}
 	case *Release:
-		m.Body = &commandpb.Command_Release{Release: &commandpb.Release{Kind: b.Identity.Kind, Key: b.Identity.Key, Incarnation: uint64(b.Incarnation), Epoch: uint64(b.Epoch)}}
+		m.Body = &commandpb.Command_Release{Release: &commandpb.Release{
+			Kind: b.Identity.Kind, Key: b.Identity.Key, Incarnation: uint64(b.Incarnation), Epoch: uint64(b.Epoch), Code: uint32(b.Failure.Code), Text: b.Failure.Text,
+		}}
 	case *Evict:
 		m.Body = &commandpb.Command_Evict{Evict: &commandpb.Evict{Kind: b.Identity.Kind, Key: b.Identity.Key, Epoch: uint64(b.Epoch)}}
 	case *RegisterServer:
@@ -84,8 +87,8 @@ func oneOfEach() []Command {
 	member := placement.Member{ID: "m1", Address: "10.0.0.1:9000", Kinds: []string{"room", "cart"}, Labels: []placement.Label{{Name: "zone", Value: "a"}, {Name: "disk", Value: ""}}, Weight: 7, Capacity: 9}
 	server := snapshot.Server{Name: "s1", Incarnation: "01J", RaftAddress: "h:1", GRPCAddress: "h:2", HTTPAddress: "h:3", FeatureLevel: 1, Version: "v0.1.0"}
 	return []Command{
-		{Body: &Join{member}}, {Body: &Leave{5}}, {Body: &Expire{6}}, {Body: &Drain{7, false}}, {Body: &Drain{7, true}},
-		{Body: &Place{Identity: id}}, {Body: &Confirm{id, 5, 9}}, {Body: &Fail{Identity: id, Epoch: 9}}, {Body: &Release{id, 5, 9}},
+		{Body: &Join{member}}, {Body: &Leave{5}}, {Body: &Expire{6}}, {Body: &Drain{Incarnation: 7}}, {Body: &Drain{Incarnation: 7, Off: true}},
+		{Body: &Place{Identity: id}}, {Body: &Confirm{id, 5, 9}}, {Body: &Fail{Identity: id, Epoch: 9}}, {Body: &Release{id, 5, 9, placement.Failure{}}},
 		{Body: &Evict{id, 9}}, {Body: &Evict{id, 0}}, {Body: &RegisterServer{server}}, {Body: &RemoveServer{"s1"}},
 		{Request: snapshot.RequestID{1, 2, 3}, RetrySince: 77, Body: &Place{Identity: id}},
 		{Body: &Place{Identity: id, Near: placement.Near{Member: "m1", Label: placement.Label{Name: "zone", Value: "a"}}}},
@@ -108,12 +111,28 @@ func oneOfEachLater() []Command {
 	}
 }
 
+// oneOfEachRate are the commands that say how fast, which came after those.
+func oneOfEachRate() []Command {
+	return []Command{{Body: &Drain{Incarnation: 7, Rate: 200}}, {Body: &Drain{Incarnation: 7, Rate: 1<<32 - 1}}}
+}
+
+// oneOfEachCrash are the commands that say that something crashed, which came after those.
+func oneOfEachCrash() []Command {
+	id := placement.Identity{Kind: "cart", Key: "42/ü"}
+	return []Command{
+		{Body: &Fail{id, 9, placement.Failure{Code: placement.FailureCrash, Text: "out of memory"}}},
+		{Body: &Release{id, 5, 9, placement.Failure{Code: placement.FailureCrash, Text: "nil map: ü"}}}, {Body: &Release{id, 5, 9, placement.Failure{Code: placement.FailureActivation}}},
+	}
+}
+
 // The bytes are those that the generated code writes for the same message.
 func TestEncode_IsProtobuf(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	commands := append(oneOfEach(), oneOfEachLater()...)
 	last := map[placement.Identity]placement.Entry{}
 	commands = append(commands, oneOfEachLock()...)
+	commands = append(commands, oneOfEachCrash()...)
+	commands = append(commands, oneOfEachRate()...)
 	for range 500 {
 		c, _ := randomCommand(rng, []placement.Incarnation{1 << 40, 9}, last)
 		commands = append(commands, c)
@@ -164,6 +183,24 @@ func TestEncode_Golden(t *testing.T) {
 		b.WriteString(hex.EncodeToString(bytes) + "\n")
 	}
 	checkGolden(t, "testdata/commands-blocks.hex", b.String())
+	b.Reset()
+	for _, c := range oneOfEachCrash() {
+		bytes, err := Encode(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString(hex.EncodeToString(bytes) + "\n")
+	}
+	checkGolden(t, "testdata/commands-crashes.hex", b.String())
+	b.Reset()
+	for _, c := range oneOfEachRate() {
+		bytes, err := Encode(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString(hex.EncodeToString(bytes) + "\n")
+	}
+	checkGolden(t, "testdata/commands-rates.hex", b.String())
 }
 
 func checkGolden(t *testing.T, file, got string) {
@@ -184,7 +221,7 @@ func checkGolden(t *testing.T, file, got string) {
 
 // What was written before there were blocks is read and written as then.
 func TestDecode_GoldenReadsBack(t *testing.T) {
-	for _, c := range append(oneOfEach(), oneOfEachLater()...) {
+	for _, c := range slices.Concat(oneOfEach(), oneOfEachLater(), oneOfEachCrash(), oneOfEachRate()) {
 		b, err := Encode(c)
 		if err != nil {
 			t.Fatal(err)
@@ -200,6 +237,12 @@ func TestDecode_GoldenReadsBack(t *testing.T) {
 			got, err = &x, e
 		case *Fail:
 			x, e := decodeFail(read.body)
+			got, err = &x, e
+		case *Drain:
+			x, e := decodeDrain(read.body)
+			got, err = &x, e
+		case *Release:
+			x, e := decodeRelease(read.body)
 			got, err = &x, e
 		case *Block:
 			x, e := decodeBlock(read.body, opBlock)
@@ -226,15 +269,15 @@ func TestEncode_RefusesWhatIsNotValid(t *testing.T) {
 	id := placement.Identity{Kind: "cart", Key: "1"}
 	long := snapshot.Server{Name: "s", Incarnation: "i", Version: strings.Repeat("v", 256)}
 	for _, b := range []Body{
-		&Place{Identity: placement.Identity{Kind: "cart"}}, &Confirm{id, 0, 1}, &Confirm{id, 1, 0}, &Fail{Identity: id, Epoch: 0}, &Release{id, 0, 1},
-		&Evict{placement.Identity{}, 0}, &Leave{}, &Expire{}, &Drain{}, &Join{}, &RegisterServer{}, &RegisterServer{snapshot.Server{Name: "s"}},
+		&Place{Identity: placement.Identity{Kind: "cart"}}, &Confirm{id, 0, 1}, &Confirm{id, 1, 0}, &Fail{Identity: id, Epoch: 0}, &Release{id, 0, 1, placement.Failure{}},
+		&Evict{placement.Identity{}, 0}, &Leave{}, &Expire{}, &Drain{}, &Drain{7, true, 1}, &Join{}, &RegisterServer{}, &RegisterServer{snapshot.Server{Name: "s"}},
 		&RegisterServer{long}, &RemoveServer{}, &RemoveServer{"a/b"}, &Place{id, placement.Near{Member: "a b"}},
 		&Place{id, placement.Near{Label: placement.Label{Value: "a"}}}, &SetKind{}, &SetKind{Kind: "cart"}, &SetKind{Kind: "a/b", Settings: placement.KindSettings{Attempts: 1}},
 		&SetKind{Kind: "cart", Settings: placement.KindSettings{Settle: 3}}, &SetKind{Kind: "cart", Settings: placement.KindSettings{ConfirmMs: 99}},
 		&SetKind{"cart", placement.KindSettings{ConfirmMs: 500}, KindUnset{ConfirmMs: true}}, &SetKind{"cart", placement.KindSettings{MemberCapacity: 1}, KindUnset{MemberCapacity: true}},
 		&SetKind{"cart", placement.KindSettings{Require: [placement.RequireMax]placement.Label{{Name: "a"}}}, KindUnset{Require: true}},
 		&SetKind{Kind: "cart", Settings: placement.KindSettings{Require: [placement.RequireMax]placement.Label{{Value: "a"}}}},
-		&Fail{id, 1, placement.Failure{Code: 4}}, &Fail{id, 1, placement.Failure{Text: strings.Repeat("r", 256)}}, &Fail{id, 1, placement.Failure{Text: "\xff"}},
+		&Fail{id, 1, placement.Failure{Code: 5}}, &Release{id, 1, 1, placement.Failure{Code: 5}}, &Release{id, 1, 1, placement.Failure{Text: "\xff"}}, &Fail{id, 1, placement.Failure{Text: strings.Repeat("r", 256)}}, &Fail{id, 1, placement.Failure{Text: "\xff"}},
 		&Block{}, &Block{Subject: snapshot.Subject{Member: "m", Identity: id}}, &Block{Subject: snapshot.Subject{Member: "a b"}}, &Unblock{},
 		&Block{Subject: snapshot.Subject{Identity: placement.Identity{Kind: "cart"}}}, &Block{Subject: snapshot.Subject{Member: "m"}, Reason: strings.Repeat("r", 256)},
 		&Block{Subject: snapshot.Subject{Member: "m"}, Until: 1, Lasts: 1}, &Block{Subject: snapshot.Subject{Member: "m"}, Reason: "a\nb"}, &Block{Subject: snapshot.Subject{Member: "m"}, By: strings.Repeat("b", 129)},

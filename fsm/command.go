@@ -62,13 +62,16 @@ type Leave struct{ Incarnation placement.Incarnation }
 // Verdicts: Done, MemberGone.
 type Expire struct{ Incarnation placement.Incarnation }
 
-// Drain keeps new placements away from an incarnation; with Off it lets them come again, unless the incarnation is
-// superseded: then it is gone for that purpose. A blocked one stays blocked, and drains, or does not, when that ends.
+// Drain keeps new placements away from an incarnation, and says how fast the leader is to ask for what it owns; with Off it
+// lets them come again, unless the incarnation is superseded: then it is gone for that purpose. A blocked one stays blocked,
+// and drains, or does not, when that ends.
 //
 // Verdicts: Done, Already, MemberGone.
 type Drain struct {
 	Incarnation placement.Incarnation
 	Off         bool
+	// Rate is the most placements a second that it is asked for; zero is no bound. There is none with Off.
+	Rate uint32
 }
 
 // Place gives an identity an owner, or finds the one that it has. One that is on its way to a member goes there, if that
@@ -109,6 +112,8 @@ type Release struct {
 	Identity    placement.Identity
 	Incarnation placement.Incarnation
 	Epoch       placement.Epoch
+	// Failure says why, when it ended by a fault; zero when nothing is wrong.
+	Failure placement.Failure
 }
 
 // Evict asks the owner of an identity to stop and release it. An Epoch of zero means whatever is there.
@@ -171,8 +176,13 @@ func (c *Leave) Validate() error { return validateIncarnation(c.Incarnation) }
 // Validate wants an incarnation.
 func (c *Expire) Validate() error { return validateIncarnation(c.Incarnation) }
 
-// Validate wants an incarnation.
-func (c *Drain) Validate() error { return validateIncarnation(c.Incarnation) }
+// Validate wants an incarnation, and no rate with Off.
+func (c *Drain) Validate() error {
+	if c.Off && c.Rate != 0 {
+		return errors.New("a rate is given for a member that is not to drain")
+	}
+	return validateIncarnation(c.Incarnation)
+}
 
 // Validate wants a valid identity, and a valid name and label near by.
 func (c *Place) Validate() error {
@@ -190,14 +200,24 @@ func (c *Fail) Validate() error {
 	if err := validateHeld(c.Identity, 1, c.Epoch); err != nil {
 		return err
 	}
-	if !c.Failure.Code.Known() {
-		return fmt.Errorf("there is no code %d of a failure", c.Failure.Code)
-	}
-	return placement.ValidateText(c.Failure.Text, placement.ReasonBytesMax)
+	return validateFailure(&c.Failure)
 }
 
-// Validate wants a valid identity, an incarnation and an epoch.
-func (c *Release) Validate() error { return validateHeld(c.Identity, c.Incarnation, c.Epoch) }
+// validateFailure wants a code of the list, and a text for people.
+func validateFailure(f *placement.Failure) error {
+	if !f.Code.Known() {
+		return fmt.Errorf("there is no code %d of a failure", f.Code)
+	}
+	return placement.ValidateText(f.Text, placement.ReasonBytesMax)
+}
+
+// Validate wants a valid identity, an incarnation, an epoch, and a failure as Fail does.
+func (c *Release) Validate() error {
+	if err := validateHeld(c.Identity, c.Incarnation, c.Epoch); err != nil {
+		return err
+	}
+	return validateFailure(&c.Failure)
+}
 
 // Validate wants a valid identity.
 func (c *Evict) Validate() error { return c.Identity.Validate() }

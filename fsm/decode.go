@@ -192,20 +192,33 @@ func decodeHeld(b []byte, incarnation, epoch protowire.Number) (h held, err erro
 	return h, nil
 }
 
-// decodeIncarnation reads the bodies of Leave, Expire and Drain.
-func decodeIncarnation(b []byte, op op) (inc placement.Incarnation, off bool, err error) {
+// decodeIncarnation reads the bodies of Leave and Expire.
+func decodeIncarnation(b []byte) (inc placement.Incarnation, err error) {
+	err = fields(b, func(f *field) error {
+		if !f.is(1, protowire.Fixed64Type) {
+			return f.unknown("a command about an incarnation")
+		}
+		inc = placement.Incarnation(f.value)
+		return nil
+	})
+	return inc, err
+}
+
+func decodeDrain(b []byte) (c Drain, err error) {
 	err = fields(b, func(f *field) error {
 		switch {
 		case f.is(1, protowire.Fixed64Type):
-			inc = placement.Incarnation(f.value)
-		case op == opDrain && f.is(2, protowire.VarintType):
-			off = f.value != 0
+			c.Incarnation = placement.Incarnation(f.value)
+		case f.is(2, protowire.VarintType):
+			c.Off = f.value != 0
+		case f.is(3, protowire.VarintType):
+			c.Rate = uint32(min(f.value, 1<<32-1))
 		default:
-			return f.unknown("a command about an incarnation")
+			return f.unknown("a Drain")
 		}
 		return nil
 	})
-	return inc, off, err
+	return c, err
 }
 
 func decodeJoin(b []byte) (*placement.Member, error) {
@@ -347,6 +360,34 @@ func decodeFail(b []byte) (c Fail, err error) {
 			c.Failure.Text = string(f.bytes)
 		default:
 			return c, f.unknown("a Fail")
+		}
+	}
+	return c, nil
+}
+
+// decodeRelease reads the body of Release. Its texts point into the entry, but for the failure's.
+func decodeRelease(b []byte) (c Release, err error) {
+	for len(b) > 0 {
+		f, rest, err := nextField(b)
+		if err != nil {
+			return c, err
+		}
+		b = rest
+		switch {
+		case f.is(1, protowire.BytesType):
+			c.Identity.Kind = f.text()
+		case f.is(2, protowire.BytesType):
+			c.Identity.Key = f.text()
+		case f.is(3, protowire.Fixed64Type):
+			c.Incarnation = placement.Incarnation(f.value)
+		case f.is(4, protowire.Fixed64Type):
+			c.Epoch = placement.Epoch(f.value)
+		case f.is(5, protowire.VarintType):
+			c.Failure.Code = placement.FailureCode(min(f.value, 255)) // there is no such code, so it is refused
+		case f.is(6, protowire.BytesType):
+			c.Failure.Text = string(f.bytes)
+		default:
+			return c, f.unknown("a Release")
 		}
 	}
 	return c, nil

@@ -238,9 +238,9 @@ func (m *Machine) dispatch(c *command) (Result, error) {
 	case opJoin:
 		return m.applyJoin(c.body)
 	case opLeave:
-		return m.applyEnd(c.body, c.op, placement.MemberLeft)
+		return m.applyEnd(c.body, placement.MemberLeft)
 	case opExpire:
-		return m.applyEnd(c.body, c.op, placement.MemberExpired)
+		return m.applyEnd(c.body, placement.MemberExpired)
 	case opDrain:
 		return m.applyDrain(c.body)
 	case opRegisterServer:

@@ -124,7 +124,11 @@ func randomCommand(rng *rand.Rand, lives []placement.Incarnation, last map[place
 	case 1:
 		c.Body = &Expire{life}
 		if rng.IntN(3) > 0 {
-			c.Body = &Drain{life, rng.IntN(2) == 0}
+			d := &Drain{Incarnation: life, Off: rng.IntN(2) == 0}
+			if !d.Off {
+				d.Rate = rng.Uint32N(3)
+			}
+			c.Body = d
 		}
 	case 2:
 		c.Body = &Leave{life}
@@ -136,9 +140,9 @@ func randomCommand(rng *rand.Rand, lives []placement.Incarnation, last map[place
 	case 7, 8, 9:
 		c.Body = &Confirm{id, e.Owner, e.Epoch}
 	case 10:
-		c.Body = &Fail{id, e.Epoch, placement.Failure{Code: placement.FailureCode(rng.IntN(4)), Text: "boom"}}
+		c.Body = &Fail{id, e.Epoch, placement.Failure{Code: placement.FailureCode(rng.IntN(5)), Text: "boom"}}
 	case 11, 12:
-		c.Body = &Release{id, e.Owner, e.Epoch}
+		c.Body = &Release{id, e.Owner, e.Epoch, placement.Failure{Code: []placement.FailureCode{0, 0, placement.FailureCrash}[rng.IntN(3)]}}
 	case 13:
 		c.Body = &Evict{id, e.Epoch}
 	case 14:
@@ -389,7 +393,7 @@ func TestMachine_InvalidCommands_AreRefused(t *testing.T) {
 	}
 	bad := placement.Identity{Kind: "ca/rt", Key: "\x00"}
 	for _, b := range []Body{
-		&Place{Identity: bad}, &Confirm{bad, 1, 1}, &Fail{Identity: bad, Epoch: 1}, &Release{bad, 1, 1}, &Evict{bad, 1},
+		&Place{Identity: bad}, &Confirm{bad, 1, 1}, &Fail{Identity: bad, Epoch: 1}, &Release{bad, 1, 1, placement.Failure{}}, &Evict{bad, 1},
 		&Block{}, &Block{Subject: snapshot.Subject{Member: "m"}, Reason: "\x00"}, &Unblock{}, &SetFeatureLevel{}, &Move{Identity: bad, To: "m"},
 		&Move{Identity: placement.Identity{Kind: "cart", Key: "1"}, To: "a b"}, &Fail{placement.Identity{Kind: "cart", Key: "1"}, 1, placement.Failure{Code: 9}},
 		&Fail{placement.Identity{Kind: "cart", Key: "1"}, 1, placement.Failure{Text: strings.Repeat("x", 256)}},

@@ -42,8 +42,8 @@ func (m *Machine) roomForKinds(kinds []string) bool {
 	return n <= snapshot.KindsMax
 }
 
-func (m *Machine) applyEnd(b []byte, op op, state placement.MemberState) (Result, error) {
-	inc, _, err := decodeIncarnation(b, op)
+func (m *Machine) applyEnd(b []byte, state placement.MemberState) (Result, error) {
+	inc, err := decodeIncarnation(b)
 	if err != nil {
 		return Result{}, err
 	}
@@ -57,23 +57,27 @@ func (m *Machine) applyEnd(b []byte, op op, state placement.MemberState) (Result
 }
 
 func (m *Machine) applyDrain(b []byte) (Result, error) {
-	inc, off, err := decodeIncarnation(b, opDrain)
+	c, err := decodeDrain(b)
 	if err != nil {
 		return Result{}, err
 	}
-	member := m.alive(inc)
+	if c.Off && c.Rate != 0 {
+		return Result{Verdict: placement.Invalid}, nil
+	}
+	member := m.alive(c.Incarnation)
 	if member == nil {
 		return Result{Verdict: placement.MemberGone}, nil
 	}
 	if member.State == placement.MemberSuperseded {
-		if off {
+		if c.Off {
 			return Result{Verdict: placement.MemberGone}, nil
 		}
 		return Result{Verdict: placement.Already}, nil
 	}
 	next := *member
-	m.settleState(&next, !off)
-	if member.State == next.State && member.Drained == next.Drained {
+	next.DrainRate = c.Rate
+	m.settleState(&next, !c.Off)
+	if member.State == next.State && member.Drained == next.Drained && member.DrainRate == next.DrainRate {
 		return Result{Verdict: placement.Already}, nil
 	}
 	m.edit.SetMember(&next)

@@ -72,7 +72,7 @@ func newPhase(t *testing.T, name string, first ...Body) *phase {
 	case "draining":
 		p.one(Command{Body: &Evict{Identity: cart1}})
 	case "tombstone":
-		p.one(Command{Body: &Release{cart1, p.m1, p.epoch}})
+		p.one(Command{Body: &Release{cart1, p.m1, p.epoch, placement.Failure{}}})
 	case "ended", "undone":
 		p.one(Command{Body: &Expire{p.m1}})
 	case "blocked", "settled, blocked":
@@ -118,11 +118,11 @@ func (p *phase) command(name string) Body {
 	case "fail old":
 		return &Fail{Identity: cart1, Epoch: old}
 	case "release":
-		return &Release{cart1, p.m1, p.epoch}
+		return &Release{cart1, p.m1, p.epoch, placement.Failure{}}
 	case "release of m2":
-		return &Release{cart1, p.m2, p.epoch}
+		return &Release{cart1, p.m2, p.epoch, placement.Failure{}}
 	case "release old":
-		return &Release{cart1, p.m1, old}
+		return &Release{cart1, p.m1, old, placement.Failure{}}
 	case "evict":
 		return &Evict{Identity: cart1}
 	case "evict old":
@@ -142,7 +142,7 @@ func (p *phase) command(name string) Body {
 	case "unblock":
 		return &Unblock{subject}
 	case "drain m1":
-		return &Drain{p.m1, false}
+		return &Drain{Incarnation: p.m1}
 	case "block m1":
 		return &Block{Subject: snapshot.Subject{Member: "m1"}}
 	case "leave m1":

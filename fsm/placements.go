@@ -43,11 +43,13 @@ func (m *Machine) applyConfirm(b []byte) (Result, error) {
 
 func (m *Machine) applyFail(b []byte) (Result, error) {
 	c, err := decodeFail(b)
-	if err != nil || c.Identity.Validate() != nil || !c.Failure.Code.Known() || placement.ValidateText(c.Failure.Text, placement.ReasonBytesMax) != nil {
+	if err != nil || c.Identity.Validate() != nil || validateFailure(&c.Failure) != nil {
 		return Result{Verdict: placement.Invalid}, err
 	}
 	n := len(m.out.Changes)
+	var owner placement.Incarnation
 	r := m.transition(c.Identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
+		owner = e.Owner
 		p := m.plan(c.Identity.Kind)
 		return e.Fail(c.Epoch, m.epoch(), int(p.settings.Attempts), func(attempt uint8) placement.Choice {
 			return m.choose(p, placement.Query{Identity: c.Identity, Attempt: attempt, Failed: e.Owner})
@@ -56,17 +58,28 @@ func (m *Machine) applyFail(b []byte) (Result, error) {
 	if len(m.out.Changes) > n {
 		m.out.Changes[n].Failed = &c.Failure
 	}
+	if r.Verdict == placement.Done && r.Entry.Phase == placement.Absent { // that was the last candidate
+		m.crashed(c.Identity, m.edit.View().Incarnation(owner), c.Failure)
+	}
 	return r, nil
 }
 
 func (m *Machine) applyRelease(b []byte) (Result, error) {
-	h, err := decodeHeld(b, 3, 4)
-	if err != nil || h.identity.Validate() != nil {
+	c, err := decodeRelease(b)
+	if err != nil || c.Identity.Validate() != nil || validateFailure(&c.Failure) != nil {
 		return Result{Verdict: placement.Invalid}, err
 	}
-	return m.transition(h.identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
-		return e.Release(h.incarnation, h.epoch, m.out.Index)
-	}), nil
+	n := len(m.out.Changes)
+	r := m.transition(c.Identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
+		return e.Release(c.Incarnation, c.Epoch, m.out.Index)
+	})
+	if f := c.Failure; r.Verdict == placement.Done && f != (placement.Failure{}) {
+		if len(m.out.Changes) > n {
+			m.out.Changes[n].Failed = &f
+		}
+		m.crashed(c.Identity, m.edit.View().Incarnation(c.Incarnation), f)
+	}
+	return r, nil
 }
 
 func (m *Machine) applyEvict(b []byte) (Result, error) {

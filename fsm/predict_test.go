@@ -120,7 +120,7 @@ func randomCluster(t *testing.T, rng *rand.Rand, capacities bool) *snapshot.View
 			}
 		case 2:
 			if e.Owner != 0 {
-				w.do(&Confirm{id, e.Owner, e.Epoch}, &Release{id, e.Owner, e.Epoch})
+				w.do(&Confirm{id, e.Owner, e.Epoch}, &Release{id, e.Owner, e.Epoch, placement.Failure{}})
 			}
 		case 3:
 			if e.Owner != 0 {
@@ -215,7 +215,7 @@ func carryOut(t *testing.T, rng *rand.Rand, v *snapshot.View, what WhatIf, posit
 	now := w.m.Publish()
 	for p := range v.Placements() {
 		if e, owner := now.Lookup(p.Identity); what.ReplaceAll && owner != nil {
-			releases = append(releases, &Release{p.Identity, e.Owner, e.Epoch})
+			releases = append(releases, &Release{p.Identity, e.Owner, e.Epoch, placement.Failure{}})
 		}
 	}
 	w.do(releases...)

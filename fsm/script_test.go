@@ -30,10 +30,11 @@ var update = flag.Bool("update", false, "rewrite the expected results of the scr
 // See lockcommands_test.go for those about sessions and locks.
 //
 //	blocks                                                no entry: prints the blocks and the moves
+//	crashes                                               no entry: prints whose crashes are remembered
 //	restart                                               no entry: goes on with a machine made from the bytes of a snapshot
 //
-// Commands: join NAME KIND,… [weight=N] [capacity=N] [zone=Z] · leave INC · expire INC · drain INC · undrain INC · place ID [near=NAME|zone=Z] ·
-// confirm ID INC EPOCH · fail ID EPOCH [WHY] · release ID INC EPOCH · evict ID [EPOCH] · server NAME INC [level=N] · unserver NAME ·
+// Commands: join NAME KIND,… [weight=N] [capacity=N] [zone=Z] · leave INC · expire INC · drain INC [rate=N] · undrain INC · place ID [near=NAME|zone=Z] ·
+// confirm ID INC EPOCH · fail ID EPOCH [WHY] · release ID INC EPOCH [crash=WHY] · evict ID [EPOCH] · server NAME INC [level=N] · unserver NAME ·
 // kind NAME [strategy=NAME] [attempts=N] [settle=MODE] [zone=Z] [most=N] [confirm=MS] [unset] · block NAME|ID [why=TEXT] [until=MS|lasts=MS] ·
 // unblock NAME|ID · move ID NAME [EPOCH] · level N. Any of them may end in req=TEXT and retry=INDEX. INC is a member's name for its newest incarnation, NAME#n for its n-th;
 // EPOCH is "now" for the identity's newest, or "old" for one that never was.
@@ -112,6 +113,8 @@ func (s *script) line(line string) []string {
 		return s.lockState()
 	case "blocks":
 		return s.blocks()
+	case "crashes":
+		return s.crashes()
 	case "restart":
 		s.m = New(recode(s.t, s.m.Publish()))
 		s.m.Observed = true
@@ -218,7 +221,11 @@ func (s *script) command(words []string) (c Command) {
 	case "expire":
 		c.Body = &Expire{s.life(arg(1))}
 	case "drain", "undrain":
-		c.Body = &Drain{s.life(arg(1)), words[0] == "undrain"}
+		d := &Drain{Incarnation: s.life(arg(1)), Off: words[0] == "undrain"}
+		if v, ok := strings.CutPrefix(arg(2), "rate="); ok {
+			d.Rate = uint32(s.number(v))
+		}
+		c.Body = d
 	case "place":
 		p := &Place{Identity: id}
 		for _, w := range words[2:] {
@@ -237,7 +244,11 @@ func (s *script) command(words []string) (c Command) {
 			c.Body.(*Fail).Failure.Code = placement.FailureActivation
 		}
 	case "release":
-		c.Body = &Release{id, s.life(arg(2)), epoch(arg(3))}
+		r := &Release{Identity: id, Incarnation: s.life(arg(2)), Epoch: epoch(arg(3))}
+		if why, ok := strings.CutPrefix(arg(4), "crash="); ok {
+			r.Failure = placement.Failure{Code: placement.FailureCrash, Text: why}
+		}
+		c.Body = r
 	case "evict":
 		c.Body = &Evict{id, epoch(arg(2))}
 	case "server":
@@ -442,6 +453,17 @@ func (s *script) blocks() (lines []string) {
 	return append(lines, fmt.Sprintf("%d blocks, %d moves", v.BlockCount(), v.MoveCount()))
 }
 
+func (s *script) crashes() (lines []string) {
+	v := s.m.Publish()
+	if v.Digest() != v.RecomputeDigest() {
+		s.t.Errorf("at index %d the digest is off", v.Index)
+	}
+	for c := range v.Crashes() {
+		lines = append(lines, fmt.Sprintf("%v crashed %d times in a row, last at %d ms, and is well at %d ms", c.Identity, c.Count, c.Last, c.Forgotten()))
+	}
+	return append(lines, fmt.Sprintf("%d remembered", v.CrashCount()))
+}
+
 // state checks the digest and prints the view.
 func (s *script) state() (lines []string) {
 	v := s.m.Publish()
@@ -453,7 +475,11 @@ func (s *script) state() (lines []string) {
 		for _, inc := range s.lives[name] {
 			if m := v.Incarnation(inc); m != nil {
 				load := v.MemberLoad(inc)
-				lines = append(lines, fmt.Sprintf("%s %v, %d settled, %d pending", s.names[inc], m.State, load.Settled, load.Pending))
+				line := fmt.Sprintf("%s %v, %d settled, %d pending", s.names[inc], m.State, load.Settled, load.Pending)
+				if m.DrainRate != 0 {
+					line += fmt.Sprintf(", drains by %d a second", m.DrainRate)
+				}
+				lines = append(lines, line)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package lookupclient
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed13d31b7f/berth/placement"
@@ -29,8 +30,9 @@ type Activation struct {
 	Epoch    placement.Epoch
 
 	life   *life
-	ctx    context.Context
+	ctx    *leased
 	cancel context.CancelCauseFunc
+	fault  atomic.Pointer[string] // what Fail was told
 
 	// Owned by the member's loop.
 	state   activationState
@@ -48,20 +50,28 @@ const (
 )
 
 // Context ends when the activation must not act any more, at the latest when the member's lease does by its own clock,
-// also when the network is dead. context.Cause says why.
+// also when the network is dead. context.Cause says why. Its Err reads the clock, as Check does; its Done may come a moment
+// later, when the process was stopped.
 func (a *Activation) Context() context.Context { return a.ctx }
 
 // Check says whether the activation may act at this moment: nil, or why not. It reads the clock, so it is right also just
 // after the process was stopped for a while, when Context has not ended yet. Call it right before an effect; between the
 // check and the effect only the epoch protects.
 func (a *Activation) Check() error {
-	if err := context.Cause(a.ctx); err != nil {
-		return err
+	if a.ctx.Err() == nil {
+		return nil
 	}
-	if a.life.left() <= 0 {
-		return ErrLeaseLost
+	return context.Cause(a.ctx)
+}
+
+// Fail says that the activation ends by a fault of its own; call it before Run returns. The first error counts, and none
+// when the activation was asked to stop before. The cluster counts such ends, as it does those of Kind.Activate: an identity
+// that crashes again and again is blocked for a while, which grows (placement.CrashBackoffMs), and Place fails with
+// ErrBlocked meanwhile.
+func (a *Activation) Fail(err error) {
+	if text := err.Error(); a.ctx.Err() == nil {
+		a.fault.CompareAndSwap(nil, &text)
 	}
-	return nil
 }
 
 // LeaseLeft is how long the activation may act without hearing from the cluster again.

@@ -461,3 +461,98 @@ func TestKind_SettledOnPlace_IsActivatedWhenItIsUsed(t *testing.T) {
 		}
 	})
 }
+
+// A drain at a rate takes so many a second, and goes on over a failover.
+func TestDrain_AtARate(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		w.member("a", nil)
+		c := w.client("client")
+		if _, err := c.PlaceAll(t.Context(), carts(100)); err != nil {
+			t.Fatal(err)
+		}
+		w.member("b", nil)
+		api := apiv1.NewMembersClient(c.Conn())
+		begin := time.Now()
+		resp, err := api.DrainMember(t.Context(), &apiv1.DrainMemberRequest{Name: "a", Rate: 10})
+		if err != nil || resp.Member.DrainRate != 10 || !resp.Changed {
+			t.Fatalf("drain: %v, %v", resp, err)
+		}
+		for range 4 {
+			time.Sleep(time.Second)
+			if left, took := members(t, c)["a"].Settled, time.Since(begin); 100-int(left) > int(took*10/time.Second)+1 {
+				t.Errorf("after %v %d are left", took, left)
+			}
+		}
+		w.c.Leader(nil).Kill()
+		until(t, "it owns nothing", func() bool { m := members(t, c)["a"]; return m.Settled+m.Pending == 0 })
+		if took := time.Since(begin); took < 10*time.Second || took > 17*time.Second {
+			t.Errorf("it took %v, want 10 s and an election", took)
+		}
+		if _, err := api.DrainMember(t.Context(), &apiv1.DrainMemberRequest{Name: "a", Off: true, Rate: 1}); !errors.Is(err, lookupclient.ErrInvalid) {
+			t.Errorf("a rate for one that is not to drain: %v", err)
+		}
+		if resp, err := api.DrainMember(t.Context(), &apiv1.DrainMemberRequest{Name: "a", Off: true}); err != nil || resp.Member.DrainRate != 0 {
+			t.Errorf("undrain: %v, %v", resp, err)
+		}
+	})
+}
+
+// A member that leaves at a rate stops so many a second, whoever asks for them, also when another life of it has taken its
+// place and the cluster asks for nothing; what it had not stopped at the deadline it names. Nobody acts beside another one.
+func TestMember_LeaveAtARate(t *testing.T) {
+	for name, superseded := range map[string]bool{"the member": false, "its former life": true} {
+		bubble(t, 3, func(t *testing.T, w *world) {
+			change := func(c *lookupclient.MemberConfig) { c.LeaveRate = 10 }
+			a := w.member("a", change)
+			c := w.client("client")
+			if _, err := c.PlaceAll(t.Context(), carts(50)); err != nil {
+				t.Fatal(err)
+			}
+			until(t, "it holds all of them", func() bool { return a.State().Held == 50 })
+			if superseded {
+				w.member("a", nil)
+			}
+			w.member("b", nil)
+			placing, stop := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for placing.Err() == nil {
+					_, _ = c.PlaceAll(placing, carts(50))
+					time.Sleep(50 * time.Millisecond)
+				}
+			}()
+			begin, left := time.Now(), make(chan error, 1)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			go func() { left <- a.Leave(ctx) }()
+			for range 4 {
+				time.Sleep(time.Second)
+				if stopped, took := 50-a.State().Held, time.Since(begin); stopped > int(took*10/time.Second)+1 || stopped < int(took*10/time.Second)-5 {
+					t.Errorf("%s: after %v %d have stopped, want 10 a second", name, took, stopped)
+				}
+			}
+			if err := <-left; err != nil {
+				t.Errorf("%s: leave: %v", name, err)
+			}
+			if took := time.Since(begin); took < 4900*time.Millisecond || took > 6*time.Second {
+				t.Errorf("%s: leaving took %v, want 5 s", name, took)
+			}
+			stop()
+			<-done
+		})
+	}
+	bubble(t, 3, func(t *testing.T, w *world) {
+		a := w.member("a", func(c *lookupclient.MemberConfig) { c.LeaveRate = 10 })
+		if _, err := w.client("client").PlaceAll(t.Context(), carts(50)); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "it holds all of them", func() bool { return a.State().Held == 50 })
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		var e *lookupclient.LeaveError
+		if err := a.Leave(ctx); !errors.As(err, &e) || !errors.Is(err, context.DeadlineExceeded) || len(e.Left) < 28 || len(e.Left) > 35 {
+			t.Errorf("leave within two seconds: %v", err)
+		}
+	})
+}

@@ -41,7 +41,8 @@ func (l *loop) activate(h *apiv1.Held) {
 		return
 	}
 	a := &Activation{Identity: id, Epoch: epoch, life: l.life, state: starting}
-	a.ctx, a.cancel = context.WithCancelCause(l.life.ctx)
+	ctx, cancel := context.WithCancelCause(l.life.ctx)
+	a.ctx, a.cancel = &leased{ctx, l.life}, cancel
 	l.activations[id] = a
 	if kind.Activate == nil {
 		l.ready(a, nil)
@@ -173,7 +174,14 @@ func (l *loop) stop(h *apiv1.Held) {
 		l.reports.releaseUnknown(h)
 		return
 	}
-	l.stopActivation(a, ErrStopRequested)
+	cause := ErrStopRequested
+	if l.leaving != nil {
+		cause = ErrLeaving
+		if !a.stopped {
+			l.leaving.stopped++
+		}
+	}
+	l.stopActivation(a, cause)
 }
 
 // stopActivation ends an activation's context; it is released when its Run has returned.
@@ -226,6 +234,7 @@ func heldOf(a *Activation) *apiv1.Held {
 type reports struct {
 	confirm  []*apiv1.Held
 	released []*apiv1.Held
+	crashed  []*apiv1.Failure
 	failures []*apiv1.Failure
 	open     map[*Activation]time.Duration // since when an answer is waited for
 }
@@ -250,16 +259,19 @@ func (l *loop) report(a *Activation) {
 		l.reports.open = map[*Activation]time.Duration{}
 	}
 	l.reports.open[a] = l.m.config.Now()
-	if a.state == releasing {
-		l.reports.released = append(l.reports.released, heldOf(a))
-	} else {
+	switch fault := a.fault.Load(); {
+	case a.state != releasing:
 		l.reports.confirm = append(l.reports.confirm, heldOf(a))
+	case fault != nil:
+		l.reports.crashed = append(l.reports.crashed, &apiv1.Failure{Held: heldOf(a), Reason: *fault})
+	default:
+		l.reports.released = append(l.reports.released, heldOf(a))
 	}
 }
 
 // reportAll makes every report anew that has no answer.
 func (l *loop) reportAll() {
-	l.reports.confirm, l.reports.released = nil, nil
+	l.reports.confirm, l.reports.released, l.reports.crashed = nil, nil, nil
 	for a := range l.reports.open {
 		l.report(a)
 	}
@@ -285,10 +297,15 @@ func (l *loop) flush() {
 		l.session.send(&apiv1.FromMember{Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Held: r.released[:n:n]}}})
 		r.released = r.released[n:]
 	}
+	for len(r.crashed) > 0 {
+		n := min(len(r.crashed), reportMax)
+		l.session.send(&apiv1.FromMember{Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Crashed: r.crashed[:n:n]}}})
+		r.crashed = r.crashed[n:]
+	}
 	for len(r.failures) > 0 {
 		n := min(len(r.failures), reportMax)
 		l.session.send(&apiv1.FromMember{Message: &apiv1.FromMember_Failed{Failed: &apiv1.Failed{Failures: r.failures[:n:n]}}})
 		r.failures = r.failures[n:]
 	}
-	r.confirm, r.released, r.failures = nil, nil, nil
+	r.confirm, r.released, r.crashed, r.failures = nil, nil, nil, nil
 }

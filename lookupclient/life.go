@@ -13,6 +13,7 @@ import (
 type life struct {
 	incarnation placement.Incarnation
 	now         func() time.Duration
+	asked       atomic.Int64 // when the lease was asked for, by now
 	expiry      atomic.Int64 // of the lease, by now
 	ctx         context.Context
 	cancel      context.CancelCauseFunc
@@ -21,26 +22,51 @@ type life struct {
 // newLife begins the life of an incarnation whose lease was asked for at the given moment.
 func newLife(parent context.Context, inc placement.Incarnation, now func() time.Duration, asked, ttl time.Duration) *life {
 	l := &life{incarnation: inc, now: now}
+	l.asked.Store(int64(asked))
 	l.expiry.Store(int64(lease.Keep(lease.Instant(asked), ttl).Expiry))
 	l.ctx, l.cancel = context.WithCancelCause(parent)
 	return l
 }
 
-// left is how much of the lease there is.
+// left is how much of the lease there is. A clock that stands before the asking has jumped back, and proves nothing.
 func (l *life) left() time.Duration {
 	if l.ctx.Err() != nil {
 		return 0
 	}
-	return l.lease().Left(lease.Instant(l.now()))
+	asked := time.Duration(l.asked.Load()) // before the clock is read, or an extension in between would look like a jump
+	now := l.now()
+	if now < asked {
+		return 0
+	}
+	return l.lease().Left(lease.Instant(now))
 }
 
 func (l *life) lease() lease.Kept { return lease.Kept{Expiry: lease.Instant(l.expiry.Load())} }
 
 // extend takes an answer in: the lease runs from when it was asked for. A life that has ended stays so.
 func (l *life) extend(asked, ttl time.Duration) {
-	if l.ctx.Err() == nil {
-		l.expiry.Store(int64(l.lease().Extend(lease.Instant(asked), ttl).Expiry))
+	if l.ctx.Err() != nil {
+		return
 	}
+	if next := l.lease().Extend(lease.Instant(asked), ttl); next != l.lease() {
+		l.asked.Store(int64(asked))
+		l.expiry.Store(int64(next.Expiry))
+	}
+}
+
+// leased is a context that ends with a life. Its Err reads the clock, so it is right also just after the process was
+// stopped, when no timer has run yet; what is done at its end waits for the fence.
+type leased struct {
+	context.Context
+	life *life
+}
+
+// Err says whether the context has ended, and ends it with the lease.
+func (c *leased) Err() error {
+	if c.life.left() <= 0 {
+		c.life.cancel(ErrLeaseLost)
+	}
+	return c.Context.Err()
 }
 
 // fenceTick bounds how late the fence notices that a clock jumped, after suspend for example.

@@ -32,7 +32,7 @@ type Lock struct {
 	Token placement.Epoch
 
 	session *Session
-	ctx     context.Context
+	ctx     *leased
 	cancel  context.CancelCauseFunc
 }
 
@@ -58,7 +58,8 @@ func (s *Session) acquire(ctx context.Context, name string, o LockOptions, wait 
 		return nil, err
 	}
 	l := &Lock{Name: name, session: s}
-	l.ctx, l.cancel = context.WithCancelCause(s.life.ctx)
+	own, end := context.WithCancelCause(s.life.ctx)
+	l.ctx, l.cancel = &leased{own, s.life}, end
 	if !s.begin(l) {
 		return nil, &Error{Reason: apiv1.ReasonLockHeld, Message: fmt.Sprintf("the session holds the lock %.80q already, or asks for it", name)}
 	}
@@ -153,17 +154,17 @@ func (s *Session) giveUp(ctx context.Context, l *Lock) error {
 }
 
 // Context ends when the lock must not be relied on any more: it was released, broken, or its session has ended, at the latest
-// by the session's own clock. context.Cause says why.
+// by the session's own clock. context.Cause says why. Its Err reads the clock, as Check does.
 func (l *Lock) Context() context.Context { return l.ctx }
 
 // Check says whether the lock may be relied on at this moment: nil, or why not. It reads the clock, so it is right also just
 // after the process was stopped for a while. Call it right before an effect; between the check and the effect only the
 // token protects.
 func (l *Lock) Check() error {
-	if err := context.Cause(l.ctx); err != nil {
-		return err
+	if l.ctx.Err() == nil {
+		return nil
 	}
-	return l.session.check()
+	return context.Cause(l.ctx)
 }
 
 // Release gives the lock up. Call it when what it protects has stopped; its context ends. It fails with ErrLockLost when the

@@ -79,8 +79,9 @@ func (s *Session) ID() placement.SessionID { return s.id }
 // TTL is how long the session lasts after each keepalive.
 func (s *Session) TTL() time.Duration { return s.ttl }
 
-// Context ends with the session. context.Cause says why: ErrLeaseLost, ErrClosed, or what the cluster answered.
-func (s *Session) Context() context.Context { return s.life.ctx }
+// Context ends with the session. context.Cause says why: ErrLeaseLost, ErrClosed, or what the cluster answered. Its Err
+// reads the clock.
+func (s *Session) Context() context.Context { return &leased{s.life.ctx, s.life} }
 
 // LeaseLeft is how long the session lasts without hearing from the cluster again.
 func (s *Session) LeaseLeft() time.Duration { return s.life.left() }

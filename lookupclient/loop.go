@@ -3,7 +3,8 @@ package lookupclient
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -40,7 +41,7 @@ type loop struct {
 
 func newLoop(m *Member) *loop {
 	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = 20*time.Millisecond, 500*time.Millisecond
+	b.InitialInterval, b.MaxInterval = 20*time.Millisecond, connectAgainMax/2
 	return &loop{
 		m: m, backoff: b, asking: lease.NewAsking(uint64(time.Now().UnixNano())), activations: map[placement.Identity]*Activation{}, ghosts: map[placement.Identity]*Activation{},
 		waiting: map[placement.Identity]*apiv1.Held{}, wanted: map[placement.Identity][]chan<- activated{},
@@ -50,6 +51,8 @@ func newLoop(m *Member) *loop {
 const (
 	// loopTick is how often the loop looks at what nobody tells it.
 	loopTick = 50 * time.Millisecond
+	// connectAgainMax bounds the time between two searches for the leader; the backoff adds up to a half to what it is told.
+	connectAgainMax = time.Second
 	// reportAgain is when a report that was not answered is made again.
 	reportAgain = 2 * time.Second
 )
@@ -126,7 +129,8 @@ func (l *loop) publish() {
 
 // connect looks for the leader, beside the loop.
 func (l *loop) connect() {
-	if l.connecting || l.m.ctx.Err() != nil || l.m.config.Now() < l.connectAt {
+	wait := l.connectAt - l.m.config.Now()
+	if l.connecting || l.m.ctx.Err() != nil || wait > 0 && wait <= connectAgainMax { // a longer one is of before the clock jumped back
 		return
 	}
 	l.connecting = true
@@ -349,23 +353,49 @@ func (l *loop) beginLeave(x *leaving) {
 		x.done <- errors.New("the member leaves already")
 		return
 	}
-	l.leaving = x
-	for _, a := range l.activations {
-		l.stopActivation(a, ErrLeaving)
+	l.leaving, x.since = x, l.m.config.Now()
+	l.stopSome()
+}
+
+// stopSome stops what leaving may stop by now. The cluster is told of the rate too, and asks for no more by itself: whoever
+// is first with one counts it.
+func (l *loop) stopSome() {
+	x, room := l.leaving, len(l.activations)
+	if rate := l.m.config.LeaveRate; rate != 0 {
+		seconds, rest := (l.m.config.Now()-x.since)/time.Second, (l.m.config.Now()-x.since)%time.Second
+		room = int(int64(seconds)*int64(rate)+int64(rest)*int64(rate)/int64(time.Second)) - x.stopped
 	}
+	if room <= 0 {
+		return
+	}
+	for _, a := range l.activations {
+		if room > 0 && !a.stopped {
+			l.stopActivation(a, ErrLeaving)
+			x.stopped++
+			room--
+		}
+	}
+}
+
+// left are the identities whose activations have not stopped.
+func (l *loop) left() []placement.Identity {
+	ids := slices.Collect(maps.Keys(l.activations))
+	slices.SortFunc(ids, placement.Identity.Compare)
+	return ids
 }
 
 // leaveStep goes on with leaving. It says whether the member has ended.
 func (l *loop) leaveStep() bool {
+	l.stopSome()
 	switch {
 	case l.leaving.ctx.Err() != nil:
-		l.finishLeave(fmt.Errorf("%d activations had not stopped: %w", len(l.activations), context.Cause(l.leaving.ctx)))
+		l.finishLeave(&LeaveError{l.left(), context.Cause(l.leaving.ctx)})
 	case l.life == nil:
 		l.finishLeave(nil) // nothing is held, and no incarnation is there to leave
 	case l.session == nil:
 		return false
 	case !l.drained:
-		l.session.once("drain", &apiv1.FromMember{Message: &apiv1.FromMember_Drain{Drain: &apiv1.Drain{}}})
+		l.session.once("drain", &apiv1.FromMember{Message: &apiv1.FromMember_Drain{Drain: &apiv1.Drain{Rate: l.m.config.LeaveRate}}})
 	case len(l.activations) == 0:
 		l.session.once("leave", &apiv1.FromMember{Message: &apiv1.FromMember_Leave{Leave: &apiv1.Leave{}}})
 	}

@@ -21,7 +21,7 @@ type Kind struct {
 	Activate func(ctx context.Context, a *Activation) error
 	// Run is the activation's life, on a goroutine of its own, from the moment when the cluster has agreed that this
 	// member owns the identity. It must return when a.Context() ends. When it returns by itself, the activation is over
-	// and the identity is free. Without Run an activation lasts until its context ends.
+	// and the identity is free; Activation.Fail says that it ended by a fault. Without Run an activation lasts until its context ends.
 	Run func(a *Activation)
 }
 
@@ -43,6 +43,8 @@ type MemberConfig struct {
 	Weight uint32
 	// Capacity is the most placements that it takes. Zero is no limit.
 	Capacity uint32
+	// LeaveRate bounds how many activations a second Leave stops. Zero is all at once.
+	LeaveRate uint32
 	// OnChange, unless it is nil, is called after activations came or went, with how many are held; it must be quick.
 	OnChange func(held int)
 	// Now takes the place of the clock, in tests: the time since any moment.
@@ -140,9 +142,9 @@ func (m *Member) Err() error {
 	return nil
 }
 
-// Leave ends the member in order: it takes nothing new, every activation's context ends with ErrLeaving, each is released
-// when its Run has returned, and then the member is gone; nobody waits for a lease. When ctx ends first, what has not
-// stopped is left to the lease, and the error says how much that is.
+// Leave ends the member in order: it takes nothing new, every activation's context ends with ErrLeaving, all at once or so
+// many a second, each is released when its Run has returned, and then the member is gone; nobody waits for a lease. When ctx
+// ends first, what has not stopped is left to the lease, and the error is a *LeaveError that says what that is.
 func (m *Member) Leave(ctx context.Context) error {
 	l := &leaving{ctx: ctx, done: make(chan error, 1)}
 	select {
@@ -165,9 +167,27 @@ func (m *Member) Close() {
 	<-m.done
 }
 
+// LeaveError says what had not stopped when Leave had to end.
+type LeaveError struct {
+	// Left are the identities, ascending.
+	Left []placement.Identity
+	// Err is the cause of the context's end.
+	Err error
+}
+
+func (e *LeaveError) Error() string {
+	return fmt.Sprintf("%d activations had not stopped: %v", len(e.Left), e.Err)
+}
+
+// Unwrap returns Err.
+func (e *LeaveError) Unwrap() error { return e.Err }
+
+// leaving is a Leave that is under way.
 type leaving struct {
-	ctx  context.Context
-	done chan error
+	ctx     context.Context
+	done    chan error
+	since   time.Duration // by the member's clock
+	stopped int           // activations that were stopped, by the member or the cluster
 }
 
 // post has f run by the member's loop, unless the member has ended.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed13d31b7f/berth/lookupclient"
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/raftnode"
 	"github.com/seed13d31b7f/berth/raftnode/lease"
 )
@@ -75,6 +78,37 @@ func TestMember_CutOff_FencesItself(t *testing.T) {
 		}
 		if s := a.State(); s.Lost == 0 || s.Held != 0 {
 			t.Errorf("after it came back: %+v", s)
+		}
+	})
+}
+
+// However long ago the last keepalive was when the network is cut, the context ends when the lease does: not later, and at
+// most the time between two keepalives, and the one that an answer may take, earlier than a lease after the cut.
+func TestMember_CutOff_ContextEndsWithTheLease(t *testing.T) {
+	const ttl = 5 * time.Second
+	bubble(t, 3, func(t *testing.T, w *world) {
+		began := make(chan *lookupclient.Activation, 1)
+		m := w.member("a", func(c *lookupclient.MemberConfig) {
+			c.Kinds["cart"] = lookupclient.Kind{Run: func(a *lookupclient.Activation) { began <- a; <-a.Context().Done() }}
+		})
+		c := w.client("client")
+		rng := rand.New(rand.NewPCG(5, 5))
+		var took []time.Duration
+		for n := range 40 {
+			until(t, "it has a session", func() bool { return m.State().Server != "" })
+			go func() { _, _, _ = c.Place(t.Context(), cart(n)) }()
+			a := <-began
+			time.Sleep(time.Duration(rng.Int64N(int64(ttl))))
+			w.isolate("a", true)
+			begin := time.Now()
+			<-a.Context().Done()
+			took = append(took, time.Since(begin))
+			w.isolate("a", false)
+		}
+		slices.Sort(took)
+		t.Logf("%d cuts, a lease of %v: the context ends after %v at least, %v in the middle, %v at most", len(took), ttl, took[0], took[len(took)/2], took[len(took)-1])
+		if took[0] < ttl*3/4-600*time.Millisecond || took[len(took)-1] > ttl {
+			t.Errorf("the context ends %v to %v after a cut", took[0], took[len(took)-1])
 		}
 	})
 }
@@ -178,35 +212,76 @@ func TestMember_LeaderKilled_NewTenureGrantsTheFullTime(t *testing.T) {
 	}
 }
 
-// Check knows that time has passed while the process was stopped, before any timer does.
+// Check, and the context's Err, know that time has passed while the process was stopped, before any timer does. A clock that
+// jumped back proves nothing, and ends the member too.
 func TestMember_ProcessStopped_CheckSaysNo(t *testing.T) {
+	check := func(a *lookupclient.Activation) error { return a.Check() }
+	for name, tt := range map[string]struct {
+		jump time.Duration
+		ask  func(*lookupclient.Activation) error
+	}{
+		"Check": {6 * time.Second, check},
+		"Err of the context": {6 * time.Second, func(a *lookupclient.Activation) error {
+			return errors.Join(a.Context().Err(), context.Cause(a.Context()))
+		}},
+		"Check, an hour ahead":  {time.Hour, check},
+		"Check, an hour behind": {-time.Hour, check},
+	} {
+		bubble(t, 3, func(t *testing.T, w *world) {
+			var skip atomic.Int64
+			var got atomic.Pointer[lookupclient.Activation]
+			m := w.member("a", func(c *lookupclient.MemberConfig) {
+				c.Now = func() time.Duration { return memberNow() + time.Duration(skip.Load()) }
+				c.Kinds["cart"] = lookupclient.Kind{Run: func(a *lookupclient.Activation) {
+					got.CompareAndSwap(nil, a)
+					<-a.Context().Done()
+				}}
+			})
+			if _, _, err := w.client("client").Place(context.Background(), cart(1)); err != nil {
+				t.Fatal(err)
+			}
+			for got.Load() == nil { // the client may hear of it before the member does
+				time.Sleep(time.Millisecond)
+			}
+			a := got.Load()
+			if err := tt.ask(a); err != nil || a.LeaseLeft() <= 0 {
+				t.Fatalf("%s: while it holds: %v, %v left", name, err, a.LeaseLeft())
+			}
+			skip.Store(int64(tt.jump)) // the clock went on, and nothing of the process did
+			if err := tt.ask(a); !errors.Is(err, lookupclient.ErrLeaseLost) || a.LeaseLeft() != 0 {
+				t.Errorf("%s: after %v: %v, %v left", name, tt.jump, err, a.LeaseLeft())
+			}
+			time.Sleep(100 * time.Millisecond)
+			if !errors.Is(context.Cause(a.Context()), lookupclient.ErrLeaseLost) {
+				t.Errorf("%s: the context ended for %v", name, context.Cause(a.Context()))
+			}
+			for begin := time.Now(); m.State().Incarnation == 0 || m.State().Lost == 0; time.Sleep(10 * time.Millisecond) {
+				if time.Since(begin) > 20*time.Second {
+					t.Fatalf("%s: it did not join again: %+v", name, m.State())
+				}
+			}
+		})
+	}
+}
+
+// A member that is looking for the leader when its clock jumps back goes on looking.
+func TestMember_ClockJumpsBackWhileNobodyIsThere_JoinsAgain(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, w *world) {
 		var skip atomic.Int64
-		var got atomic.Pointer[lookupclient.Activation]
-		w.member("a", func(c *lookupclient.MemberConfig) {
+		m := w.member("a", func(c *lookupclient.MemberConfig) {
 			c.Now = func() time.Duration { return memberNow() + time.Duration(skip.Load()) }
-			c.Kinds["cart"] = lookupclient.Kind{Run: func(a *lookupclient.Activation) {
-				got.Store(a)
-				<-a.Context().Done()
-			}}
 		})
-		if _, _, err := w.client("client").Place(context.Background(), cart(1)); err != nil {
-			t.Fatal(err)
+		for _, s := range w.c.Servers {
+			s.Kill() // nobody listens, so that it waits between two tries most of the time
 		}
-		for got.Load() == nil { // the client may hear of it before the member does
-			time.Sleep(time.Millisecond)
+		until(t, "the lease is lost", func() bool { return m.State().Lost == 1 })
+		time.Sleep(10 * time.Second)
+		skip.Store(-int64(time.Hour))
+		for _, s := range w.c.Servers {
+			s.Start()
 		}
-		a := got.Load()
-		if err := a.Check(); err != nil || a.LeaseLeft() <= 0 {
-			t.Fatalf("while it holds: %v, %v left", err, a.LeaseLeft())
-		}
-		skip.Store(int64(6 * time.Second)) // the clock went on, and nothing of the process did
-		if err := a.Check(); !errors.Is(err, lookupclient.ErrLeaseLost) || a.LeaseLeft() != 0 {
-			t.Errorf("after six seconds: %v, %v left", err, a.LeaseLeft())
-		}
-		time.Sleep(100 * time.Millisecond)
-		if !errors.Is(context.Cause(a.Context()), lookupclient.ErrLeaseLost) {
-			t.Errorf("the context ended for %v", context.Cause(a.Context()))
+		if took := until(t, "it has joined again", func() bool { return m.State().Incarnation != 0 }); took > 20*time.Second {
+			t.Errorf("it joined again after %v", took)
 		}
 	})
 }
@@ -329,8 +404,9 @@ func TestMember_LeaveWithDeadline_SaysWhatIsLeft(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		time.AfterFunc(3*time.Second, func() { close(release) })
+		var left *lookupclient.LeaveError
 		err := a.Leave(ctx)
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "3 activations had not stopped") {
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "3 activations had not stopped") || !errors.As(err, &left) || !slices.Equal(left.Left, carts(3)) {
 			t.Errorf("leave: %v", err)
 		}
 	})
@@ -444,4 +520,87 @@ func (w *world) atRest(ctx context.Context, c *lookupclient.Client, n int) (faul
 		w.mu.Unlock()
 	}
 	return faults
+}
+
+// What crashes again and again is kept from being placed, for longer each time, on whichever member and over a change of the
+// leader. Before it is active and after that count alike; the reason is said; taking the block away forgives.
+func TestMember_CrashLoop_IdentityIsBlockedWithBackoff(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		var broken, starts atomic.Bool
+		broken.Store(true)
+		starts.Store(true)
+		boom := errors.New("nil map: ü")
+		for _, name := range []string{"a", "b"} {
+			w.member(name, func(c *lookupclient.MemberConfig) {
+				c.Kinds["cart"] = lookupclient.Kind{
+					Activate: func(context.Context, *lookupclient.Activation) error {
+						if !starts.Load() {
+							return boom
+						}
+						return nil
+					},
+					Run: func(a *lookupclient.Activation) {
+						if broken.Load() {
+							a.Fail(boom)
+							a.Fail(errors.New("another"))
+							return
+						}
+						w.run(name)(a)
+					},
+				}
+			})
+		}
+		c := w.client("client")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		// crash has it placed until it has crashed once more, and says how long that was refused before.
+		crash := func() (blocked time.Duration) {
+			begin := time.Now()
+			for {
+				_, _, err := c.Place(ctx, cart(1))
+				switch {
+				case err == nil || errors.Is(err, lookupclient.ErrNoMember):
+					until(t, "it is gone", func() bool { _, err := c.Lookup(ctx, cart(1)); return errors.Is(err, lookupclient.ErrNotPlaced) })
+					return blocked
+				case !errors.Is(err, lookupclient.ErrBlocked):
+					t.Fatal(err)
+				}
+				var e *lookupclient.Error
+				if errors.As(err, &e); e.Metadata["by"] != "berth" || !strings.Contains(e.Metadata["because"], "nil map: ü") || e.Metadata["until"] == "" {
+					t.Fatalf("it is refused for %v: %v", err, e.Metadata)
+				}
+				time.Sleep(20 * time.Millisecond)
+				blocked = time.Since(begin)
+			}
+		}
+		for n, want := range []time.Duration{0, 0, 0, 1, 2, 4} {
+			if n == 4 { // the count is the state's, and no leader's
+				w.c.Leader(nil).Kill()
+				w.c.Leader(nil)
+			}
+			starts.Store(n%2 == 0)
+			want *= time.Second
+			if blocked := crash(); blocked > want+100*time.Millisecond || blocked < want/2 && n != 4 { // the election may last as long
+				t.Errorf("before crash %d it was refused for %v, want %v at the most", n+1, blocked, want)
+			}
+		}
+		resp, err := apiv1.NewPlacementsClient(c.Conn()).Lookup(ctx, &apiv1.LookupRequest{Kind: "cart", Key: "1", Explain: true})
+		if x := resp.GetExplanation(); err != nil || x.GetCrashes() != 6 || x.LastCrash == nil || !strings.Contains(x.Blocked, "crash 6 in a row") {
+			t.Errorf("explain: %v, %v", x, err)
+		}
+		broken.Store(false)
+		starts.Store(true)
+		if _, _, err := c.Place(ctx, cart(2)); err != nil {
+			t.Errorf("another identity: %v", err)
+		}
+		if _, err := apiv1.NewBlocksClient(c.Conn()).Unblock(ctx, &apiv1.UnblockRequest{Kind: "cart", Key: "1"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := c.Place(ctx, cart(1)); err != nil {
+			t.Errorf("when it was forgiven: %v", err)
+		}
+		if n := w.c.Save().CrashCount(); n != 0 {
+			t.Errorf("%d are remembered", n)
+		}
+	})
 }

@@ -13,9 +13,11 @@ const (
 	FailureTimeout FailureCode = 2
 	// FailureRefused: the owner did not try.
 	FailureRefused FailureCode = 3
+	// FailureCrash: it was active, and its program ended it by a fault.
+	FailureCrash FailureCode = 4
 )
 
-var failureCodes = [...]string{"failed", "failed", "did not confirm in time", "refused"}
+var failureCodes = [...]string{"failed", "failed", "did not confirm in time", "refused", "crashed"}
 
 // String is the code in words, lower case.
 func (c FailureCode) String() string {
@@ -28,7 +30,7 @@ func (c FailureCode) String() string {
 // Known says whether the code is one of those above.
 func (c FailureCode) Known() bool { return int(c) < len(failureCodes) }
 
-// Failure is why one candidate did not become the owner.
+// Failure is why one candidate did not become the owner, or did not stay it.
 type Failure struct {
 	Code FailureCode
 	// Text says more, for people; ValidateText takes it with ReasonBytesMax. Empty when there is nothing to add.

@@ -105,6 +105,9 @@ type Member struct {
 	// Drained says of a blocked member that it drains too: it does so still when the block ends. It is false in every
 	// other state.
 	Drained bool
+	// DrainRate bounds how many placements a second a member is asked for while it drains; zero is no bound. It is zero when
+	// it does not drain.
+	DrainRate uint32
 	// Ended is the log index at which the incarnation stopped being alive; zero while it is.
 	Ended uint64
 
@@ -130,7 +133,8 @@ func (m *Member) Hosts(kind string) bool {
 }
 
 // Validate reports the first rule that the description breaks, as a *MemberError, or as the *IdentityError of a
-// kind; nil when it breaks none. It expects a normalized member and does not look at Incarnation, State, Drained and Ended.
+// kind; nil when it breaks none. It expects a normalized member and does not look at Incarnation, State,
+// Drained, DrainRate and Ended.
 func (m *Member) Validate() error {
 	if err := m.ID.Validate(); err != nil {
 		return err

@@ -573,6 +573,8 @@ func TestBadInput_Sessions_NameTheRule(t *testing.T) {
 			{"confirmation of nothing", []*apiv1.FromMember{good, confirm(nil)}, apiv1.ReasonInvalidArgument, "the kind is empty"},
 			{"confirmation of epoch 0", []*apiv1.FromMember{good, confirm(&apiv1.Held{Kind: "file", Key: "a"})}, apiv1.ReasonInvalidArgument, "the epoch is zero"},
 			{"failure of nothing", []*apiv1.FromMember{good, {Message: &apiv1.FromMember_Failed{Failed: &apiv1.Failed{Failures: []*apiv1.Failure{{}}}}}}, apiv1.ReasonInvalidArgument, "the kind is empty"},
+			{"1001 that have stopped", []*apiv1.FromMember{good, {Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Held: held[:501], Crashed: make([]*apiv1.Failure, 500)}}}}, apiv1.ReasonInvalidArgument, "1001 activations"},
+			{"a crash of nothing", []*apiv1.FromMember{good, {Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Crashed: []*apiv1.Failure{{}}}}}}, apiv1.ReasonInvalidArgument, "the kind is empty"},
 			{"1001 failures", []*apiv1.FromMember{good, {Message: &apiv1.FromMember_Failed{Failed: &apiv1.Failed{Failures: make([]*apiv1.Failure, 1001)}}}}, apiv1.ReasonInvalidArgument, "1001 failures"},
 		} {
 			call, cancel := context.WithCancel(ctx)
@@ -603,12 +605,19 @@ func TestBadInput_Sessions_NameTheRule(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := &apiv1.Held{Kind: "file", Key: "a", Epoch: uint64(p.Epoch)}
-		for _, m := range []*apiv1.FromMember{good, {}, confirm(h), {Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Held: []*apiv1.Held{h}}}}} {
+		future := &apiv1.Held{Kind: "file", Key: "a", Epoch: math.MaxUint64}
+		crash := &apiv1.Failure{Held: h, Reason: "not mine"}
+		for _, m := range []*apiv1.FromMember{
+			good, {}, confirm(h), {Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Held: []*apiv1.Held{h}}}}, confirm(future),
+			{Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Held: []*apiv1.Held{future}}}},
+			{Message: &apiv1.FromMember_Released{Released: &apiv1.Released{Crashed: []*apiv1.Failure{crash}}}},
+			{Message: &apiv1.FromMember_Failed{Failed: &apiv1.Failed{Failures: []*apiv1.Failure{crash, {Held: future, Reason: "from the future"}}}}},
+		} {
 			if err := stream.Send(m); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for answers := 0; answers < 2; {
+		for answers := 0; answers < 5; {
 			m, err := stream.Recv()
 			if err != nil {
 				t.Fatal(err)
@@ -623,5 +632,58 @@ func TestBadInput_Sessions_NameTheRule(t *testing.T) {
 		if q, err := client.Lookup(ctx, file("a")); err != nil || q.Epoch != p.Epoch || q.Member != "m1" {
 			t.Errorf("afterwards: %+v, %v", q, err)
 		}
+		failOthers(ctx, t, c, stream)
 	})
+}
+
+// failOthers says on a member's stream that what another member is activating has failed: nothing comes of it.
+func failOthers(ctx context.Context, t *testing.T, c *raftnodetest.Cluster, stream grpc.BidiStreamingClient[apiv1.FromMember, apiv1.ToMember]) {
+	t.Helper()
+	api := apiv1.NewMembersClient(c.Dial("client", c.Leader(nil)))
+	slow, err := api.Session(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := slow.Send(&apiv1.FromMember{Message: &apiv1.FromMember_Join{Join: &apiv1.Join{Member: &apiv1.Member{Name: "m3", Address: "m3:1", Kinds: []string{"slow"}}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := slow.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	placements := apiv1.NewPlacementsClient(c.Dial("client", c.Leader(nil)))
+	short, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if _, err := placements.Place(short, &apiv1.PlaceRequest{Kind: "slow", Key: "1"}); err == nil {
+		t.Fatal("it is settled, and nobody confirmed it")
+	}
+	look := func() *apiv1.Placement {
+		resp, err := placements.Lookup(ctx, &apiv1.LookupRequest{Kind: "slow", Key: "1", Explain: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Placement
+	}
+	before := look()
+	h := &apiv1.Held{Kind: "slow", Key: "1", Epoch: before.Epoch}
+	for _, m := range []*apiv1.FromMember{
+		{Message: &apiv1.FromMember_Failed{Failed: &apiv1.Failed{Failures: []*apiv1.Failure{{Held: h, Reason: "not mine"}}}}},
+		{Message: &apiv1.FromMember_Confirm{Confirm: &apiv1.Confirm{Held: []*apiv1.Held{h}}}},
+	} {
+		if err := stream.Send(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.GetOutcome() != nil {
+			break
+		}
+	}
+	time.Sleep(100 * time.Millisecond) // reports may overtake each other
+	if after := look(); before.Phase != apiv1.Placement_PENDING || after.Phase != before.Phase || after.Epoch != before.Epoch {
+		t.Errorf("before: %v, after: %v", before, after)
+	}
 }

@@ -328,6 +328,14 @@ func BenchmarkLookup(b *testing.B) {
 // lookupCluster starts three servers in the process and settles identities. They end with the benchmark.
 func lookupCluster(b *testing.B) (leader, follower *raftnode.Node) {
 	b.Helper()
+	leader, follower = benchCluster(b)
+	settle(b, leader)
+	return leader, follower
+}
+
+// benchCluster starts three servers in the process. They end with the benchmark.
+func benchCluster(b *testing.B) (leader, follower *raftnode.Node) {
+	b.Helper()
 	var nodes []*raftnode.Node
 	for _, s := range benchServers(b) {
 		n, err := raftnode.Open(s.config())
@@ -354,7 +362,6 @@ func lookupCluster(b *testing.B) (leader, follower *raftnode.Node) {
 			follower = n
 		}
 	}
-	settle(b, leader)
 	return leader, follower
 }
 

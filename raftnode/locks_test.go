@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -302,6 +303,76 @@ func TestLocks_RestoredAndKept_HaveTheFullTime(t *testing.T) {
 		}
 		if _, held, _ := c.Save().ClaimOf(4097, "nightly"); !held {
 			t.Error("the next one does not hold it")
+		}
+	})
+}
+
+// Ten thousand wait for one lock, each in a call of its own, and get it one after the other in the order of their tokens.
+// What is shown of the lock is bounded.
+func TestLocks_TenThousandWaiters_InTheirOrder(t *testing.T) {
+	const n = 10_000
+	site(t, 1, nil, func(t *testing.T, c *raftnodetest.Cluster, _ *lookupclient.Client) {
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+		defer cancel()
+		sessions, locks := locksOf(c, c.Leader(nil))
+		ids := make([]uint64, n)
+		var tasks sync.WaitGroup
+		for i := range ids {
+			tasks.Go(func() {
+				resp, err := sessions.OpenSession(ctx, &apiv1.OpenSessionRequest{Holder: "h", Ttl: durationpb.New(5 * time.Minute)})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				ids[i] = resp.Session.Id
+			})
+		}
+		tasks.Wait()
+		first, err := locks.AcquireLock(ctx, &apiv1.AcquireLockRequest{Name: "one", Session: ids[0]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		last, holders := first.Token, 1
+		for _, id := range ids[1:] {
+			tasks.Go(func() {
+				resp, err := locks.AcquireLock(ctx, &apiv1.AcquireLockRequest{Name: "one", Session: id, Wait: durationpb.New(time.Minute)})
+				if err != nil || !resp.Held {
+					t.Errorf("acquire: %v, %v", resp, err)
+					return
+				}
+				mu.Lock()
+				if resp.Token <= last {
+					t.Errorf("token %d was let in behind %d", resp.Token, last)
+				}
+				last, holders = resp.Token, holders+1
+				mu.Unlock()
+				if _, err := locks.ReleaseLock(ctx, &apiv1.ReleaseLockRequest{Name: "one", Session: id, Token: resp.Token}); err != nil {
+					t.Errorf("release: %v", err)
+				}
+			})
+		}
+		var lock *apiv1.Lock
+		for lock.GetWaiting() != n-1 {
+			time.Sleep(10 * time.Millisecond)
+			resp, err := locks.GetLock(ctx, &apiv1.GetLockRequest{Name: "one"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			lock = resp.Lock
+		}
+		if lock.Held != 1 || len(lock.Claims) != 100 {
+			t.Errorf("it is held by %d, and shows %d claims", lock.Held, len(lock.Claims))
+		}
+		if _, err := locks.ReleaseLock(ctx, &apiv1.ReleaseLockRequest{Name: "one", Session: ids[0], Token: first.Token}); err != nil {
+			t.Fatal(err)
+		}
+		tasks.Wait()
+		if holders != n {
+			t.Errorf("%d had it", holders)
+		}
+		if v := c.Save(); v.LockCount() != 0 || v.ClaimCount() != 0 {
+			t.Errorf("%d locks and %d claims are left", v.LockCount(), v.ClaimCount())
 		}
 	})
 }

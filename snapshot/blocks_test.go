@@ -158,6 +158,11 @@ func TestDecode_BlocksAndMovesThatMakeNoSense_AreRefused(t *testing.T) {
 		m.State, m.Drained = state, drained
 		return &snapshotpb.Slots{Slots: []*snapshotpb.Slot{{Member: memberMessage(m)}}}
 	}
+	rate := func(state placement.MemberState, drained bool) *snapshotpb.Slots {
+		s := slot(state, drained)
+		s.Slots[0].Member.DrainRate = 5
+		return s
+	}
 	live := slot(placement.MemberLive, false)
 	for _, tt := range []struct {
 		name   string
@@ -175,6 +180,8 @@ func TestDecode_BlocksAndMovesThatMakeNoSense_AreRefused(t *testing.T) {
 		{"of a member that is live", live, block(&snapshotpb.Block{Member: "m1"}), nil},
 		{"blocked without a block", slot(placement.MemberBlocked, false), nil, nil},
 		{"drained without a block", slot(placement.MemberDraining, true), nil, nil},
+		{"a rate of a member that does not drain", rate(placement.MemberLive, false), nil, nil},
+		{"a rate of a blocked member that does not drain", rate(placement.MemberBlocked, false), block(&snapshotpb.Block{Member: "m1"}), nil},
 		{"a move of nothing", live, nil, move(&snapshotpb.Move{To: "m1"})},
 		{"a move to nobody", live, nil, move(&snapshotpb.Move{Kind: "cart", Key: "1", To: "m2"})},
 		{"a move twice", live, nil, move(&snapshotpb.Move{Kind: "cart", Key: "1", To: "m1"}, &snapshotpb.Move{Kind: "cart", Key: "1", To: "m1"})},
@@ -209,13 +216,14 @@ func TestDigest_CoversEveryField(t *testing.T) {
 		return func(e *Editor) { _ = e.PutMove(Move{blocked(key).Identity, placement.MemberID(to)}) }
 	}
 	kind := func(s placement.KindSettings) func(*Editor) { return func(e *Editor) { _ = e.SetKind("cart", s) } }
-	state := func(s placement.MemberState, drained bool) func(*Editor) {
+	rate := func(s placement.MemberState, drained bool, rate uint32) func(*Editor) {
 		return func(e *Editor) {
 			m := *e.View().Roster.Find("m")
-			m.State, m.Drained = s, drained
+			m.State, m.Drained, m.DrainRate = s, drained, rate
 			e.SetMember(&m)
 		}
 	}
+	state := func(s placement.MemberState, drained bool) func(*Editor) { return rate(s, drained, 0) }
 	label := func(n, v string) (l [placement.RequireMax]placement.Label) {
 		l[0] = placement.Label{Name: n, Value: v}
 		return l
@@ -226,6 +234,7 @@ func TestDigest_CoversEveryField(t *testing.T) {
 		block(Block{Subject: Subject{Identity: placement.Identity{Kind: "room", Key: "1"}}}), block(Block{Subject: cart1, Reason: "r"}), block(Block{Subject: cart1, By: "r"}),
 		block(Block{Subject: cart1, Since: 1}), block(Block{Subject: cart1, Until: 1}), move("1", "m"), move("2", "m"), move("1", "n"),
 		state(placement.MemberBlocked, false), state(placement.MemberBlocked, true), state(placement.MemberDraining, false),
+		rate(placement.MemberDraining, false, 1), rate(placement.MemberDraining, false, 2), rate(placement.MemberBlocked, true, 1),
 		kind(placement.KindSettings{Settle: placement.SettleOnPlace}), kind(placement.KindSettings{MemberCapacity: 1}), kind(placement.KindSettings{ConfirmMs: 100}),
 		kind(placement.KindSettings{MemberCapacity: 100}), kind(placement.KindSettings{Require: label("a", "b")}), kind(placement.KindSettings{Require: label("b", "a")}),
 		kind(placement.KindSettings{Require: label("ab", "")}),

@@ -104,7 +104,28 @@ func goldenTimelineView() *View {
 	return e.Publish()
 }
 
+// goldenRatesView is the view in testdata/format1-rates.berth: the same, with a member that drains at a rate.
+func goldenRatesView() *View {
+	e := NewEditor(goldenView())
+	m := *e.View().Roster.All()[0]
+	m.State, m.DrainRate = placement.MemberDraining, 200
+	e.SetMember(&m)
+	return e.Publish()
+}
+
+// goldenCrashesView is the view in testdata/format1-crashes.berth: the same, with what is remembered of crashes.
+func goldenCrashesView() *View {
+	e := NewEditor(goldenView())
+	for i := range uint32(3) {
+		e.PutCrash(Crash{placement.Identity{Kind: "cart", Key: fmt.Sprint("c", i)}, 1 + i*7, 1_700_000_000_000 + uint64(i)})
+	}
+	e.PutCrash(Crash{placement.Identity{Kind: "other", Key: "ü/1"}, 1<<32 - 1, timeMax})
+	return e.Publish()
+}
+
 func TestDecode_Golden(t *testing.T) {
+	testGolden(t, "testdata/format1-crashes.berth", goldenCrashesView())
+	testGolden(t, "testdata/format1-rates.berth", goldenRatesView())
 	testGolden(t, "testdata/format1-timeline.berth", goldenTimelineView())
 	testGolden(t, "testdata/format1.berth", goldenView())
 	testGolden(t, "testdata/format1-kinds.berth", goldenKindsView())
@@ -143,6 +164,14 @@ func testGolden(t *testing.T, file string, want *View) {
 	}
 	if got, want := slices.Collect(v.Moves()), slices.Collect(want.Moves()); !slices.Equal(got, want) {
 		t.Errorf("%s: its moves are %+v, want %+v", file, got, want)
+	}
+	for i, m := range want.Roster.All() {
+		if got := v.Roster.All()[i]; got.State != m.State || got.DrainRate != m.DrainRate {
+			t.Errorf("%s: the member is %+v, want %+v", file, got, m)
+		}
+	}
+	if got, want := slices.Collect(v.Crashes()), slices.Collect(want.Crashes()); !slices.Equal(got, want) {
+		t.Errorf("%s: its crashes are %+v, want %+v", file, got, want)
 	}
 	for p := range want.Placements() {
 		if got, _ := v.Lookup(p.Identity); got != p.Entry {
@@ -341,7 +370,7 @@ func FuzzDecodeFrames(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		var payloads [frameTimeline + 1][]byte
+		var payloads [frameCrashes + 1][]byte
 		for {
 			t, p, err := r.next()
 			if err != nil || t == frameEnd {
@@ -349,21 +378,23 @@ func FuzzDecodeFrames(f *testing.F) {
 			}
 			payloads[t] = append([]byte(nil), p...)
 		}
-		f.Add(payloads[1], payloads[2], payloads[3], payloads[4], payloads[5], payloads[6], payloads[7], payloads[8], payloads[9], payloads[10], payloads[12])
+		f.Add(payloads[1], payloads[2], payloads[3], payloads[4], payloads[5], payloads[6], payloads[7], payloads[8], payloads[9], payloads[10], payloads[12], payloads[13])
 	}
 	seed(goldenView())
 	seed(goldenKindsView())
 	seed(goldenLocksView())
 	seed(goldenBlocksView())
 	seed(goldenTimelineView())
+	seed(goldenCrashesView())
+	seed(goldenRatesView())
 	seed(Empty())
-	f.Fuzz(func(t *testing.T, header, kinds, servers, slots, results, placements, sessions, locks, blocks, moves, marks []byte) {
+	f.Fuzz(func(t *testing.T, header, kinds, servers, slots, results, placements, sessions, locks, blocks, moves, marks, crashes []byte) {
 		var b bytes.Buffer
 		w, err := newFrameWriter(&b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, p := range [...][]byte{1: header, kinds, servers, slots, results, placements, sessions, locks, frameBlocks: blocks, frameMoves: moves, frameTimeline: marks} {
+		for i, p := range [...][]byte{1: header, kinds, servers, slots, results, placements, sessions, locks, frameBlocks: blocks, frameMoves: moves, frameTimeline: marks, frameCrashes: crashes} {
 			if len(p) > frameBytesMax || len(p) == 0 && i != int(frameHeader) {
 				continue
 			}

@@ -80,6 +80,8 @@ func (d *decoder) frame(t frameType, payload []byte) error {
 		return d.decodeBlocks(payload)
 	case frameMoves:
 		return d.decodeMoves(payload)
+	case frameCrashes:
+		return d.decodeCrashes(payload)
 	}
 	return newer("a frame of type %d", t)
 }
@@ -211,7 +213,8 @@ func (d *decoder) slot(s *snapshotpb.Slot) error {
 		return d.f.corrupt("a member is not valid", err)
 	}
 	alive := m.State.Alive()
-	if s.Member.State > 255 || !m.State.Known() || alive != (m.Ended == 0) || !alive && m.Ended <= v.Barrier || m.Ended > v.Index || m.Drained && m.State != placement.MemberBlocked {
+	if s.Member.State > 255 || !m.State.Known() || alive != (m.Ended == 0) || !alive && m.Ended <= v.Barrier || m.Ended > v.Index ||
+		m.Drained && m.State != placement.MemberBlocked || m.DrainRate != 0 && m.State != placement.MemberDraining && !m.Drained {
 		return d.f.corrupt("a member's state makes no sense", nil)
 	}
 	if _, ok := v.incarnations.get(incarnationKey(m.Incarnation)); ok || m.Incarnation == 0 {
@@ -232,7 +235,7 @@ func (d *decoder) slot(s *snapshotpb.Slot) error {
 func memberOf(p *snapshotpb.Member) *placement.Member {
 	m := &placement.Member{
 		ID: placement.MemberID(p.Id), Incarnation: placement.Incarnation(p.Incarnation), Address: p.Address, Kinds: p.Kinds,
-		Weight: p.Weight, Capacity: p.Capacity, State: placement.MemberState(p.State), Ended: p.Ended, Drained: p.Drained,
+		Weight: p.Weight, Capacity: p.Capacity, State: placement.MemberState(p.State), Ended: p.Ended, Drained: p.Drained, DrainRate: p.DrainRate,
 	}
 	for _, l := range p.Labels {
 		m.Labels = append(m.Labels, placement.Label{Name: l.GetName(), Value: l.GetValue()})

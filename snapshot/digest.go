@@ -18,11 +18,11 @@ func (d Digest) String() string { return fmt.Sprintf("%016x", uint64(d)) }
 
 // Digest returns the digest as carried along by the changes. Its cost does not depend on the number of placements.
 func (v *View) Digest() Digest {
-	return v.digest(sums{records: v.records, locks: v.tables.digest, blocks: v.blocks.digest, moves: v.moves.digest, marks: v.timeline.digest})
+	return v.digest(sums{records: v.records, locks: v.tables.digest, blocks: v.blocks.digest, moves: v.moves.digest, marks: v.timeline.digest, crashes: v.crashes.digest})
 }
 
 // sums are the sums of the digests of the records of which there may be many.
-type sums struct{ records, locks, blocks, moves, marks uint64 }
+type sums struct{ records, locks, blocks, moves, marks, crashes uint64 }
 
 // RecomputeDigest computes the digest anew from everything in the view. Where it differs from Digest, memory or code
 // is broken.
@@ -33,6 +33,9 @@ func (v *View) RecomputeDigest() Digest {
 	}
 	for m := range v.Moves() {
 		sum.moves += m.digest()
+	}
+	for c := range v.Crashes() {
+		sum.crashes += c.digest()
 	}
 	for r := range v.storedRecords() {
 		s := r.value()
@@ -105,6 +108,9 @@ func (v *View) digest(sum sums) Digest {
 	if n := len(v.timeline.marks); n > 0 {
 		x = fold(fold(x, uint64(n)<<48), sum.marks)
 	}
+	if n := v.CrashCount(); n > 0 {
+		x = fold(fold(x, uint64(n)|1<<40), sum.crashes)
+	}
 	return Digest(x)
 }
 
@@ -149,6 +155,9 @@ func (v *View) membersDigest() (sum uint64) {
 		}
 		if m.Drained {
 			x = fold(x, 1)
+		}
+		if m.DrainRate != 0 {
+			x = fold(x, 1<<32|uint64(m.DrainRate))
 		}
 		sum += x
 	}

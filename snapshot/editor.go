@@ -45,6 +45,7 @@ type Editor struct {
 	// What follows from the blocks and the moves, and can be found again from a view too.
 	deadlines tree[string, struct{}]                 // of blocks that end, see deadlineOf; nobody else has seen it
 	movesTo   map[placement.MemberID]map[string]bool // the keys of the moves to each member
+	crashEnds tree[string, struct{}]                 // when crashes are forgotten, as deadlines
 }
 
 type death struct {
@@ -74,6 +75,7 @@ func NewEditor(v *View) *Editor {
 	e.findTombstones()
 	e.findDeadlines()
 	e.findMoves()
+	e.findCrashEnds()
 	return e
 }
 

@@ -41,6 +41,7 @@ type model struct {
 	locks          *lockModel
 	blocks         map[Subject]Block
 	moves          map[placement.Identity]placement.MemberID
+	crashes        map[placement.Identity]Crash
 	names          map[placement.MemberID]placement.Incarnation // who stands for each name
 }
 
@@ -77,6 +78,7 @@ func (m *model) check(t *testing.T, v *View, keys []placement.Identity) {
 		}
 	}
 	m.checkBlocks(t, v)
+	m.checkCrashes(t, v)
 	m.checkLoads(t, v, keys)
 	if got, want := v.Digest(), v.RecomputeDigest(); got != want {
 		t.Fatalf("at index %d: the digest is %v, computed anew it is %v", v.Index, got, want)
@@ -111,7 +113,7 @@ func run(t *testing.T, seed uint64, reopen *rand.Rand, each func(*View)) {
 	e := newTestEditor()
 	m := &model{
 		entries: map[placement.Identity]placement.Entry{}, ended: map[placement.Incarnation]uint64{0: 0}, kinds: map[string]placement.KindSettings{},
-		locks: newLockModel(), blocks: map[Subject]Block{}, moves: map[placement.Identity]placement.MemberID{}, names: map[placement.MemberID]placement.Incarnation{},
+		locks: newLockModel(), blocks: map[Subject]Block{}, moves: map[placement.Identity]placement.MemberID{}, crashes: map[placement.Identity]Crash{}, names: map[placement.MemberID]placement.Incarnation{},
 	}
 	var keys []placement.Identity
 	for i := range 300 {
@@ -161,6 +163,7 @@ func run(t *testing.T, seed uint64, reopen *rand.Rand, each func(*View)) {
 			m.kinds[name] = s
 		}
 		m.stepBlocks(t, rng, e, keys)
+		m.stepCrashes(rng, e, keys)
 		for i := range rng.IntN(12) {
 			m.locks.step(rng, e, index<<12+uint64(i))
 			step(rng, e, m, keys[rng.IntN(len(keys))], alive[rng.IntN(len(alive))])

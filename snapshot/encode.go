@@ -20,6 +20,7 @@ func (v *View) Encode(w io.Writer) error {
 	for _, section := range []func(*frameWriter) error{
 		v.encodeHeader, v.encodeKinds, v.encodeServers, v.encodeSlots, v.encodeResults, v.encodePlacements,
 		v.encodeSessions, v.encodeLocks, v.encodeBlocks, v.encodeMoves, v.encodeTimeline,
+		v.encodeCrashes,
 	} {
 		if err := section(f); err != nil {
 			return err
@@ -128,7 +129,7 @@ func (v *View) slotNumbers() []uint32 {
 func memberMessage(m *placement.Member) *snapshotpb.Member {
 	out := &snapshotpb.Member{
 		Id: string(m.ID), Incarnation: uint64(m.Incarnation), Address: m.Address, Kinds: m.Kinds,
-		Weight: m.Weight, Capacity: m.Capacity, State: uint32(m.State), Ended: m.Ended, Drained: m.Drained,
+		Weight: m.Weight, Capacity: m.Capacity, State: uint32(m.State), Ended: m.Ended, Drained: m.Drained, DrainRate: m.DrainRate,
 	}
 	for _, l := range m.Labels {
 		out.Labels = append(out.Labels, &snapshotpb.Label{Name: l.Name, Value: l.Value})

@@ -40,6 +40,7 @@ const (
 	frameBlocks     frameType = 9
 	frameMoves      frameType = 10
 	frameTimeline   frameType = 12
+	frameCrashes    frameType = 13
 	frameEnd        frameType = 255
 )
 

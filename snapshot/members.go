@@ -12,7 +12,7 @@ import (
 func (e *Editor) Join(m *placement.Member) {
 	if old := e.v.Roster.Find(m.ID); old != nil {
 		superseded := *old
-		superseded.State, superseded.Drained = placement.MemberSuperseded, false
+		superseded.State, superseded.Drained, superseded.DrainRate = placement.MemberSuperseded, false, 0
 		e.v.slots.edit(e.gen, e.slotOf(old.Incarnation)).member = &superseded
 	}
 	var i uint32
@@ -41,7 +41,7 @@ func (e *Editor) End(inc placement.Incarnation, state placement.MemberState) *pl
 	m := *s.member
 	m.State, m.Ended = state, e.v.Index
 	s.member = &m
-	m.Drained = false
+	m.Drained, m.DrainRate = false, 0
 	e.v.Roster = e.v.Roster.Without(m.ID, inc)
 	if e.v.Roster.Find(m.ID) == nil {
 		e.dropMovesTo(m.ID)

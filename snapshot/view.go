@@ -49,6 +49,7 @@ type View struct {
 	records      uint64 // sum of the digests of all records that mean something
 	oldest       uint64 // see OldestRemoval
 	timeline     timeline
+	crashes      crashes
 }
 
 // OldestRemoval is the log index of the oldest removal that the barrier has not passed; zero when there is none.

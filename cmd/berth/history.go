@@ -54,7 +54,7 @@ func causeText(e *apiv1.PlacementEvent) string {
 		text = "member " + e.Member + " left"
 	case e.Type == apiv1.PlacementEvent_PLACED && e.Cause == "fail":
 		text = "the candidate before failed"
-	case e.Type == apiv1.PlacementEvent_FAILED:
+	case e.Type == apiv1.PlacementEvent_FAILED, e.Failure != "":
 		text = e.Failure
 	case e.Type == apiv1.PlacementEvent_PLACED && e.Reason == "moved":
 		text = "moved: " + e.Cause

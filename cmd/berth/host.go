@@ -38,6 +38,7 @@ this moment, and with which epoch. SIGTERM has it leave in order.`
 	f.Uint32Var(&h.weight, "weight", placement.WeightDefault, "its share, relative to other members")
 	f.Uint32Var(&h.capacity, "capacity", 0, "the most placements that it takes (0: no limit)")
 	f.DurationVar(&h.leave, "leave-timeout", 10*time.Second, "how long leaving may take")
+	f.Uint32Var(&h.rate, "leave-rate", 0, "the most activations a second that leaving stops (0: all at once)")
 	untilEOF(f, &h.eof)
 	a.asking(c)
 	return c
@@ -53,6 +54,7 @@ type hosting struct {
 	weight   uint32
 	capacity uint32
 	leave    time.Duration
+	rate     uint32
 	eof      int
 
 	mu   sync.Mutex
@@ -85,6 +87,7 @@ func (h *hosting) member(ctx context.Context, c *lookupclient.Client, address st
 	}
 	m, err := c.Join(ctx, lookupclient.MemberConfig{
 		Name: placement.MemberID(h.name), Address: address, Kinds: kinds, Labels: h.labels, Weight: h.weight, Capacity: h.capacity,
+		LeaveRate: h.rate,
 	})
 	if err != nil {
 		return err

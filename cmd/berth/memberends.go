@@ -20,9 +20,10 @@ const drainLook = 300 * time.Millisecond
 
 func (a *app) memberDrainCommand() *cobra.Command {
 	var wait time.Duration
+	var rate uint32
 	c := command("drain NAME", "Take everything from a member in order, and give it nothing new", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
 		return a.ask(func(c *lookupclient.Client) error {
-			if err := a.drain(ctx, c, &apiv1.DrainMemberRequest{Name: args[0]}); err != nil || wait == 0 {
+			if err := a.drain(ctx, c, &apiv1.DrainMemberRequest{Name: args[0], Rate: rate}); err != nil || wait == 0 {
 				return err
 			}
 			return a.awaitDrained(ctx, c, args[0], wait)
@@ -32,7 +33,8 @@ func (a *app) memberDrainCommand() *cobra.Command {
 placed on other members when somebody asks for them. berth member list shows how much is left. It goes on when the leader
 changes, until berth member undrain.`
 	c.Example = `  berth member drain host-3
-  berth member drain host-3 --wait 5m`
+  berth member drain host-3 --rate 200 --wait 5m`
+	c.Flags().Uint32Var(&rate, "rate", 0, "the most placements a second that it is asked for (0: as many as it can let go)")
 	c.Flags().DurationVar(&wait, "wait", 0, "how long to wait until it owns nothing (0: not at all)")
 	a.asking(c)
 	return c

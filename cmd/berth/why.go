@@ -82,6 +82,9 @@ func whyTable(r *output.Rows, resp *apiv1.LookupResponse, took time.Duration) {
 	if x.MovingTo != "" {
 		fact("moving", "to %s", x.MovingTo)
 	}
+	if x.Crashes > 0 {
+		fact("crashes", "%d in a row, the last %s", x.Crashes, ago(x.LastCrash, x.LastCrash, x.Now))
+	}
 	if x.Blocked != "" {
 		fact("blocked", "nobody is given it: %s", x.Blocked)
 	}

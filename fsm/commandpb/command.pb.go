@@ -856,9 +856,11 @@ func (x *Expire) GetIncarnation() uint64 {
 
 // Drain keeps new placements away from an incarnation, or lets them come again.
 type Drain struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Incarnation   uint64                 `protobuf:"fixed64,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Off           bool                   `protobuf:"varint,2,opt,name=off,proto3" json:"off,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation uint64                 `protobuf:"fixed64,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Off         bool                   `protobuf:"varint,2,opt,name=off,proto3" json:"off,omitempty"`
+	// The most placements a second that it is asked for; zero for no bound.
+	Rate          uint32 `protobuf:"varint,3,opt,name=rate,proto3" json:"rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -905,6 +907,13 @@ func (x *Drain) GetOff() bool {
 		return x.Off
 	}
 	return false
+}
+
+func (x *Drain) GetRate() uint32 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
 }
 
 // Place gives an identity an owner, or finds the one that it has.
@@ -1134,11 +1143,14 @@ func (x *Fail) GetText() string {
 
 // Release ends what its owner stopped.
 type Release struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	Incarnation   uint64                 `protobuf:"fixed64,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Epoch         uint64                 `protobuf:"fixed64,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Kind        string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key         string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Incarnation uint64                 `protobuf:"fixed64,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Epoch       uint64                 `protobuf:"fixed64,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Why, when it ended by a fault: as in Fail.
+	Code          uint32 `protobuf:"varint,5,opt,name=code,proto3" json:"code,omitempty"`
+	Text          string `protobuf:"bytes,6,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1199,6 +1211,20 @@ func (x *Release) GetEpoch() uint64 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *Release) GetCode() uint32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *Release) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
 }
 
 // Evict asks the owner to stop and release. An epoch of zero means whatever is there.
@@ -2280,10 +2306,11 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\x05Leave\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\"*\n" +
 	"\x06Expire\x12 \n" +
-	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\";\n" +
+	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\"O\n" +
 	"\x05Drain\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\x12\x10\n" +
-	"\x03off\x18\x02 \x01(\bR\x03off\"\x8c\x01\n" +
+	"\x03off\x18\x02 \x01(\bR\x03off\x12\x12\n" +
+	"\x04rate\x18\x03 \x01(\rR\x04rate\"\x8c\x01\n" +
 	"\x05Place\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1f\n" +
@@ -2303,12 +2330,14 @@ const file_fsm_commandpb_command_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x06R\x05epoch\x12\x12\n" +
 	"\x04code\x18\x04 \x01(\rR\x04code\x12\x12\n" +
-	"\x04text\x18\x05 \x01(\tR\x04text\"g\n" +
+	"\x04text\x18\x05 \x01(\tR\x04text\"\x8f\x01\n" +
 	"\aRelease\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12 \n" +
 	"\vincarnation\x18\x03 \x01(\x06R\vincarnation\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\x06R\x05epoch\"C\n" +
+	"\x05epoch\x18\x04 \x01(\x06R\x05epoch\x12\x12\n" +
+	"\x04code\x18\x05 \x01(\rR\x04code\x12\x12\n" +
+	"\x04text\x18\x06 \x01(\tR\x04text\"C\n" +
 	"\x05Evict\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +

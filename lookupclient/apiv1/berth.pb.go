@@ -1274,7 +1274,10 @@ type Explanation struct {
 	// The reason of the identity's block, "-" for none given; empty when it is not blocked.
 	Blocked string `protobuf:"bytes,13,opt,name=blocked,proto3" json:"blocked,omitempty"`
 	// The member that the identity is on its way to.
-	MovingTo      string `protobuf:"bytes,14,opt,name=moving_to,json=movingTo,proto3" json:"moving_to,omitempty"`
+	MovingTo string `protobuf:"bytes,14,opt,name=moving_to,json=movingTo,proto3" json:"moving_to,omitempty"`
+	// How often in a row it crashed, and when the last time: it is blocked for a while when that is often.
+	Crashes       uint32                 `protobuf:"varint,40,opt,name=crashes,proto3" json:"crashes,omitempty"`
+	LastCrash     *timestamppb.Timestamp `protobuf:"bytes,41,opt,name=last_crash,json=lastCrash,proto3" json:"last_crash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1405,6 +1408,20 @@ func (x *Explanation) GetMovingTo() string {
 		return x.MovingTo
 	}
 	return ""
+}
+
+func (x *Explanation) GetCrashes() uint32 {
+	if x != nil {
+		return x.Crashes
+	}
+	return 0
+}
+
+func (x *Explanation) GetLastCrash() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastCrash
+	}
+	return nil
 }
 
 type BatchLookupRequest struct {
@@ -2500,7 +2517,9 @@ type Member struct {
 	Settled uint32 `protobuf:"varint,9,opt,name=settled,proto3" json:"settled,omitempty"`
 	Pending uint32 `protobuf:"varint,10,opt,name=pending,proto3" json:"pending,omitempty"`
 	// How long its lease may still last at the longest.
-	LeaseLeft     *durationpb.Duration `protobuf:"bytes,11,opt,name=lease_left,json=leaseLeft,proto3" json:"lease_left,omitempty"`
+	LeaseLeft *durationpb.Duration `protobuf:"bytes,11,opt,name=lease_left,json=leaseLeft,proto3" json:"lease_left,omitempty"`
+	// The most placements a second that it is asked for while it drains; zero for no bound.
+	DrainRate     uint32 `protobuf:"varint,20,opt,name=drain_rate,json=drainRate,proto3" json:"drain_rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2612,6 +2631,13 @@ func (x *Member) GetLeaseLeft() *durationpb.Duration {
 	return nil
 }
 
+func (x *Member) GetDrainRate() uint32 {
+	if x != nil {
+		return x.DrainRate
+	}
+	return 0
+}
+
 type ListMembersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2704,8 +2730,10 @@ type DrainMemberRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Let new placements come again.
-	Off           bool   `protobuf:"varint,2,opt,name=off,proto3" json:"off,omitempty"`
-	Retry         *Retry `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
+	Off   bool   `protobuf:"varint,2,opt,name=off,proto3" json:"off,omitempty"`
+	Retry *Retry `protobuf:"bytes,3,opt,name=retry,proto3" json:"retry,omitempty"`
+	// The most placements a second that it is asked for; zero for as many as it can let go. It is that of the last call.
+	Rate          uint32 `protobuf:"varint,10,opt,name=rate,proto3" json:"rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2759,6 +2787,13 @@ func (x *DrainMemberRequest) GetRetry() *Retry {
 		return x.Retry
 	}
 	return nil
+}
+
+func (x *DrainMemberRequest) GetRate() uint32 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
 }
 
 type DrainMemberResponse struct {
@@ -5986,8 +6021,10 @@ func (x *Failure) GetRefused() bool {
 
 // Released says that activations have stopped for good.
 type Released struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Held          []*Held                `protobuf:"bytes,1,rep,name=held,proto3" json:"held,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Held  []*Held                `protobuf:"bytes,1,rep,name=held,proto3" json:"held,omitempty"`
+	// Those that ended by a fault of their own.
+	Crashed       []*Failure `protobuf:"bytes,2,rep,name=crashed,proto3" json:"crashed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6029,9 +6066,18 @@ func (x *Released) GetHeld() []*Held {
 	return nil
 }
 
+func (x *Released) GetCrashed() []*Failure {
+	if x != nil {
+		return x.Crashed
+	}
+	return nil
+}
+
 // Drain asks for no new activations.
 type Drain struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most activations a second that it stops; zero for all at once.
+	Rate          uint32 `protobuf:"varint,1,opt,name=rate,proto3" json:"rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6064,6 +6110,13 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
 	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *Drain) GetRate() uint32 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
 }
 
 // Leave says that everything has stopped.
@@ -9825,7 +9878,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x0eLookupResponse\x121\n" +
 	"\tplacement\x18\x01 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\"\n" +
 	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\x127\n" +
-	"\vexplanation\x18\x03 \x01(\v2\x15.berth.v1.ExplanationR\vexplanation\"\x93\x06\n" +
+	"\vexplanation\x18\x03 \x01(\v2\x15.berth.v1.ExplanationR\vexplanation\"\xe8\x06\n" +
 	"\vExplanation\x12,\n" +
 	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12!\n" +
 	"\fplaced_index\x18\x02 \x01(\x04R\vplacedIndex\x12;\n" +
@@ -9845,7 +9898,10 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"candidates\x12\x18\n" +
 	"\amembers\x18\f \x01(\rR\amembers\x12\x18\n" +
 	"\ablocked\x18\r \x01(\tR\ablocked\x12\x1b\n" +
-	"\tmoving_to\x18\x0e \x01(\tR\bmovingTo\x1a\xd3\x01\n" +
+	"\tmoving_to\x18\x0e \x01(\tR\bmovingTo\x12\x18\n" +
+	"\acrashes\x18( \x01(\rR\acrashes\x129\n" +
+	"\n" +
+	"last_crash\x18) \x01(\v2\x1a.google.protobuf.TimestampR\tlastCrash\x1a\xd3\x01\n" +
 	"\tCandidate\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x1a\n" +
@@ -9939,7 +9995,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
 	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\x12\x12\n" +
 	"\x04more\x18\x04 \x01(\x04R\x04more\x12\"\n" +
-	"\rmore_at_least\x18\x05 \x01(\bR\vmoreAtLeast\"\x95\x04\n" +
+	"\rmore_at_least\x18\x05 \x01(\bR\vmoreAtLeast\"\xb4\x04\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x18\n" +
@@ -9953,7 +10009,9 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\apending\x18\n" +
 	" \x01(\rR\apending\x128\n" +
 	"\n" +
-	"lease_left\x18\v \x01(\v2\x19.google.protobuf.DurationR\tleaseLeft\x1a9\n" +
+	"lease_left\x18\v \x01(\v2\x19.google.protobuf.DurationR\tleaseLeft\x12\x1d\n" +
+	"\n" +
+	"drain_rate\x18\x14 \x01(\rR\tdrainRate\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"d\n" +
@@ -9969,11 +10027,13 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x12ListMembersRequest\"e\n" +
 	"\x13ListMembersResponse\x12*\n" +
 	"\amembers\x18\x01 \x03(\v2\x10.berth.v1.MemberR\amembers\x12\"\n" +
-	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"a\n" +
+	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"u\n" +
 	"\x12DrainMemberRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03off\x18\x02 \x01(\bR\x03off\x12%\n" +
-	"\x05retry\x18\x03 \x01(\v2\x0f.berth.v1.RetryR\x05retry\"}\n" +
+	"\x05retry\x18\x03 \x01(\v2\x0f.berth.v1.RetryR\x05retry\x12\x12\n" +
+	"\x04rate\x18\n" +
+	" \x01(\rR\x04rate\"}\n" +
 	"\x13DrainMemberResponse\x12(\n" +
 	"\x06member\x18\x01 \x01(\v2\x10.berth.v1.MemberR\x06member\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\bR\achanged\x12\"\n" +
@@ -10215,10 +10275,12 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\aFailure\x12\"\n" +
 	"\x04held\x18\x01 \x01(\v2\x0e.berth.v1.HeldR\x04held\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
-	"\arefused\x18\x03 \x01(\bR\arefused\".\n" +
+	"\arefused\x18\x03 \x01(\bR\arefused\"[\n" +
 	"\bReleased\x12\"\n" +
-	"\x04held\x18\x01 \x03(\v2\x0e.berth.v1.HeldR\x04held\"\a\n" +
-	"\x05Drain\"\a\n" +
+	"\x04held\x18\x01 \x03(\v2\x0e.berth.v1.HeldR\x04held\x12+\n" +
+	"\acrashed\x18\x02 \x03(\v2\x11.berth.v1.FailureR\acrashed\"\x1b\n" +
+	"\x05Drain\x12\x12\n" +
+	"\x04rate\x18\x01 \x01(\rR\x04rate\"\a\n" +
 	"\x05Leave\"\xf2\x02\n" +
 	"\bToMember\x12-\n" +
 	"\awelcome\x18\x01 \x01(\v2\x11.berth.v1.WelcomeH\x00R\awelcome\x12'\n" +
@@ -10797,247 +10859,249 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	139, // 10: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
 	139, // 11: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
 	129, // 12: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
-	11,  // 13: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
-	2,   // 14: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
-	22,  // 15: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
-	15,  // 16: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
-	12,  // 17: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
-	16,  // 18: berth.v1.LookupResult.error:type_name -> berth.v1.Error
-	23,  // 19: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
-	24,  // 20: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
-	12,  // 21: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
-	15,  // 22: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
-	11,  // 23: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
-	23,  // 24: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
-	24,  // 25: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
-	29,  // 26: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
-	15,  // 27: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
-	12,  // 28: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
-	16,  // 29: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
-	23,  // 30: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	140, // 31: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
-	12,  // 32: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
-	15,  // 33: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
-	23,  // 34: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
-	140, // 35: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
-	12,  // 36: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
-	15,  // 37: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
-	0,   // 38: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	12,  // 39: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	15,  // 40: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	130, // 41: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
-	3,   // 42: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	140, // 43: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	36,  // 44: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	15,  // 45: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	23,  // 46: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
-	36,  // 47: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
-	15,  // 48: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
-	140, // 49: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
-	15,  // 50: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
-	139, // 51: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
-	139, // 52: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
-	43,  // 53: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
-	15,  // 54: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
-	140, // 55: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
-	23,  // 56: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
-	43,  // 57: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
-	12,  // 58: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
-	15,  // 59: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
-	23,  // 60: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
-	15,  // 61: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
-	131, // 62: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
-	140, // 63: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
-	50,  // 64: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
-	15,  // 65: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
-	23,  // 66: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	132, // 67: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
-	140, // 68: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
-	50,  // 69: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
-	15,  // 70: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	140, // 71: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
-	140, // 72: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
-	140, // 73: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
-	23,  // 74: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
-	55,  // 75: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
-	15,  // 76: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
-	140, // 77: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
-	60,  // 78: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
-	23,  // 79: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
-	15,  // 80: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
-	55,  // 81: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
-	15,  // 82: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
-	67,  // 83: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
-	4,   // 84: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
-	5,   // 85: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
-	140, // 86: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
-	4,   // 87: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
-	140, // 88: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
-	140, // 89: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
-	23,  // 90: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
-	140, // 91: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
-	140, // 92: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
-	15,  // 93: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
-	140, // 94: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
-	23,  // 95: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
-	15,  // 96: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
-	23,  // 97: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
-	66,  // 98: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
-	140, // 99: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
-	15,  // 100: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
-	66,  // 101: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
-	15,  // 102: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
-	66,  // 103: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
-	15,  // 104: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
-	82,  // 105: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	83,  // 106: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	84,  // 107: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	85,  // 108: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	86,  // 109: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	88,  // 110: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	89,  // 111: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	90,  // 112: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	36,  // 113: berth.v1.Join.member:type_name -> berth.v1.Member
-	23,  // 114: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	80,  // 115: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	87,  // 116: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	80,  // 117: berth.v1.Failure.held:type_name -> berth.v1.Held
-	80,  // 118: berth.v1.Released.held:type_name -> berth.v1.Held
-	92,  // 119: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	93,  // 120: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	94,  // 121: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	95,  // 122: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	96,  // 123: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	97,  // 124: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	99,  // 125: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	100, // 126: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	140, // 127: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	140, // 128: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	80,  // 129: berth.v1.Activate.held:type_name -> berth.v1.Held
-	80,  // 130: berth.v1.Stop.held:type_name -> berth.v1.Held
-	98,  // 131: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	80,  // 132: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	103, // 133: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	15,  // 134: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
-	1,   // 135: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
-	1,   // 136: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	139, // 137: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	15,  // 138: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	133, // 139: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	36,  // 140: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	50,  // 141: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
-	112, // 142: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	112, // 143: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	112, // 144: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	134, // 145: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	134, // 146: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	135, // 147: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
-	115, // 148: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
-	6,   // 149: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
-	67,  // 150: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
-	67,  // 151: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
-	7,   // 152: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	12,  // 153: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	12,  // 154: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	115, // 155: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
-	136, // 156: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
-	137, // 157: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
-	138, // 158: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
-	121, // 159: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
-	15,  // 160: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
-	139, // 161: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
-	8,   // 162: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
-	10,  // 163: berth.v1.WatchRequest.types:type_name -> berth.v1.Event.Type
-	125, // 164: berth.v1.WatchResponse.reset:type_name -> berth.v1.WatchReset
-	126, // 165: berth.v1.WatchResponse.records:type_name -> berth.v1.WatchRecord
-	127, // 166: berth.v1.WatchResponse.events:type_name -> berth.v1.Event
-	124, // 167: berth.v1.WatchResponse.mark:type_name -> berth.v1.WatchMark
-	139, // 168: berth.v1.WatchMark.time:type_name -> google.protobuf.Timestamp
-	9,   // 169: berth.v1.WatchReset.why:type_name -> berth.v1.WatchReset.Why
-	12,  // 170: berth.v1.WatchRecord.placement:type_name -> berth.v1.Placement
-	36,  // 171: berth.v1.WatchRecord.member:type_name -> berth.v1.Member
-	66,  // 172: berth.v1.WatchRecord.lock:type_name -> berth.v1.Lock
-	55,  // 173: berth.v1.WatchRecord.session:type_name -> berth.v1.Session
-	50,  // 174: berth.v1.WatchRecord.kind:type_name -> berth.v1.Kind
-	43,  // 175: berth.v1.WatchRecord.block:type_name -> berth.v1.BlockEntry
-	139, // 176: berth.v1.Event.time:type_name -> google.protobuf.Timestamp
-	10,  // 177: berth.v1.Event.type:type_name -> berth.v1.Event.Type
-	36,  // 178: berth.v1.Event.joined:type_name -> berth.v1.Member
-	4,   // 179: berth.v1.Event.mode:type_name -> berth.v1.LockMode.Name
-	43,  // 180: berth.v1.Event.block:type_name -> berth.v1.BlockEntry
-	50,  // 181: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
-	50,  // 182: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
-	17,  // 183: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	20,  // 184: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	25,  // 185: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	27,  // 186: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	30,  // 187: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	32,  // 188: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
-	34,  // 189: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	119, // 190: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
-	122, // 191: berth.v1.Placements.Watch:input_type -> berth.v1.WatchRequest
-	37,  // 192: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	39,  // 193: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
-	41,  // 194: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
-	81,  // 195: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	44,  // 196: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
-	46,  // 197: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
-	48,  // 198: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
-	51,  // 199: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	53,  // 200: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	56,  // 201: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
-	58,  // 202: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
-	61,  // 203: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
-	63,  // 204: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
-	68,  // 205: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
-	70,  // 206: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
-	72,  // 207: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
-	74,  // 208: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
-	76,  // 209: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
-	78,  // 210: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
-	101, // 211: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	104, // 212: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	106, // 213: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	108, // 214: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	110, // 215: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	18,  // 216: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	21,  // 217: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	26,  // 218: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	28,  // 219: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	31,  // 220: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	33,  // 221: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
-	35,  // 222: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	120, // 223: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
-	123, // 224: berth.v1.Placements.Watch:output_type -> berth.v1.WatchResponse
-	38,  // 225: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	40,  // 226: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
-	42,  // 227: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
-	91,  // 228: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	45,  // 229: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
-	47,  // 230: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
-	49,  // 231: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
-	52,  // 232: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	54,  // 233: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	57,  // 234: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
-	59,  // 235: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
-	62,  // 236: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
-	64,  // 237: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
-	69,  // 238: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
-	71,  // 239: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
-	73,  // 240: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
-	75,  // 241: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
-	77,  // 242: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
-	79,  // 243: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
-	102, // 244: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	105, // 245: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	107, // 246: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	109, // 247: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	111, // 248: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	216, // [216:249] is the sub-list for method output_type
-	183, // [183:216] is the sub-list for method input_type
-	183, // [183:183] is the sub-list for extension type_name
-	183, // [183:183] is the sub-list for extension extendee
-	0,   // [0:183] is the sub-list for field type_name
+	139, // 13: berth.v1.Explanation.last_crash:type_name -> google.protobuf.Timestamp
+	11,  // 14: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
+	2,   // 15: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
+	22,  // 16: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
+	15,  // 17: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
+	12,  // 18: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
+	16,  // 19: berth.v1.LookupResult.error:type_name -> berth.v1.Error
+	23,  // 20: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
+	24,  // 21: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
+	12,  // 22: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
+	15,  // 23: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
+	11,  // 24: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
+	23,  // 25: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
+	24,  // 26: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
+	29,  // 27: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
+	15,  // 28: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
+	12,  // 29: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
+	16,  // 30: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
+	23,  // 31: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
+	140, // 32: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	12,  // 33: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
+	15,  // 34: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
+	23,  // 35: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
+	140, // 36: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
+	12,  // 37: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
+	15,  // 38: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
+	0,   // 39: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
+	12,  // 40: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	15,  // 41: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	130, // 42: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	3,   // 43: berth.v1.Member.state:type_name -> berth.v1.Member.State
+	140, // 44: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	36,  // 45: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	15,  // 46: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	23,  // 47: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
+	36,  // 48: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
+	15,  // 49: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
+	140, // 50: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
+	15,  // 51: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
+	139, // 52: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
+	139, // 53: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
+	43,  // 54: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
+	15,  // 55: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
+	140, // 56: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
+	23,  // 57: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
+	43,  // 58: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
+	12,  // 59: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
+	15,  // 60: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
+	23,  // 61: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
+	15,  // 62: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
+	131, // 63: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
+	140, // 64: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
+	50,  // 65: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	15,  // 66: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	23,  // 67: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	132, // 68: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
+	140, // 69: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
+	50,  // 70: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	15,  // 71: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	140, // 72: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
+	140, // 73: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
+	140, // 74: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
+	23,  // 75: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
+	55,  // 76: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
+	15,  // 77: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
+	140, // 78: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
+	60,  // 79: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
+	23,  // 80: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
+	15,  // 81: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
+	55,  // 82: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
+	15,  // 83: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
+	67,  // 84: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
+	4,   // 85: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
+	5,   // 86: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
+	140, // 87: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
+	4,   // 88: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
+	140, // 89: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
+	140, // 90: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
+	23,  // 91: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
+	140, // 92: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
+	140, // 93: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
+	15,  // 94: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
+	140, // 95: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
+	23,  // 96: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
+	15,  // 97: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
+	23,  // 98: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
+	66,  // 99: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
+	140, // 100: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
+	15,  // 101: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
+	66,  // 102: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
+	15,  // 103: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
+	66,  // 104: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
+	15,  // 105: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
+	82,  // 106: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	83,  // 107: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	84,  // 108: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	85,  // 109: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	86,  // 110: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	88,  // 111: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	89,  // 112: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	90,  // 113: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	36,  // 114: berth.v1.Join.member:type_name -> berth.v1.Member
+	23,  // 115: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	80,  // 116: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	87,  // 117: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	80,  // 118: berth.v1.Failure.held:type_name -> berth.v1.Held
+	80,  // 119: berth.v1.Released.held:type_name -> berth.v1.Held
+	87,  // 120: berth.v1.Released.crashed:type_name -> berth.v1.Failure
+	92,  // 121: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	93,  // 122: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	94,  // 123: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	95,  // 124: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	96,  // 125: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	97,  // 126: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	99,  // 127: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	100, // 128: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	140, // 129: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	140, // 130: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	80,  // 131: berth.v1.Activate.held:type_name -> berth.v1.Held
+	80,  // 132: berth.v1.Stop.held:type_name -> berth.v1.Held
+	98,  // 133: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	80,  // 134: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	103, // 135: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	15,  // 136: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	1,   // 137: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
+	1,   // 138: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
+	139, // 139: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	15,  // 140: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	133, // 141: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	36,  // 142: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	50,  // 143: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
+	112, // 144: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	112, // 145: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	112, // 146: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	134, // 147: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	134, // 148: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	135, // 149: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
+	115, // 150: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
+	6,   // 151: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
+	67,  // 152: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
+	67,  // 153: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
+	7,   // 154: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	12,  // 155: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	12,  // 156: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	115, // 157: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
+	136, // 158: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	137, // 159: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	138, // 160: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	121, // 161: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
+	15,  // 162: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
+	139, // 163: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
+	8,   // 164: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
+	10,  // 165: berth.v1.WatchRequest.types:type_name -> berth.v1.Event.Type
+	125, // 166: berth.v1.WatchResponse.reset:type_name -> berth.v1.WatchReset
+	126, // 167: berth.v1.WatchResponse.records:type_name -> berth.v1.WatchRecord
+	127, // 168: berth.v1.WatchResponse.events:type_name -> berth.v1.Event
+	124, // 169: berth.v1.WatchResponse.mark:type_name -> berth.v1.WatchMark
+	139, // 170: berth.v1.WatchMark.time:type_name -> google.protobuf.Timestamp
+	9,   // 171: berth.v1.WatchReset.why:type_name -> berth.v1.WatchReset.Why
+	12,  // 172: berth.v1.WatchRecord.placement:type_name -> berth.v1.Placement
+	36,  // 173: berth.v1.WatchRecord.member:type_name -> berth.v1.Member
+	66,  // 174: berth.v1.WatchRecord.lock:type_name -> berth.v1.Lock
+	55,  // 175: berth.v1.WatchRecord.session:type_name -> berth.v1.Session
+	50,  // 176: berth.v1.WatchRecord.kind:type_name -> berth.v1.Kind
+	43,  // 177: berth.v1.WatchRecord.block:type_name -> berth.v1.BlockEntry
+	139, // 178: berth.v1.Event.time:type_name -> google.protobuf.Timestamp
+	10,  // 179: berth.v1.Event.type:type_name -> berth.v1.Event.Type
+	36,  // 180: berth.v1.Event.joined:type_name -> berth.v1.Member
+	4,   // 181: berth.v1.Event.mode:type_name -> berth.v1.LockMode.Name
+	43,  // 182: berth.v1.Event.block:type_name -> berth.v1.BlockEntry
+	50,  // 183: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
+	50,  // 184: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
+	17,  // 185: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	20,  // 186: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	25,  // 187: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	27,  // 188: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	30,  // 189: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	32,  // 190: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
+	34,  // 191: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	119, // 192: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	122, // 193: berth.v1.Placements.Watch:input_type -> berth.v1.WatchRequest
+	37,  // 194: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	39,  // 195: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
+	41,  // 196: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
+	81,  // 197: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	44,  // 198: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
+	46,  // 199: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
+	48,  // 200: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
+	51,  // 201: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	53,  // 202: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	56,  // 203: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
+	58,  // 204: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
+	61,  // 205: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
+	63,  // 206: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
+	68,  // 207: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
+	70,  // 208: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
+	72,  // 209: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
+	74,  // 210: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
+	76,  // 211: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
+	78,  // 212: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
+	101, // 213: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	104, // 214: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	106, // 215: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	108, // 216: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	110, // 217: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	18,  // 218: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	21,  // 219: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	26,  // 220: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	28,  // 221: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	31,  // 222: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	33,  // 223: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
+	35,  // 224: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	120, // 225: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	123, // 226: berth.v1.Placements.Watch:output_type -> berth.v1.WatchResponse
+	38,  // 227: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	40,  // 228: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
+	42,  // 229: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
+	91,  // 230: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	45,  // 231: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
+	47,  // 232: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
+	49,  // 233: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
+	52,  // 234: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	54,  // 235: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	57,  // 236: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
+	59,  // 237: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
+	62,  // 238: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
+	64,  // 239: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
+	69,  // 240: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
+	71,  // 241: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
+	73,  // 242: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
+	75,  // 243: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
+	77,  // 244: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
+	79,  // 245: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
+	102, // 246: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	105, // 247: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	107, // 248: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	109, // 249: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	111, // 250: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	218, // [218:251] is the sub-list for method output_type
+	185, // [185:218] is the sub-list for method input_type
+	185, // [185:185] is the sub-list for extension type_name
+	185, // [185:185] is the sub-list for extension extendee
+	0,   // [0:185] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }

@@ -296,7 +296,9 @@ type Member struct {
 	State       uint32                 `protobuf:"varint,8,opt,name=state,proto3" json:"state,omitempty"`
 	Ended       uint64                 `protobuf:"varint,9,opt,name=ended,proto3" json:"ended,omitempty"`
 	// A blocked member drains too, and does so still when the block ends.
-	Drained       bool `protobuf:"varint,10,opt,name=drained,proto3" json:"drained,omitempty"`
+	Drained bool `protobuf:"varint,10,opt,name=drained,proto3" json:"drained,omitempty"`
+	// The most placements a second that it is asked for while it drains; zero for no bound.
+	DrainRate     uint32 `protobuf:"varint,11,opt,name=drain_rate,json=drainRate,proto3" json:"drain_rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -399,6 +401,13 @@ func (x *Member) GetDrained() bool {
 		return x.Drained
 	}
 	return false
+}
+
+func (x *Member) GetDrainRate() uint32 {
+	if x != nil {
+		return x.DrainRate
+	}
+	return 0
 }
 
 type Label struct {
@@ -658,7 +667,7 @@ func (x *Server) GetRemoved() bool {
 	return false
 }
 
-// Slots, Kinds, Servers, Results, Blocks and Moves are the payloads of their frames.
+// Slots, Kinds, Servers, Results, Blocks, Moves and Crashes are the payloads of their frames.
 type Slots struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Slots         []*Slot                `protobuf:"bytes,1,rep,name=slots,proto3" json:"slots,omitempty"`
@@ -923,6 +932,120 @@ func (x *Moves) GetMoves() []*Move {
 	return nil
 }
 
+type Crashes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Crashes       []*Crash               `protobuf:"bytes,1,rep,name=crashes,proto3" json:"crashes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Crashes) Reset() {
+	*x = Crashes{}
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Crashes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Crashes) ProtoMessage() {}
+
+func (x *Crashes) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Crashes.ProtoReflect.Descriptor instead.
+func (*Crashes) Descriptor() ([]byte, []int) {
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Crashes) GetCrashes() []*Crash {
+	if x != nil {
+		return x.Crashes
+	}
+	return nil
+}
+
+// Crash is what is remembered of the crashes of an identity.
+type Crash struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// How many there were in a row, and when the last one was, by the replicated clock, in milliseconds since 1970.
+	Count         uint32 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	LastMs        uint64 `protobuf:"varint,4,opt,name=last_ms,json=lastMs,proto3" json:"last_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Crash) Reset() {
+	*x = Crash{}
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Crash) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Crash) ProtoMessage() {}
+
+func (x *Crash) ProtoReflect() protoreflect.Message {
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Crash.ProtoReflect.Descriptor instead.
+func (*Crash) Descriptor() ([]byte, []int) {
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Crash) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Crash) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Crash) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Crash) GetLastMs() uint64 {
+	if x != nil {
+		return x.LastMs
+	}
+	return 0
+}
+
 // Block keeps a member, by its name, from being given anything, or an identity from being given an owner.
 type Block struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -941,7 +1064,7 @@ type Block struct {
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[13]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1076,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[13]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1089,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{13}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Block) GetMember() string {
@@ -1031,7 +1154,7 @@ type Move struct {
 
 func (x *Move) Reset() {
 	*x = Move{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[14]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1166,7 @@ func (x *Move) String() string {
 func (*Move) ProtoMessage() {}
 
 func (x *Move) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[14]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1179,7 @@ func (x *Move) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Move.ProtoReflect.Descriptor instead.
 func (*Move) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{14}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Move) GetKind() string {
@@ -1106,7 +1229,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[15]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1241,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[15]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1254,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{15}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Result) GetRequestId() []byte {
@@ -1249,7 +1372,7 @@ type Sessions struct {
 
 func (x *Sessions) Reset() {
 	*x = Sessions{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[16]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +1384,7 @@ func (x *Sessions) String() string {
 func (*Sessions) ProtoMessage() {}
 
 func (x *Sessions) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[16]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +1397,7 @@ func (x *Sessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sessions.ProtoReflect.Descriptor instead.
 func (*Sessions) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{16}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Sessions) GetSessions() []*Session {
@@ -1293,7 +1416,7 @@ type Locks struct {
 
 func (x *Locks) Reset() {
 	*x = Locks{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[17]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1428,7 @@ func (x *Locks) String() string {
 func (*Locks) ProtoMessage() {}
 
 func (x *Locks) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[17]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1441,7 @@ func (x *Locks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Locks.ProtoReflect.Descriptor instead.
 func (*Locks) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{17}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Locks) GetLocks() []*Lock {
@@ -1341,7 +1464,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[18]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1353,7 +1476,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[18]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1366,7 +1489,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{18}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Session) GetId() uint64 {
@@ -1413,7 +1536,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[19]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1548,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[19]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1561,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{19}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Lock) GetName() string {
@@ -1485,7 +1608,7 @@ type Claim struct {
 
 func (x *Claim) Reset() {
 	*x = Claim{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[20]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1620,7 @@ func (x *Claim) String() string {
 func (*Claim) ProtoMessage() {}
 
 func (x *Claim) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[20]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1633,7 @@ func (x *Claim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Claim.ProtoReflect.Descriptor instead.
 func (*Claim) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{20}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Claim) GetToken() uint64 {
@@ -1567,7 +1690,7 @@ type Timeline struct {
 
 func (x *Timeline) Reset() {
 	*x = Timeline{}
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[21]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +1702,7 @@ func (x *Timeline) String() string {
 func (*Timeline) ProtoMessage() {}
 
 func (x *Timeline) ProtoReflect() protoreflect.Message {
-	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[21]
+	mi := &file_snapshot_snapshotpb_snapshot_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +1715,7 @@ func (x *Timeline) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Timeline.ProtoReflect.Descriptor instead.
 func (*Timeline) Descriptor() ([]byte, []int) {
-	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{21}
+	return file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Timeline) GetIndexes() []uint64 {
@@ -1637,7 +1760,7 @@ const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
 	"\x12max_session_ttl_ns\x18\x14 \x01(\x04R\x0fmaxSessionTtlNs\"M\n" +
 	"\x04Slot\x12\x12\n" +
 	"\x04slot\x18\x01 \x01(\rR\x04slot\x121\n" +
-	"\x06member\x18\x02 \x01(\v2\x19.berth.snapshot.v1.MemberR\x06member\"\x96\x02\n" +
+	"\x06member\x18\x02 \x01(\v2\x19.berth.snapshot.v1.MemberR\x06member\"\xb5\x02\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x06R\vincarnation\x12\x18\n" +
@@ -1649,7 +1772,9 @@ const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
 	"\x05state\x18\b \x01(\rR\x05state\x12\x14\n" +
 	"\x05ended\x18\t \x01(\x04R\x05ended\x12\x18\n" +
 	"\adrained\x18\n" +
-	" \x01(\bR\adrained\"1\n" +
+	" \x01(\bR\adrained\x12\x1d\n" +
+	"\n" +
+	"drain_rate\x18\v \x01(\rR\tdrainRate\"1\n" +
 	"\x05Label\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value\"\xfe\x01\n" +
@@ -1683,7 +1808,14 @@ const file_snapshot_snapshotpb_snapshot_proto_rawDesc = "" +
 	"\x06Blocks\x120\n" +
 	"\x06blocks\x18\x01 \x03(\v2\x18.berth.snapshot.v1.BlockR\x06blocks\"6\n" +
 	"\x05Moves\x12-\n" +
-	"\x05moves\x18\x01 \x03(\v2\x17.berth.snapshot.v1.MoveR\x05moves\"\xa3\x01\n" +
+	"\x05moves\x18\x01 \x03(\v2\x17.berth.snapshot.v1.MoveR\x05moves\"=\n" +
+	"\aCrashes\x122\n" +
+	"\acrashes\x18\x01 \x03(\v2\x18.berth.snapshot.v1.CrashR\acrashes\"\\\n" +
+	"\x05Crash\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\rR\x05count\x12\x17\n" +
+	"\alast_ms\x18\x04 \x01(\x04R\x06lastMs\"\xa3\x01\n" +
 	"\x05Block\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
@@ -1752,7 +1884,7 @@ func file_snapshot_snapshotpb_snapshot_proto_rawDescGZIP() []byte {
 	return file_snapshot_snapshotpb_snapshot_proto_rawDescData
 }
 
-var file_snapshot_snapshotpb_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_snapshot_snapshotpb_snapshot_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_snapshot_snapshotpb_snapshot_proto_goTypes = []any{
 	(*Header)(nil),   // 0: berth.snapshot.v1.Header
 	(*Cluster)(nil),  // 1: berth.snapshot.v1.Cluster
@@ -1767,15 +1899,17 @@ var file_snapshot_snapshotpb_snapshot_proto_goTypes = []any{
 	(*Results)(nil),  // 10: berth.snapshot.v1.Results
 	(*Blocks)(nil),   // 11: berth.snapshot.v1.Blocks
 	(*Moves)(nil),    // 12: berth.snapshot.v1.Moves
-	(*Block)(nil),    // 13: berth.snapshot.v1.Block
-	(*Move)(nil),     // 14: berth.snapshot.v1.Move
-	(*Result)(nil),   // 15: berth.snapshot.v1.Result
-	(*Sessions)(nil), // 16: berth.snapshot.v1.Sessions
-	(*Locks)(nil),    // 17: berth.snapshot.v1.Locks
-	(*Session)(nil),  // 18: berth.snapshot.v1.Session
-	(*Lock)(nil),     // 19: berth.snapshot.v1.Lock
-	(*Claim)(nil),    // 20: berth.snapshot.v1.Claim
-	(*Timeline)(nil), // 21: berth.snapshot.v1.Timeline
+	(*Crashes)(nil),  // 13: berth.snapshot.v1.Crashes
+	(*Crash)(nil),    // 14: berth.snapshot.v1.Crash
+	(*Block)(nil),    // 15: berth.snapshot.v1.Block
+	(*Move)(nil),     // 16: berth.snapshot.v1.Move
+	(*Result)(nil),   // 17: berth.snapshot.v1.Result
+	(*Sessions)(nil), // 18: berth.snapshot.v1.Sessions
+	(*Locks)(nil),    // 19: berth.snapshot.v1.Locks
+	(*Session)(nil),  // 20: berth.snapshot.v1.Session
+	(*Lock)(nil),     // 21: berth.snapshot.v1.Lock
+	(*Claim)(nil),    // 22: berth.snapshot.v1.Claim
+	(*Timeline)(nil), // 23: berth.snapshot.v1.Timeline
 }
 var file_snapshot_snapshotpb_snapshot_proto_depIdxs = []int32{
 	1,  // 0: berth.snapshot.v1.Header.cluster:type_name -> berth.snapshot.v1.Cluster
@@ -1785,17 +1919,18 @@ var file_snapshot_snapshotpb_snapshot_proto_depIdxs = []int32{
 	2,  // 4: berth.snapshot.v1.Slots.slots:type_name -> berth.snapshot.v1.Slot
 	5,  // 5: berth.snapshot.v1.Kinds.kinds:type_name -> berth.snapshot.v1.Kind
 	6,  // 6: berth.snapshot.v1.Servers.servers:type_name -> berth.snapshot.v1.Server
-	15, // 7: berth.snapshot.v1.Results.results:type_name -> berth.snapshot.v1.Result
-	13, // 8: berth.snapshot.v1.Blocks.blocks:type_name -> berth.snapshot.v1.Block
-	14, // 9: berth.snapshot.v1.Moves.moves:type_name -> berth.snapshot.v1.Move
-	18, // 10: berth.snapshot.v1.Sessions.sessions:type_name -> berth.snapshot.v1.Session
-	19, // 11: berth.snapshot.v1.Locks.locks:type_name -> berth.snapshot.v1.Lock
-	20, // 12: berth.snapshot.v1.Lock.claims:type_name -> berth.snapshot.v1.Claim
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	17, // 7: berth.snapshot.v1.Results.results:type_name -> berth.snapshot.v1.Result
+	15, // 8: berth.snapshot.v1.Blocks.blocks:type_name -> berth.snapshot.v1.Block
+	16, // 9: berth.snapshot.v1.Moves.moves:type_name -> berth.snapshot.v1.Move
+	14, // 10: berth.snapshot.v1.Crashes.crashes:type_name -> berth.snapshot.v1.Crash
+	20, // 11: berth.snapshot.v1.Sessions.sessions:type_name -> berth.snapshot.v1.Session
+	21, // 12: berth.snapshot.v1.Locks.locks:type_name -> berth.snapshot.v1.Lock
+	22, // 13: berth.snapshot.v1.Lock.claims:type_name -> berth.snapshot.v1.Claim
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_snapshot_snapshotpb_snapshot_proto_init() }
@@ -1809,7 +1944,7 @@ func file_snapshot_snapshotpb_snapshot_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_snapshot_snapshotpb_snapshot_proto_rawDesc), len(file_snapshot_snapshotpb_snapshot_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -27,7 +27,7 @@ var memberStates = map[placement.MemberState]apiv1.Member_State{
 func memberMessage(m *placement.Member, load snapshot.Load) *apiv1.Member {
 	out := &apiv1.Member{
 		Name: string(m.ID), Incarnation: uint64(m.Incarnation), Address: m.Address, Kinds: m.Kinds, Weight: m.Weight,
-		Capacity: m.Capacity, State: memberStates[m.State],
+		Capacity: m.Capacity, State: memberStates[m.State], DrainRate: m.DrainRate,
 	}
 	if m.State.Alive() {
 		out.Settled, out.Pending = load.Settled, load.Pending

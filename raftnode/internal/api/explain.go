@@ -28,6 +28,9 @@ func (s *Server) explain(v *snapshot.View, id placement.Identity) *apiv1.Explana
 	if m, ok := v.Move(id); ok {
 		x.MovingTo = string(m.To)
 	}
+	if c, ok := v.Crash(id); ok {
+		x.Crashes, x.LastCrash = c.Count, timeMessage(c.Last)
+	}
 	// The kind's strategy looks at all members, as for a placement under the epoch.
 	candidates := placement.Explain(placement.StrategyNamed(settings.Strategy), q, settings, membersOf(v))
 	x.Members = uint32(len(candidates))

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode/internal/events"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
@@ -60,6 +61,10 @@ func eventMessage(e *events.Event) *apiv1.PlacementEvent {
 		out.Reason = e.Reason.String()
 	case events.Failed:
 		out.Failure = e.Failure.String()
+	case events.Removed:
+		if e.Failure != (placement.Failure{}) {
+			out.Failure = e.Failure.String()
+		}
 	}
 	return out
 }

@@ -42,7 +42,7 @@ func (s *Server) DrainMember(ctx context.Context, req *apiv1.DrainMemberRequest)
 	if m == nil {
 		return nil, memberUnknown(req.Name)
 	}
-	command.Body = &fsm.Drain{Incarnation: m.Incarnation, Off: req.Off}
+	command.Body = &fsm.Drain{Incarnation: m.Incarnation, Off: req.Off, Rate: req.Rate}
 	encoded, err := fsm.Encode(command)
 	if err != nil {
 		return nil, invalid("%v", err)

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -277,17 +278,15 @@ func (m *memberStream) take(msg *apiv1.FromMember) error {
 	case *apiv1.FromMember_Keepalive:
 		return m.report(func() { m.keepalive(x.Keepalive.Nonce) })
 	case *apiv1.FromMember_Confirm:
-		return m.heldReport(x.Confirm.Held, func(id placement.Identity, e placement.Epoch) fsm.Body {
+		return m.heldReport(x.Confirm.Held, func(_ int, id placement.Identity, e placement.Epoch) fsm.Body {
 			return &fsm.Confirm{Identity: id, Incarnation: m.session.Incarnation, Epoch: e}
 		})
 	case *apiv1.FromMember_Released:
-		return m.heldReport(x.Released.Held, func(id placement.Identity, e placement.Epoch) fsm.Body {
-			return &fsm.Release{Identity: id, Incarnation: m.session.Incarnation, Epoch: e}
-		})
+		return m.released(x.Released)
 	case *apiv1.FromMember_Failed:
 		return m.failures(x.Failed.Failures)
 	case *apiv1.FromMember_Drain:
-		return m.report(func() { m.end(&fsm.Drain{Incarnation: m.session.Incarnation}, true) })
+		return m.report(func() { m.end(&fsm.Drain{Incarnation: m.session.Incarnation, Rate: x.Drain.GetRate()}, true) })
 	case *apiv1.FromMember_Leave:
 		return m.report(func() { m.end(&fsm.Leave{Incarnation: m.session.Incarnation}, false) })
 	}
@@ -318,18 +317,36 @@ func (m *memberStream) keepalive(nonce uint64) {
 	}
 }
 
-// heldReport proposes one command for each activation and answers with the outcomes.
-func (m *memberStream) heldReport(list []*apiv1.Held, body func(placement.Identity, placement.Epoch) fsm.Body) error {
+// released takes in what has stopped: by request or by itself, and by a fault.
+func (m *memberStream) released(r *apiv1.Released) error {
+	if n := len(r.Held) + len(r.Crashed); n > heldMax {
+		return invalid("%d activations in one message, at most %d are allowed", n, heldMax)
+	}
+	list := slices.Clip(r.Held)
+	for _, f := range r.Crashed {
+		list = append(list, f.GetHeld())
+	}
+	return m.heldReport(list, func(i int, id placement.Identity, e placement.Epoch) fsm.Body {
+		c := &fsm.Release{Identity: id, Incarnation: m.session.Incarnation, Epoch: e}
+		if i >= len(r.Held) {
+			c.Failure = placement.Failure{Code: placement.FailureCrash, Text: placement.FitText(r.Crashed[i-len(r.Held)].GetReason(), placement.ReasonBytesMax)}
+		}
+		return c
+	})
+}
+
+// heldReport proposes one command for each activation and answers with the outcomes. body is given its place in the list.
+func (m *memberStream) heldReport(list []*apiv1.Held, body func(int, placement.Identity, placement.Epoch) fsm.Body) error {
 	if len(list) > heldMax {
 		return invalid("%d activations in one message, at most %d are allowed", len(list), heldMax)
 	}
 	var commands [][]byte
-	for _, h := range list {
+	for i, h := range list {
 		id, err := identityOf(h.GetKind(), h.GetKey())
 		if err != nil {
 			return err
 		}
-		c, err := fsm.Encode(fsm.Command{Body: body(id, placement.Epoch(h.GetEpoch()))})
+		c, err := fsm.Encode(fsm.Command{Body: body(i, id, placement.Epoch(h.GetEpoch()))})
 		if err != nil {
 			return invalid("%v: %v", id, err)
 		}
@@ -371,36 +388,50 @@ func (m *memberStream) unknown(err error) {
 	m.endSession(group.ErrNotLeader)
 }
 
-// failures notes why activations failed and gives them to their next candidates.
+// failures notes why activations failed and gives them to their next candidates. What the member was not given, it cannot
+// fail at.
 func (m *memberStream) failures(list []*apiv1.Failure) error {
 	if len(list) > heldMax {
 		return invalid("%d failures in one message, at most %d are allowed", len(list), heldMax)
 	}
 	var commands [][]byte
+	var own []*apiv1.Failure
+	v := m.group.View()
 	for _, f := range list {
 		id, err := identityOf(f.GetHeld().GetKind(), f.GetHeld().GetKey())
 		if err != nil {
 			return err
 		}
-		why := placement.Failure{Code: placement.FailureActivation, Text: placement.FitText(f.Reason, placement.ReasonBytesMax)}
-		if f.Refused {
-			why.Code = placement.FailureRefused
+		if e, _ := v.Lookup(id); e.Owner != m.session.Incarnation || e.Epoch != placement.Epoch(f.Held.Epoch) {
+			continue
 		}
+		why := failureOf(f)
 		c, err := fsm.Encode(fsm.Command{Body: &fsm.Fail{Identity: id, Epoch: placement.Epoch(f.Held.Epoch), Failure: why}})
 		if err != nil {
 			return invalid("%v: %v", id, err)
 		}
 		m.driver.Failed(id, m.session.Incarnation, why)
-		commands = append(commands, c)
+		commands, own = append(commands, c), append(own, f)
+	}
+	if len(own) == 0 {
+		return nil
 	}
 	return m.report(func() {
 		ctx, cancel := context.WithTimeout(m.ctx, confirmBudget)
 		defer cancel()
 		outcomes, err := m.group.ProposeAll(ctx, commands) // what fails here is overdue later
 		if err == nil {
-			m.releaseFailed(ctx, list, outcomes)
+			m.releaseFailed(ctx, own, outcomes)
 		}
 	})
+}
+
+func failureOf(f *apiv1.Failure) placement.Failure {
+	why := placement.Failure{Code: placement.FailureActivation, Text: placement.FitText(f.Reason, placement.ReasonBytesMax)}
+	if f.Refused {
+		why.Code = placement.FailureRefused
+	}
+	return why
 }
 
 // releaseFailed releases what was settled before the member tried to activate it: its kind is settled by placing. Nobody
@@ -414,7 +445,7 @@ func (m *memberStream) releaseFailed(ctx context.Context, list []*apiv1.Failure,
 		}
 		h := list[i].Held
 		c, err := fsm.Encode(fsm.Command{Body: &fsm.Release{
-			Identity: placement.Identity{Kind: h.Kind, Key: h.Key}, Incarnation: e.Owner, Epoch: placement.Epoch(h.Epoch),
+			Identity: placement.Identity{Kind: h.Kind, Key: h.Key}, Incarnation: e.Owner, Epoch: placement.Epoch(h.Epoch), Failure: failureOf(list[i]),
 		}})
 		if err == nil {
 			commands = append(commands, c)

@@ -3,9 +3,11 @@ package leader
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode/lease"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
 
@@ -25,7 +27,43 @@ type drain struct {
 
 	// Owned by the goroutine of the clock.
 	leaving map[placement.Incarnation]bool
-	at      snapshot.Cursor // where the next step goes on; of an older view, so it says about where
+	paces   map[placement.Incarnation]*pace // of those that drain at a rate
+	at      snapshot.Cursor                 // where the next step goes on; of an older view, so it says about where
+}
+
+// pace is how far a member is that drains at a rate. A new tenure begins with none, and so asks for less at first.
+type pace struct {
+	rate uint32
+	from lease.Instant // what may be asked for since then has not been
+}
+
+// due is how many placements may be asked for now: those of a second at most, so that a member that was slow is not asked
+// for all of them at once.
+func (p *pace) due(now lease.Instant) int {
+	p.from = min(max(p.from, now.Add(-time.Second)), now)
+	return int(uint64(now.Sub(p.from)) * uint64(p.rate) / uint64(time.Second))
+}
+
+// asked notes that so many have been asked for.
+func (p *pace) asked(n int) {
+	p.from = p.from.Add(time.Duration((uint64(n)*uint64(time.Second) + uint64(p.rate) - 1) / uint64(p.rate)))
+}
+
+// paced finds the pace of each member that drains at a rate, and those that are there already go on.
+func paced(v *snapshot.View, leaving map[placement.Incarnation]bool, old map[placement.Incarnation]*pace, now lease.Instant) map[placement.Incarnation]*pace {
+	paces := map[placement.Incarnation]*pace{}
+	for inc := range leaving {
+		m := v.Incarnation(inc)
+		if m == nil || m.State != placement.MemberDraining || m.DrainRate == 0 {
+			continue // who is blocked is to be rid of everything
+		}
+		if p := old[inc]; p != nil && p.rate == m.DrainRate {
+			paces[inc] = p
+		} else {
+			paces[inc] = &pace{m.DrainRate, now}
+		}
+	}
+	return paces
 }
 
 // barred says whether a member is blocked and still owns something: it gets no more time.
@@ -48,6 +86,7 @@ func (d *Driver) drainStep(ctx context.Context) {
 	v := d.group.View()
 	if d.drain.changed.Swap(false) {
 		d.drain.leaving = leaving(v)
+		d.drain.paces = paced(v, d.drain.leaving, d.drain.paces, d.config.Now())
 	}
 	if len(d.drain.leaving) == 0 || d.drain.running.Load() {
 		return
@@ -92,6 +131,10 @@ func (d *Driver) evictions(v *snapshot.View) (list []snapshot.Placement) {
 		}
 	}
 	d.mu.Unlock()
+	now := d.config.Now()
+	for inc, p := range d.drain.paces {
+		room[inc] = min(room[inc], p.due(now))
+	}
 	for inc, n := range room {
 		if n == 0 {
 			delete(room, inc)
@@ -107,6 +150,9 @@ func (d *Driver) evictions(v *snapshot.View) (list []snapshot.Placement) {
 		if e := &p.Entry; !e.Draining && room[e.Owner] > 0 {
 			room[e.Owner]--
 			list = append(list, p)
+			if pace := d.drain.paces[e.Owner]; pace != nil {
+				pace.asked(1)
+			}
 		}
 		return true
 	})

@@ -314,3 +314,54 @@ func TestRaiseLevel_EveryServerAnnouncedIt(t *testing.T) {
 		t.Error("a level that is reached is asked for")
 	}
 }
+
+// A member that drains at a rate is asked for so many a second and no more, also after it was slow, and by the next tenure;
+// one that is blocked is asked for all that it can let go.
+func TestDrain_AtARate_AsksForSoManyASecond(t *testing.T) {
+	const rate, n = 20, 500
+	var a placement.Incarnation
+	s, d := begun(t, func(s *state) {
+		a = s.join("a")
+		s.settle(0, n)
+		s.do(&fsm.Drain{Incarnation: a, Rate: rate})
+	})
+	// run makes the steps of so long, and says how many more are asked for.
+	run := func(d *Driver, long time.Duration) int {
+		before, _ := s.owns(a)
+		for range long / clockTick {
+			s.now = s.now.Add(clockTick)
+			s.step(d)
+		}
+		after, _ := s.owns(a)
+		return after - before
+	}
+	for second := range 3 {
+		if got := run(d, time.Second); got > rate || got < rate-3 {
+			t.Errorf("in second %d it is asked for %d, want %d", second+1, got, rate)
+		}
+	}
+	s.now = s.now.Add(time.Hour) // nobody looked
+	if got := run(d, clockTick); got > rate {
+		t.Errorf("after an hour it is asked for %d at once, want %d", got, rate)
+	}
+	s.now = s.now.Add(-time.Minute)
+	if got := run(d, time.Second); got > rate {
+		t.Errorf("after the clock went back it is asked for %d, want %d", got, rate)
+	}
+	next := New(&group.Tenure{Term: 1, Begun: s.now, View: s.view}, s, d.config)
+	next.look(s.view)
+	if got := run(next, time.Second); got > rate || got == 0 {
+		t.Errorf("the next tenure asks for %d, want %d", got, rate)
+	}
+	s.do(&fsm.Drain{Incarnation: a, Rate: 2 * rate})
+	s.feed(next)
+	if got := run(next, time.Second); got > 2*rate || got <= rate {
+		t.Errorf("with another rate it is asked for %d, want %d", got, 2*rate)
+	}
+	s.do(blockMember("a"))
+	s.feed(next)
+	asked, _ := s.owns(a)
+	if got := run(next, clockTick); got != drainWindow-asked {
+		t.Errorf("when it is blocked it is asked for %d more, want %d", got, drainWindow-asked)
+	}
+}
