@@ -2,16 +2,16 @@
 // identity without an order the search for one. It is what ends a run, and what `berth check` does to an old one with the checkers
 // of today.
 //
-// A run's folder has the committed logs that were copied from its servers, when they were (rundir.Dir.Log). They must agree up to
-// the newest index that anybody saw; the longest is replayed. A log that disagrees, or that the state machine does not take, is a
+// A run's folder has the logs that were copied from its servers, when they were (rundir.Dir.Log). Two of them must agree up to what
+// both had applied, and one that was not compacted is replayed. A log that disagrees, or that the state machine does not take, is a
 // broken promise of its own, told by the checker "log".
 package judge
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -108,18 +108,19 @@ func (j *Judged) writePage(path string, orders map[string]string) error {
 	return rundir.WriteFile(path, b.Bytes())
 }
 
-// logsOf reads the logs in a run's folder.
-func logsOf(d rundir.Dir) (logs [][]replay.Entry, err error) {
+// logsOf reads the logs in a run's folder, by server.
+func logsOf(d rundir.Dir) (map[string][]replay.Entry, error) {
 	paths, err := filepath.Glob(d.Log("*"))
 	if err != nil {
 		return nil, err
 	}
+	logs := map[string][]replay.Entry{}
 	for _, path := range paths {
 		log, err := readLog(path)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		logs = append(logs, log)
+		logs[filepath.Base(filepath.Dir(path))] = log
 	}
 	return logs, nil
 }
@@ -133,47 +134,46 @@ func readLog(path string) ([]replay.Entry, error) {
 	return log, errors.Join(err, f.Close())
 }
 
-// Timeline is what the logs of a run's servers say, up to the newest index that anybody saw. The error says that they disagree, or
-// that they do not say enough.
-func Timeline(h *history.History, logs [][]replay.Entry) (*replay.Timeline, error) {
-	logs = slices.DeleteFunc(slices.Clone(logs), func(l []replay.Entry) bool { return len(l) == 0 })
-	if len(logs) == 0 {
-		return nil, fmt.Errorf("%w: the logs that were copied are empty", replay.ErrBadLog)
-	}
-	committed := newest(h)
-	for i, a := range logs {
-		for _, b := range logs[i+1:] {
-			if err := replay.Agree(a, b, committed); err != nil {
-				return nil, err
+// Timeline is what the logs of a run's servers say, up to the newest index that one of them showed. It is nil when none of them begins with
+// the first entry, since they were compacted. The error says that two disagree, or that one cannot be replayed.
+func Timeline(h *history.History, logs map[string][]replay.Entry) (*replay.Timeline, error) {
+	applied := appliedBy(h)
+	best := "" // of the logs that were not compacted, that of the server that has applied most
+	names := slices.Sorted(maps.Keys(logs))
+	for i, name := range names {
+		log := logs[name]
+		for _, other := range names[:i] {
+			// What a server has not applied may have been given up since.
+			if err := replay.Agree(logs[other], log, min(applied[other], applied[name])); err != nil {
+				return nil, fmt.Errorf("%s and %s: %w", other, name, err)
 			}
 		}
+		if len(log) > 0 && log[0].Index == 1 && (best == "" || applied[name] > applied[best]) {
+			best = name
+		}
 	}
-	// The longest: the one that begins first, and of those the one that ends last.
-	longest := slices.MinFunc(logs, func(a, b []replay.Entry) int {
-		return cmp.Or(cmp.Compare(a[0].Index, b[0].Index), cmp.Compare(b[len(b)-1].Index, a[len(a)-1].Index))
-	})
-	return replay.Replay(longest, nil, committed)
+	if best == "" {
+		return nil, nil
+	}
+	return replay.Replay(logs[best], nil, applied[best])
 }
 
-// newest is the largest log index that anybody saw applied, and which is therefore committed.
-func newest(h *history.History) (index uint64) {
+// appliedBy are the largest log indexes that servers showed: up to there their logs are committed.
+func appliedBy(h *history.History) map[string]uint64 {
+	by := map[string]uint64{}
+	note := func(server string, index uint64) { by[server] = max(by[server], index) }
 	for i := range h.Ops {
 		if r := h.Ops[i].Answer.Read; r != nil {
-			index = max(index, r.Index)
+			note(r.Server, r.Index)
 		}
 	}
 	for i := range h.Digests {
-		index = max(index, h.Digests[i].V.Index)
+		note(h.Digests[i].V.Server, h.Digests[i].V.Index)
 	}
 	for i := range h.Servers {
-		index = max(index, h.Servers[i].V.Applied)
+		note(h.Servers[i].V.Name, h.Servers[i].V.Applied)
 	}
-	for i := range h.Watches {
-		if w := &h.Watches[i].V; w.What != history.WatchOpen {
-			index = max(index, w.Index)
-		}
-	}
-	return index
+	return by
 }
 
 // Damaged says that an error of Path is about what is in a history or in a log, and not about whether there is one.

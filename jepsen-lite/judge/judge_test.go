@@ -143,12 +143,29 @@ func TestPath_LogsOfServers_AreHeldAgainstEachOther(t *testing.T) {
 			for name := range logs {
 				logs[name] = logs[name][9:]
 			}
-		}, check.Unknown},
+		}, check.Idle},
 		{"all end early", func(w *checktest.World, logs map[string][]replay.Entry) {
 			for name := range logs {
 				logs[name] = logs[name][:50]
 			}
 		}, check.Unknown},
+		{"one has entries that were given up", func(w *checktest.World, logs map[string][]replay.Entry) {
+			// s3 was cut off after it had applied less than half.
+			for i := range w.Events {
+				e := &w.Events[i]
+				if e.Server != nil && e.Server.Name == "s3" {
+					e.Server.Applied = min(e.Server.Applied, 40)
+				}
+				if e.Digest != nil && e.Digest.Server == "s3" && e.Digest.Index > 40 {
+					e.Digest.Server = "s2"
+				}
+				if e.OK != nil && e.OK.Read != nil && e.OK.Read.Server == "s3" && e.OK.Read.Index > 40 {
+					e.OK.Read.Server = "s2"
+				}
+			}
+			logs["s3"] = slices.Clone(logs["s3"][:60])
+			logs["s3"][50].Term, logs["s3"][50].Command = 9, []byte("given up")
+		}, check.True},
 		{"one begins late", func(w *checktest.World, logs map[string][]replay.Entry) { logs["s1"] = logs["s1"][9:] }, check.True},
 		{"none were copied", func(w *checktest.World, logs map[string][]replay.Entry) { clear(logs) }, check.Idle},
 	} {
