@@ -144,7 +144,21 @@ func (s *segment) take(v *history.Watch) (promise string) {
 }
 
 // told are the types of events that the log's are compared with.
-var told = []string{replay.Placed, replay.Settled, replay.Failed, replay.Stopping, replay.Removed, replay.Completed, replay.MemberEnded}
+var told = []string{
+	replay.Placed, replay.Settled, replay.Failed, replay.Stopping, replay.Unsettled, replay.Removed, replay.MemberLeft, replay.MemberExpired, moved,
+}
+
+// moved stands in the place of placed when an operator chose the owner.
+const moved = "moved"
+
+// key is what an event says, whatever its place within its index.
+func key(w *history.Watch) string {
+	what := w.Type
+	if what == moved {
+		what = replay.Placed
+	}
+	return fmt.Sprintf("%d %s %s %s %d %d", w.Index, what, w.Identity, w.Member, w.Incarnation, w.Epoch)
+}
 
 // againstLog holds what a segment said, up to where it is whole, against the log.
 func (s *segment) againstLog(t *replay.Timeline, f *finding) {
@@ -156,13 +170,14 @@ func (s *segment) againstLog(t *replay.Timeline, f *finding) {
 	if s.reset {
 		s.entriesAgainstLog(name, t, f)
 	}
-	var said []*history.Watch
+	said := map[string]*history.Watch{}
+	var order []string
 	for _, e := range s.events {
-		if e.Index <= s.whole && slices.Contains(told, e.Type) {
-			said = append(said, e)
+		if k := key(e); e.Index <= s.whole && slices.Contains(told, e.Type) && said[k] == nil {
+			said[k] = e
+			order = append(order, k)
 		}
 	}
-	i := 0
 	first, _ := slices.BinarySearchFunc(t.Events, s.since+1, func(e replay.Event, index uint64) int { return cmp.Compare(e.Index, index) })
 	for _, e := range t.Events[first:] {
 		if e.Index > s.whole {
@@ -171,16 +186,19 @@ func (s *segment) againstLog(t *replay.Timeline, f *finding) {
 		if e.Identity != "" && !s.lets(e.Identity) || e.Identity == "" && (s.kind != "" || s.prefix != "") {
 			continue
 		}
-		want := &history.Watch{Index: e.Index, Position: e.Position, Type: e.Type, Identity: e.Identity, Member: e.Member, Incarnation: e.Incarnation, Epoch: e.Epoch}
-		if i < len(said) && same(said[i], want) {
-			i++
-			continue
+		want := &history.Watch{Index: e.Index, Type: e.Type, Identity: e.Identity, Member: e.Member, Incarnation: e.Incarnation, Epoch: e.Epoch}
+		if said[key(want)] == nil {
+			f.bad(name, s.from, s.to, nil, "%s: the log has %s, and the stream does not", notReliable, event(want))
+			return
 		}
-		f.bad(name, s.from, s.to, nil, "%s: the log has %s, and the stream does not", notReliable, event(want))
-		return
+		delete(said, key(want))
 	}
-	if i < len(said) {
-		f.bad(name, s.from, s.to, nil, "%s: the stream has %s, and the log does not", notReliable, event(said[i]))
+	for _, k := range order {
+		// What is settled as it is placed may be told as both.
+		if e := said[k]; e != nil && !(e.Type == replay.Settled && t.At(e.Identity, e.Index).From == e.Index && t.At(e.Identity, e.Index-1).Epoch != e.Epoch) {
+			f.bad(name, s.from, s.to, nil, "%s: the stream has %s, and the log does not", notReliable, event(e))
+			return
+		}
 	}
 }
 
@@ -246,5 +264,5 @@ func eventAt(list []*history.Watch, n int) string {
 
 // event is an event for people.
 func event(w *history.Watch) string {
-	return strings.TrimSpace(fmt.Sprintf("%s %s%s epoch %d at index %d, place %d", w.Type, w.Identity, w.Lock, w.Epoch, w.Index, w.Position))
+	return fmt.Sprintf("%s %s, epoch %d, at index %d", w.Type, cmp.Or(w.Identity, w.Lock, w.Member), w.Epoch, w.Index)
 }

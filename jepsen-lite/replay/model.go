@@ -74,9 +74,12 @@ func (m *model) placement(t *Timeline, index uint64, c *fsm.Change) {
 	}
 	owns := func(p placement.Phase) bool { return p == placement.Pending || p == placement.Settled }
 	if owns(before.Phase) && before.Epoch != after.Epoch {
-		if c.Cause == fsm.CauseFail {
+		switch {
+		case c.Cause == fsm.CauseFail:
 			say(Failed, &before)
-		} else {
+		case before.Phase == placement.Settled:
+			say(Unsettled, &before)
+		default:
 			say(Removed, &before)
 		}
 	}
@@ -104,7 +107,11 @@ func (m *model) placement(t *Timeline, index uint64, c *fsm.Change) {
 // memberEnded ends what a member owned: what was settled is a removal, and what was on its way is absent.
 func (m *model) memberEnded(t *Timeline, index uint64, c *fsm.Change) {
 	inc := c.Member.Incarnation
-	t.Events = append(t.Events, Event{Index: index, Position: c.Position, Type: MemberEnded, Member: string(c.Member.ID), Incarnation: uint64(inc)})
+	ended := Event{Index: index, Position: c.Position, Type: MemberExpired, Member: string(c.Member.ID), Incarnation: uint64(inc)}
+	if c.Cause == fsm.CauseLeave {
+		ended.Type = MemberLeft
+	}
+	t.Events = append(t.Events, ended)
 	var ids []placement.Identity
 	for id := range m.owned[inc] { // any order
 		ids = append(ids, id)
@@ -112,13 +119,16 @@ func (m *model) memberEnded(t *Timeline, index uint64, c *fsm.Change) {
 	slices.SortFunc(ids, placement.Identity.Compare)
 	for _, id := range ids {
 		v := m.now[id]
+		gone := Event{Index: index, Position: c.Position, Type: Removed, Identity: id.String(), Member: v.Member, Incarnation: v.Incarnation, Epoch: v.Epoch}
 		v.From = index
 		if v.Phase == placement.Settled {
 			v.Phase = placement.Tombstone
 			m.graves[id] = index
+			gone.Type = Unsettled
 		} else {
 			v = Version{From: index}
 		}
+		t.Events = append(t.Events, gone)
 		m.set(t, id, v)
 	}
 	delete(m.owned, inc)
@@ -135,7 +145,7 @@ func (m *model) completed(t *Timeline, index, barrier uint64) {
 	slices.SortFunc(ids, placement.Identity.Compare)
 	for _, id := range ids {
 		v := m.now[id]
-		t.Events = append(t.Events, Event{Index: index, Type: Completed, Identity: id.String(), Member: v.Member, Incarnation: v.Incarnation, Epoch: v.Epoch})
+		t.Events = append(t.Events, Event{Index: index, Type: Removed, Identity: id.String(), Member: v.Member, Incarnation: v.Incarnation, Epoch: v.Epoch})
 		delete(m.graves, id)
 		m.set(t, id, Version{From: index})
 	}

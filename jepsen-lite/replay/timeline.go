@@ -38,7 +38,7 @@ type Carried struct {
 	Position int
 }
 
-// Event is one thing that happened, as a watch tells it.
+// Event is one thing that happened, as a watch tells it. Those of one index have no order that counts.
 type Event struct {
 	Index       uint64
 	Position    int
@@ -49,15 +49,16 @@ type Event struct {
 	Epoch       uint64
 }
 
-// The types of events.
+// The types of events, as a watch names them in lower case.
 const (
-	Placed      = "placed"
-	Settled     = "settled"
-	Failed      = "failed"
-	Stopping    = "stopping"
-	Removed     = "removed"
-	Completed   = "completed" // the removal is visible to everybody
-	MemberEnded = "member ended"
+	Placed        = "placed"
+	Settled       = "settled"
+	Failed        = "failed"
+	Stopping      = "stopping"
+	Unsettled     = "unsettled" // its owner has it no longer, and not everybody has seen that
+	Removed       = "removed"   // nobody can see it any more
+	MemberLeft    = "member_left"
+	MemberExpired = "member_expired"
 )
 
 // Timeline is what a log says.
