@@ -24,6 +24,7 @@ type row struct {
 	Name  string
 	Spans []span
 	Marks []span
+	Terms []mark // where the server begins to lead
 }
 
 // span is drawn from From on, Length long, in its row at Y, H high, of 100.
@@ -70,6 +71,9 @@ func (r *row) roles(list []*history.Timed[history.Server], end int64) {
 		until := last.At
 		if i < len(list) && list[i].At-last.At < silent {
 			until = list[i].At
+		}
+		if first.V.Role == "leader" && until-first.At > end/40 { // there is room
+			r.Terms = append(r.Terms, mark{At: ms(first.At), Percent: percent(first.At, end), Name: fmt.Sprintf("term %d", first.V.Term)})
 		}
 		class := "other"
 		if first.V.Role == "leader" || first.V.Role == "follower" {

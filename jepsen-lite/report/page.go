@@ -113,7 +113,7 @@ func short(ns int64) string {
 		return "0"
 	case d < 10*time.Millisecond:
 		return fmt.Sprintf("%.2f ms", float64(ns)/1e6)
-	case d < 10*time.Second:
+	case d < time.Second:
 		return fmt.Sprintf("%.0f ms", float64(ns)/1e6)
 	case d < 10*time.Minute:
 		return fmt.Sprintf("%.1f s", d.Seconds())
@@ -182,10 +182,10 @@ func (p *view) facts(h *history.History, r *check.Results) {
 		add("started", run.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
 	add("lasted", time.Duration(h.Last).Round(time.Millisecond).String())
-	add("servers", strings.Join(run.Servers, " "))
-	add("members", strings.Join(run.Members, " "))
-	add("workload", strings.Join(run.Workload, " "))
-	add("faults", strings.Join(run.Faults, " "))
+	add("servers", strings.Join(run.Servers, ", "))
+	add("members", strings.Join(run.Members, ", "))
+	add("workload", strings.Join(run.Workload, ", "))
+	add("faults", strings.Join(run.Faults, ", "))
 	add("mutant", run.Mutant)
 	add("version", run.Version)
 	add("commit", run.Commit)
