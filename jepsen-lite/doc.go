@@ -1,8 +1,18 @@
 // Package jepsenlite is the fault tests of berth: clusters and members under partitions, pauses, crashes and slow disks,
 // and checkers that judge what clients saw.
 //
-// What is here so far is the track record (README.md): every bug of berth itself that a test found, with the test that
-// holds it down. It grows with the product and nothing is taken out of it.
+// The track record (README.md) has every bug of berth itself that a test found, with the test that holds it down. It grows with
+// the product and nothing is taken out of it.
+//
+// The packages below judge a run:
+//
+//	history     what a run saw, one event a line: the recorder, the reader
+//	rundir      the folder that a run leaves
+//	replay      the committed log, run through the state machine and a model again
+//	check       one checker for each promise
+//	checktest   histories that are right, to check the checkers
+//	report      a run on one page
+//	judge       all of that over a run's folder; `berth check`
 //
 // The fault tests that exist stand beside the code that they are about, and run with go test in virtual time, on the
 // network and disks of package raftnodetest:

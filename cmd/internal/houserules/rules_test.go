@@ -49,8 +49,15 @@ var mayImport = map[string][]string{
 	"cmd/internal/output":       nil,
 	"cmd/internal/localcluster": {"lookupclient", "lookupclient/apiv1"},
 	"cmd/internal/houserules":   nil,
-	"cmd/berth":                 {"placement", "snapshot", "fsm", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/"},
+	"cmd/berth":                 {"placement", "snapshot", "fsm", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/", "jepsen-lite/"},
 	"jepsen-lite":               nil,
+	"jepsen-lite/history":       nil,
+	"jepsen-lite/replay":        {"placement", "snapshot", "fsm", "raftnode"},
+	"jepsen-lite/check":         {"placement", "jepsen-lite/history", "jepsen-lite/replay"},
+	"jepsen-lite/report":        {"jepsen-lite/check", "jepsen-lite/history"},
+	"jepsen-lite/judge":         {"jepsen-lite/check", "jepsen-lite/history", "jepsen-lite/replay", "jepsen-lite/report", "jepsen-lite/rundir"},
+	"jepsen-lite/checktest":     {"placement", "snapshot", "fsm", "jepsen-lite/history", "jepsen-lite/replay"},
+	"jepsen-lite/rundir":        nil,
 }
 
 // pure are the packages that depend on their arguments alone.
