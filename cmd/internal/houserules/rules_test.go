@@ -47,6 +47,8 @@ var mayImport = map[string][]string{
 	"cmd/internal/houserules":   nil,
 	"cmd/berth":                 {"placement", "snapshot", "fsm", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/"},
 	"jepsen-lite":               nil,
+	"jepsen-lite/overlay":       nil,
+	"jepsen-lite/clockskew":     {"jepsen-lite/overlay"},
 	"jepsen-lite/lossyfs":       nil,
 	"jepsen-lite/cmd/lossyfs":   {"jepsen-lite/lossyfs"},
 }
