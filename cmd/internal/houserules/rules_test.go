@@ -51,6 +51,8 @@ var mayImport = map[string][]string{
 	"jepsen-lite/clockskew":     {"jepsen-lite/overlay"},
 	"jepsen-lite/lossyfs":       nil,
 	"jepsen-lite/cmd/lossyfs":   {"jepsen-lite/lossyfs"},
+	"jepsen-lite/history":       nil,
+	"jepsen-lite/rundir":        nil,
 }
 
 // pure are the packages that depend on their arguments alone.

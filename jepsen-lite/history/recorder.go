@@ -1,0 +1,175 @@
+package history
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Limits of a recorder.
+const (
+	// LineBytesMax is the length of the longest line, its end included.
+	LineBytesMax = 64 << 10
+	// bufferBytesMax is how much may wait to be written. Whoever records more waits: not smaller, since a disk may take a
+	// moment, and not larger, since what waits is lost when the process is killed.
+	bufferBytesMax = 1 << 20
+	// flushEvery is how long an event waits at most.
+	flushEvery = 10 * time.Millisecond
+)
+
+// Recorder appends events to a history. It is safe for concurrent use.
+//
+// It writes whole lines, in one goroutine, which Close ends. When a write fails nothing more is written, and Err and Close
+// say so: the events of the run from then on are lost, and with them its verdict.
+type Recorder struct {
+	w     io.Writer
+	clock func() int64
+	ops   atomic.Uint64
+
+	mu struct {
+		sync.Mutex
+		room    sync.Cond // there is room in waiting, or there was an error
+		waiting []byte    // whole lines
+		err     error
+		closed  bool
+	}
+	flush chan struct{} // something waits that must not wait longer; holds one
+	done  chan struct{} // the goroutine has ended
+}
+
+// NewRecorder returns a recorder that writes to w, which it does not close. clock says the moment (Clock; in virtual time, one
+// that counts from the bubble's beginning).
+func NewRecorder(w io.Writer, clock func() int64) *Recorder {
+	r := &Recorder{w: w, clock: clock, flush: make(chan struct{}, 1), done: make(chan struct{})}
+	r.mu.room.L = &r.mu
+	go r.write()
+	return r
+}
+
+// Now is the moment on the recorder's clock.
+func (r *Recorder) Now() int64 { return r.clock() }
+
+// Invoke records the beginning of an operation and returns the number that it gave it. Call it before the request is made.
+func (r *Recorder) Invoke(c Call) uint64 {
+	c.Op = r.ops.Add(1)
+	r.Record(Event{Invoke: &c})
+	return c.Op
+}
+
+// OK records that an operation happened. Call it when the reply is decoded.
+func (r *Recorder) OK(a Answer) { r.Record(Event{OK: &a}) }
+
+// Fail records that an operation certainly changed nothing.
+func (r *Recorder) Fail(a Answer) { r.Record(Event{Fail: &a}) }
+
+// Unknown records that nobody can say whether an operation happened.
+func (r *Recorder) Unknown(a Answer) { r.Record(Event{Unknown: &a}) }
+
+// Record records an event at this moment. It waits while too much is waiting to be written. An event that breaks a rule is an
+// error of the test: Err says which.
+func (r *Recorder) Record(e Event) {
+	e.At = r.clock()
+	r.append(&e)
+}
+
+// append encodes an event and hands it over.
+func (r *Recorder) append(e *Event) {
+	line, err := Append(nil, e)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.mu.waiting)+len(line) > bufferBytesMax && r.mu.err == nil && !r.mu.closed {
+		r.mu.room.Wait()
+	}
+	if r.mu.closed {
+		err = errors.Join(err, errors.New("an event was recorded after the end"))
+	}
+	if err != nil && r.mu.err == nil {
+		r.mu.err = err
+		r.mu.room.Broadcast()
+	}
+	if r.mu.err != nil {
+		return
+	}
+	r.mu.waiting = append(r.mu.waiting, line...)
+	if len(r.mu.waiting) > bufferBytesMax/2 {
+		r.hurry()
+	}
+}
+
+func (r *Recorder) hurry() {
+	select {
+	case r.flush <- struct{}{}:
+	default:
+	}
+}
+
+// write writes what waits, now and then, until Close.
+func (r *Recorder) write() {
+	defer close(r.done)
+	var lines []byte
+	timer := time.NewTicker(flushEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-r.flush:
+		}
+		r.mu.Lock()
+		closed, err := r.mu.closed, r.mu.err
+		lines, r.mu.waiting = r.mu.waiting, lines[:0]
+		r.mu.room.Broadcast()
+		r.mu.Unlock()
+		if err == nil && len(lines) > 0 {
+			if _, err = r.w.Write(lines); err != nil {
+				r.fail(fmt.Errorf("write history: %w", err))
+			}
+		}
+		if closed {
+			return
+		}
+	}
+}
+
+func (r *Recorder) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.err = err
+	r.mu.room.Broadcast()
+}
+
+// Err is what went wrong, nil when nothing did.
+func (r *Recorder) Err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.err
+}
+
+// Close writes what waits and ends the recorder. It returns Err. It may be called again.
+func (r *Recorder) Close() error {
+	r.mu.Lock()
+	r.mu.closed = true
+	r.mu.room.Broadcast()
+	r.mu.Unlock()
+	r.hurry()
+	<-r.done
+	return r.Err()
+}
+
+// Append appends the line of an event to b. The error says which rule the event breaks.
+func Append(b []byte, e *Event) ([]byte, error) {
+	if err := e.Validate(); err != nil {
+		return b, fmt.Errorf("%w: %w", ErrBadLine, err)
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return b, fmt.Errorf("%w: %w", ErrBadLine, err)
+	}
+	if len(line) >= LineBytesMax {
+		return b, ErrLineTooLong
+	}
+	return append(append(b, line...), '\n'), nil
+}

@@ -1,0 +1,109 @@
+package history
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// Run is the first line of a history: what was run.
+type Run struct {
+	// Format is the form of the history, at most Format.
+	Format int `json:"format"`
+	// Scenario is the name of what was run, and Workload and Faults what it consisted of.
+	Scenario string   `json:"scenario"`
+	Workload []string `json:"workload,omitempty"`
+	Faults   []string `json:"faults,omitempty"`
+	// Seed is where all its choices come from, and Tier how real it was: 1 virtual time, 2 processes, 3 hosts.
+	Seed uint64 `json:"seed"`
+	Tier int    `json:"tier,omitempty"`
+	// Started is the wall clock at the run's beginning, for people.
+	Started time.Time `json:"started,omitzero"`
+	// Version, Commit, Go and Kernel say what ran on what; Mutant names the fault that was put into the build, empty for none.
+	Version string `json:"version,omitempty"`
+	Commit  string `json:"commit,omitempty"`
+	Go      string `json:"go,omitempty"`
+	Kernel  string `json:"kernel,omitempty"`
+	Mutant  string `json:"mutant,omitempty"`
+	// Command repeats the run.
+	Command string `json:"command,omitempty"`
+	// Servers and Members are the names of those that the run begins with.
+	Servers []string `json:"servers,omitempty"`
+	Members []string `json:"members,omitempty"`
+	// Bounds are what the run is held to.
+	Bounds Bounds `json:"bounds,omitzero"`
+	// ExpectedToFail says that a promise is broken on purpose: a run that passes is wrong.
+	ExpectedToFail bool `json:"expected_to_fail,omitempty"`
+}
+
+// Bounds are what a run is held to, in nanoseconds. A bound of zero is not checked.
+type Bounds struct {
+	// Progress is how long after everything has healed an operation of each kind must succeed again, and each server answer.
+	Progress int64 `json:"progress_ns,omitempty"`
+	// Gap is the longest time between two operations that succeed while a majority is well.
+	Gap int64 `json:"gap_ns,omitempty"`
+}
+
+func (r *Run) validate() error {
+	if r.Format < 1 {
+		return fmt.Errorf("its format is %d", r.Format)
+	}
+	if r.Bounds.Progress < 0 || r.Bounds.Gap < 0 {
+		return fmt.Errorf("a bound is negative")
+	}
+	return cmp.Or(named("scenario", r.Scenario), list("workload", r.Workload), list("faults", r.Faults), list("servers", r.Servers), list("members", r.Members),
+		texts("version", r.Version, "commit", r.Commit, "go", r.Go, "kernel", r.Kernel, "mutant", r.Mutant, "command", r.Command))
+}
+
+// The phases of a run.
+const (
+	// PhaseSteady: no fault yet.
+	PhaseSteady = "steady"
+	// PhaseFaults: faults come and go.
+	PhaseFaults = "faults"
+	// PhaseHealed: from now on there is no fault, and everything must work again within Bounds.Progress.
+	PhaseHealed = "healed"
+	// PhaseFinal: everything is read once more.
+	PhaseFinal = "final"
+	// PhaseTeardown: the processes of the run are being ended.
+	PhaseTeardown = "teardown"
+)
+
+// Phase says that a part of the run begins.
+type Phase struct {
+	Name string `json:"name"`
+}
+
+func (p *Phase) validate() error {
+	switch p.Name {
+	case PhaseSteady, PhaseFaults, PhaseHealed, PhaseFinal, PhaseTeardown:
+		return nil
+	}
+	return fmt.Errorf("there is no phase %.40q", p.Name)
+}
+
+// Leaks is what was left when everything had been taken down.
+type Leaks struct {
+	Goroutines int `json:"goroutines"`
+	Processes  int `json:"processes"`
+	Namespaces int `json:"namespaces"`
+	Mounts     int `json:"mounts"`
+	Files      int `json:"files"`
+	// What names some of them.
+	What []string `json:"what,omitempty"`
+}
+
+func (l *Leaks) validate() error {
+	if min(l.Goroutines, l.Processes, l.Namespaces, l.Mounts, l.Files) < 0 {
+		return fmt.Errorf("a number is negative")
+	}
+	return list("what", l.What)
+}
+
+// End is the last line of a run that came to its end. What has none was broken off.
+type End struct {
+	// Error is what went wrong with the test itself; empty when nothing did.
+	Error string `json:"error,omitempty"`
+}
+
+func (e *End) validate() error { return texts("error", e.Error) }
