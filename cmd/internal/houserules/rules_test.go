@@ -52,6 +52,10 @@ var mayImport = map[string][]string{
 	"jepsen-lite/lossyfs":       nil,
 	"jepsen-lite/cmd/lossyfs":   {"jepsen-lite/lossyfs"},
 	"jepsen-lite/history":       nil,
+	"jepsen-lite/replay":        {"placement", "snapshot", "fsm", "raftnode"},
+	"jepsen-lite/check":         {"placement", "jepsen-lite/history", "jepsen-lite/replay"},
+	"jepsen-lite/report":        {"jepsen-lite/check", "jepsen-lite/history"},
+	"jepsen-lite/checktest":     {"placement", "snapshot", "fsm", "jepsen-lite/history", "jepsen-lite/replay"},
 	"jepsen-lite/rundir":        nil,
 }
 
