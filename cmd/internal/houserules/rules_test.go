@@ -50,13 +50,18 @@ var mayImport = map[string][]string{
 	"jepsen-lite/overlay":       nil,
 	"jepsen-lite/clockskew":     {"jepsen-lite/overlay"},
 	"jepsen-lite/lossyfs":       nil,
-	"jepsen-lite/cmd/lossyfs":   {"jepsen-lite/lossyfs"},
-	"jepsen-lite/history":       nil,
-	"jepsen-lite/replay":        {"placement", "snapshot", "fsm", "raftnode"},
-	"jepsen-lite/check":         {"placement", "jepsen-lite/history", "jepsen-lite/replay"},
-	"jepsen-lite/report":        {"jepsen-lite/check", "jepsen-lite/history"},
-	"jepsen-lite/checktest":     {"placement", "snapshot", "fsm", "jepsen-lite/history", "jepsen-lite/replay"},
-	"jepsen-lite/rundir":        nil,
+	"jepsen-lite/sim": {
+		"placement", "lookupclient", "lookupclient/apiv1", "raftnode", "raftnode/lease", "raftnode/raftnodetest",
+		"jepsen-lite/history", "jepsen-lite/check", "jepsen-lite/overlay",
+	},
+	"jepsen-lite/cmd/sim":     {"jepsen-lite/sim"},
+	"jepsen-lite/cmd/lossyfs": {"jepsen-lite/lossyfs"},
+	"jepsen-lite/history":     nil,
+	"jepsen-lite/replay":      {"placement", "snapshot", "fsm", "raftnode"},
+	"jepsen-lite/check":       {"placement", "jepsen-lite/history", "jepsen-lite/replay"},
+	"jepsen-lite/report":      {"jepsen-lite/check", "jepsen-lite/history"},
+	"jepsen-lite/checktest":   {"placement", "snapshot", "fsm", "jepsen-lite/history", "jepsen-lite/replay"},
+	"jepsen-lite/rundir":      nil,
 }
 
 // pure are the packages that depend on their arguments alone.
