@@ -10,7 +10,7 @@ TIDY     := $(GO) mod tidy -diff
 DRIVERS  := lookupclient/fence/drivers
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test testdrivers databases test386 race lint gen gencheck fuzz model bench bench10m churn overlap verify clean
+.PHONY: help build demo test testdrivers databases test386 race lint gen gencheck fuzz model sim bench bench10m churn overlap verify clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ bench10m: ## benchmarks of the index with ten million identities, beside Go maps
 	$(GO) test ./snapshot -run '^$$' -bench 'Lookup|Update|Stall' -benchtime 100x -timeout 60m -identities 10000000
 	$(GO) test ./snapshot -run '^$$' -bench 'Memory|Build|Encode|Decode' -benchtime 3x -timeout 60m -identities 10000000
 	$(GO) test ./fsm -run '^$$' -bench 'Apply' -benchtime 300x -cpu 1 -timeout 60m -identities 10000000
+
+sim: ## run SEEDS seeds from FIRST on of whole clusters in virtual time; the same seed is the same run
+	$(GO) run ./jepsen-lite/cmd/sim -seeds $(or $(SEEDS),20) -first $(or $(FIRST),1) -drop "$(DROP)"
 
 churn: ## what 100 million updates of a million identities do to the memory of the process: some minutes
 	$(GO) test ./snapshot -run '^$$' -bench Churn -benchtime 1x -timeout 60m -churn 100000000

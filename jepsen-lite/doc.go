@@ -14,7 +14,10 @@
 //	report      a run on one page
 //	judge       all of that over a run's folder; `berth check`
 //
-// The fault tests that exist stand beside the code that they are about, and run with go test in virtual time, on the
+// Below it are sim, whole clusters in virtual time; lossyfs, disks that lose power, with a real server on them; clockskew,
+// processes whose clocks run wrong; and overlay, builds with faults in them.
+//
+// The other fault tests that exist stand beside the code that they are about, and run with go test in virtual time, on the
 // network and disks of package raftnodetest:
 //
 //	raftnode/internal/group   the known faults of hashicorp/raft, failover, healing, disks that fail and stall

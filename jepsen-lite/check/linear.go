@@ -132,7 +132,9 @@ func identityPartition(name string, list []*history.Op, fault int64, bad func(e 
 		if (op.F == history.Remove || op.F == history.Move || op.F == history.Free) && (op.Outcome == history.OutcomeOK || mayHaveDone(op)) {
 			removal = min(removal, op.Begin)
 		}
-		if op.F == history.Move && (op.Outcome == history.OutcomeOK || mayHaveDone(op)) || op.F == history.Place && mayHaveDone(op) {
+		// A client tries again by itself, so a Place may have found what an attempt of its own had made whose answer was lost.
+		found := op.F == history.Place && op.Outcome == history.OutcomeOK && !op.Answer.Created
+		if op.F == history.Move && (op.Outcome == history.OutcomeOK || mayHaveDone(op)) || op.F == history.Place && (mayHaveDone(op) || found) {
 			ghosts = append(ghosts, op.Begin)
 		}
 		epoch, none, says := saw(op)

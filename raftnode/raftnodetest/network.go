@@ -1,10 +1,12 @@
 package raftnodetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,10 +19,15 @@ import (
 //
 // Every goroutine of the network ends when the connections that it serves are closed.
 type Network struct {
+	// Late, unless it is nil, is called for whatever goes from one host to another, as many bytes at once, or none for a
+	// connection that is opened. It returns how much longer that takes than the link says. Set it before the network is used.
+	Late func(from, to string, bytes int) time.Duration
+
 	mu        sync.Mutex
 	listeners map[string]*listener
 	links     map[link]*state
 	conns     map[*pair]struct{}
+	connected uint64 // connections so far
 }
 
 type link struct{ from, to string }
@@ -91,9 +98,15 @@ func (n *Network) Reset(host string) {
 		}
 	}
 	n.mu.Unlock()
+	slices.SortFunc(ls, func(a, b *listener) int { return strings.Compare(a.address, b.address) })
 	for _, l := range ls { // first, so that nobody opens another connection meanwhile
 		_ = l.Close()
 	}
+	n.Break(host)
+}
+
+// Break closes every connection of a host at once; others can be opened.
+func (n *Network) Break(host string) {
 	n.mu.Lock()
 	var conns []*pair
 	for p := range n.conns {
@@ -102,6 +115,7 @@ func (n *Network) Reset(host string) {
 		}
 	}
 	n.mu.Unlock()
+	slices.SortFunc(conns, func(a, b *pair) int { return cmp.Compare(a.number, b.number) })
 	for _, p := range conns {
 		p.close()
 	}
@@ -138,6 +152,9 @@ func (h *Host) Listen(address string) (net.Listener, error) {
 // cut.
 func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 	to := hostOf(address)
+	if err := h.network.late(ctx, nil, link{h.name, to}, 0); err != nil {
+		return nil, &net.OpError{Op: "dial", Net: "memory", Err: err}
+	}
 	if err := h.network.pass(ctx, resendOpen, nil, link{h.name, to}, link{to, h.name}); err != nil {
 		return nil, &net.OpError{Op: "dial", Net: "memory", Err: err}
 	}
@@ -179,18 +196,31 @@ func (n *Network) pass(ctx context.Context, resend time.Duration, done <-chan st
 			delay = resend
 			resend = min(2*resend, resendMax)
 		}
-		if delay > 0 {
-			select {
-			case <-time.After(delay):
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-done:
-				return io.ErrClosedPipe
-			}
+		if err := wait(ctx, done, delay); err != nil || !cut {
+			return err
 		}
-		if !cut {
-			return nil
-		}
+	}
+}
+
+// late waits as long as Late says.
+func (n *Network) late(ctx context.Context, done <-chan struct{}, l link, bytes int) error {
+	if n.Late == nil {
+		return nil
+	}
+	return wait(ctx, done, n.Late(l.from, l.to, bytes))
+}
+
+func wait(ctx context.Context, done <-chan struct{}, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-done:
+		return io.ErrClosedPipe
 	}
 }
 
@@ -199,6 +229,7 @@ func (n *Network) pass(ctx context.Context, resend time.Duration, done <-chan st
 //	a's end ═ pipe ═ carry ═▶ pipe ═ b's end
 type pair struct {
 	network *Network
+	number  uint64
 	a, b    string
 	ends    [2]net.Conn // given out
 	inner   [2]net.Conn // the network's
@@ -214,6 +245,8 @@ func (n *Network) connect(a, b string) (net.Conn, net.Conn) {
 	p.ends[0], p.inner[0] = net.Pipe()
 	p.ends[1], p.inner[1] = net.Pipe()
 	n.mu.Lock()
+	n.connected++
+	p.number = n.connected
 	n.conns[p] = struct{}{}
 	n.mu.Unlock()
 	go p.carry(0, 1, a, b)
@@ -226,6 +259,9 @@ func (p *pair) carry(from, to int, fromHost, toHost string) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := p.inner[from].Read(buf)
+		if p.network.late(context.Background(), p.done, link{fromHost, toHost}, n) != nil {
+			return
+		}
 		// News of a close is held up by a cut link as bytes are.
 		if p.network.pass(context.Background(), resendBytes, p.done, link{fromHost, toHost}) != nil {
 			return

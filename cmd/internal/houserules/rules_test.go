@@ -58,6 +58,15 @@ var mayImport = map[string][]string{
 	"jepsen-lite/judge":         {"jepsen-lite/check", "jepsen-lite/history", "jepsen-lite/replay", "jepsen-lite/report", "jepsen-lite/rundir"},
 	"jepsen-lite/checktest":     {"placement", "snapshot", "fsm", "jepsen-lite/history", "jepsen-lite/replay"},
 	"jepsen-lite/rundir":        nil,
+	"jepsen-lite/overlay":       nil,
+	"jepsen-lite/clockskew":     {"jepsen-lite/overlay"},
+	"jepsen-lite/lossyfs":       nil,
+	"jepsen-lite/sim": {
+		"placement", "lookupclient", "lookupclient/apiv1", "raftnode", "raftnode/lease", "raftnode/raftnodetest",
+		"jepsen-lite/history", "jepsen-lite/check", "jepsen-lite/overlay",
+	},
+	"jepsen-lite/cmd/sim":     {"jepsen-lite/sim"},
+	"jepsen-lite/cmd/lossyfs": {"jepsen-lite/lossyfs"},
 }
 
 // pure are the packages that depend on their arguments alone.

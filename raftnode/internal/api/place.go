@@ -93,7 +93,7 @@ func (s *Server) Place(ctx context.Context, req *apiv1.PlaceRequest) (*apiv1.Pla
 		return nil, err
 	}
 	e, owner := v.Lookup(id)
-	return &apiv1.PlaceResponse{Placement: placementMessage(id, e, owner), Created: p.created, Read: s.proof(ctx, v)}, nil
+	return &apiv1.PlaceResponse{Placement: placementMessage(id, e, owner), Created: p.made(e), Read: s.proof(ctx, v)}, nil
 }
 
 // BatchPlace places identities and waits for all of them.
@@ -188,7 +188,7 @@ func (p *placing) take(r fsm.Result, err error) error {
 	}
 	switch r.Verdict {
 	case placement.Done, placement.Already:
-		p.created = p.created || r.Verdict == placement.Done
+		p.created = r.Verdict == placement.Done || p.created && r.Entry.Epoch == p.epoch
 		p.epoch = r.Entry.Epoch
 		return nil
 	case placement.Unsettled:
@@ -270,12 +270,18 @@ func (p *placing) late(e placement.Entry, owner *placement.Member) error {
 	return unsettled(p.id, e, owner.ID, why)
 }
 
+// made says that the placement is the one that the request made, or what became of it when candidates failed; and not one
+// that somebody else made when it had ended.
+func (p *placing) made(e placement.Entry) bool {
+	return p.created && (e.Epoch == p.epoch || e.Attempt > 0)
+}
+
 func (p *placing) result(v *snapshot.View, err error) *apiv1.PlaceResult {
 	if err != nil {
 		return &apiv1.PlaceResult{Error: itemError(err)}
 	}
 	e, owner := v.Lookup(p.id)
-	return &apiv1.PlaceResult{Placement: placementMessage(p.id, e, owner), Created: p.created}
+	return &apiv1.PlaceResult{Placement: placementMessage(p.id, e, owner), Created: p.made(e)}
 }
 
 // identityBlocked says why an identity is given no owner.

@@ -1,0 +1,93 @@
+package sim
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/overlay"
+)
+
+// What the build has beside Go's own files and this package's.
+var (
+	//go:embed runtime.go.txt
+	runtimeFile string
+	//go:embed debug.go.txt
+	debugFile string
+	//go:embed seeded.go.txt
+	seededFile string
+)
+
+// patches are the changes of Go 1.26 that take away all chance: below src/runtime, but for one.
+var patches = []struct{ file, pattern, text string }{
+	// What is random is random by a seed, from the beginning of the process on.
+	{"rand.go", "\tglobalRand.state.Init(*seed)\n", "\t*seed = [32]byte{1}\n\tglobalRand.state.Init(*seed)\n"},
+	{"rand.go", "func rand() uint64 {\n", "func rand() uint64 {\n\tif seededOn {\n\t\treturn seededRand()\n\t}\n"},
+	{"../math/rand/rand.go", "func NewSource(seed int64) Source {\n", "func NewSource(seed int64) Source {\n\tseed = 1 // for those whose seed is the time\n"},
+	// Which of the channels that are ready a select takes, and which of the timers that are due fires first.
+	{"select.go", "j := cheaprandn(uint32(norder + 1))", "j := seededCheapn(uint32(norder + 1))"},
+	{"time.go", "t.rand = cheaprand()", "t.rand = seededCheap()"},
+	// No goroutine is taken from its thread because it ran long by the true clock, and no mutex goes over to handing itself on. Not
+	// before a run either: another thread has an object on the heap, so that others are elsewhere, and maps of pointers are in
+	// the order of where those point.
+	{"proc.go", "func retake(now int64) uint32 {\n", "func retake(now int64) uint32 {\n\tif true {\n\t\treturn 0\n\t}\n"},
+	// Goroutines that are put aside run when the others are through, and not at every sixty-first switch: what the runtime does
+	// beside the program would count as switches.
+	{"proc.go", "if pp.schedtick%61 == 0 && ", "if !seededOn && pp.schedtick%61 == 0 && "},
+	{"sema.go", "func internal_sync_nanotime() int64 {\n", "func internal_sync_nanotime() int64 {\n\tif seededOn {\n\t\treturn 1\n\t}\n"},
+}
+
+// Build builds this package's tests so that a seed decides everything: root is the directory of the module, and output the path of
+// the program, which must be run with Environment. It fails with a *overlay.PatternError for another version of Go.
+func Build(root, output string) error {
+	dir, err := os.MkdirTemp("", "sim-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	var f overlay.Files
+	if err := determine(&f, filepath.Join(root, "jepsen-lite", "sim")); err != nil {
+		return err
+	}
+	path, err := f.Write(dir)
+	if err != nil {
+		return err
+	}
+	output, err = filepath.Abs(output)
+	if err != nil {
+		return err
+	}
+	c := exec.Command("go", "test", "-c", "-overlay", path, "-o", output, "./jepsen-lite/sim")
+	c.Dir = root
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("go test -c: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// Environment is what such a program needs beside the environment: one thread that runs goroutines, and no garbage collection.
+func Environment() []string { return []string{"GOMAXPROCS=1", "GOGC=off"} }
+
+// determine adds the files and patches.
+func determine(f *overlay.Files, dir string) error {
+	runtime, err := overlay.Runtime()
+	if err != nil {
+		return err
+	}
+	for _, p := range patches {
+		if err := f.Patch(filepath.Join(runtime, p.file), p.pattern, p.text); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		f.Add(filepath.Join(runtime, "seeded.go"), runtimeFile),
+		f.Add(filepath.Join(runtime, "debug", "seeded.go"), debugFile),
+		f.Add(filepath.Join(dir, "seeded.go"), seededFile))
+}
+
+// seeded has a seed decide, from now on, what chance decides otherwise; false gives that back to chance. It is nil unless the
+// build is one by Build.
+var seeded func(on bool, seed uint64)

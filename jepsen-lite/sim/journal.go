@@ -1,0 +1,80 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"sync"
+	"time"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/history"
+)
+
+// journal is the history of a run, and the hash of everything that happened in it.
+type journal struct {
+	begin time.Time
+
+	mu     sync.Mutex
+	events []history.Event
+	ops    uint64
+	faults uint64
+	trace  hash.Hash
+	err    error // of the test itself
+}
+
+func newJournal() *journal { return &journal{begin: time.Now(), trace: sha256.New()} }
+
+// now is the moment of the run.
+func (j *journal) now() int64 { return int64(time.Since(j.begin)) }
+
+// record adds an event.
+func (j *journal) record(e history.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e.At = j.now()
+	line, err := history.Append(nil, &e)
+	if err != nil && j.err == nil {
+		j.err = err
+	}
+	j.events = append(j.events, e)
+	j.trace.Write(line)
+}
+
+// invoke begins an operation.
+func (j *journal) invoke(c history.Call) uint64 {
+	j.mu.Lock()
+	j.ops++
+	c.Op = j.ops
+	j.mu.Unlock()
+	j.record(history.Event{Invoke: &c})
+	return c.Op
+}
+
+// passed notes what went over the network.
+func (j *journal) passed(from, to string, bytes int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	fmt.Fprintln(j.trace, j.now(), from, to, bytes)
+}
+
+// fault notes the beginning of a fault, and returns what notes its end.
+func (j *journal) fault(f Fault) (over func()) {
+	j.mu.Lock()
+	j.faults++
+	x := history.Fault{Fault: j.faults, Kind: string(f.Kind), Targets: f.Hosts, Detail: f.String()}
+	j.mu.Unlock()
+	j.record(history.Event{Fault: &x})
+	return func() {
+		end := x
+		end.Ends = true
+		j.record(history.Event{Fault: &end})
+	}
+}
+
+// hash is that of everything so far.
+func (j *journal) hash() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return hex.EncodeToString(j.trace.Sum(nil)[:12])
+}

@@ -1,0 +1,114 @@
+package sim
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// faults has the faults of the plan come and go, each at its time, and returns when all are over.
+func (w *world) faults(begin time.Time) {
+	var all sync.WaitGroup
+	for _, f := range w.Faults {
+		all.Go(func() {
+			time.Sleep(time.Until(begin.Add(f.At)))
+			f.Hosts = slices.Clone(f.Hosts)
+			for i := range f.Hosts {
+				f.Hosts[i] = w.name(f.Hosts[i])
+			}
+			over := w.journal.fault(f)
+			w.fault(f)
+			over()
+		})
+	}
+	all.Wait()
+}
+
+// fault has a fault come, and go.
+func (w *world) fault(f Fault) {
+	last := func() { time.Sleep(f.For) }
+	switch f.Kind {
+	case Partition:
+		w.part(f.Side, true)
+		last()
+		w.part(f.Side, false)
+	case OneWay:
+		for _, cut := range []bool{true, false} {
+			for _, s := range w.hosts("s", w.Servers) {
+				if s != f.Hosts[0] {
+					w.links.cut(f.Hosts[0], s, cut)
+				}
+			}
+			if cut {
+				last()
+			}
+		}
+	case Isolate:
+		w.links.isolate(f.Hosts[0], w.all(), true)
+		last()
+		w.links.isolate(f.Hosts[0], w.all(), false)
+	case Kill, KillAll:
+		w.killed(f)
+	case Hold:
+		w.mu.Lock()
+		w.held[f.Hosts[0]] = time.Now().Add(f.For)
+		w.mu.Unlock()
+		last()
+	case Reset:
+		w.cluster.Network.Break(f.Hosts[0])
+	case Slow:
+		w.slower(f.Hosts[0], f.Delay)
+		last()
+		w.slower(f.Hosts[0], -f.Delay)
+	case SlowDisk:
+		w.disks[f.Hosts[0]].Add(int64(f.Delay))
+		last()
+		w.disks[f.Hosts[0]].Add(-int64(f.Delay))
+	case Transfer:
+		c := caller{w: w, client: w.client("operator")}
+		c.transfer()
+		_ = c.client.Close()
+	case Crash:
+		if w.crash(f.Hosts[0]) { // else it is another fault's
+			last()
+			w.revive(f.Hosts[0])
+		}
+	}
+}
+
+// part cuts all links between the two sides, or takes that away.
+func (w *world) part(side map[string]int, cut bool) {
+	for _, a := range w.all() {
+		for _, b := range w.all() {
+			if side[a] == 0 && side[b] == 1 {
+				w.links.cut(a, b, cut)
+				w.links.cut(b, a, cut)
+			}
+		}
+	}
+}
+
+// killed ends servers and starts them again; one that does not run is another fault's.
+func (w *world) killed(f Fault) {
+	names := f.Hosts
+	if f.Kind == KillAll {
+		names = w.hosts("s", w.Servers)
+	}
+	var each sync.WaitGroup
+	for _, name := range names {
+		each.Go(func() {
+			s := w.server(name)
+			if w.kill(s) {
+				time.Sleep(f.For)
+				w.start(s)
+			}
+		})
+	}
+	each.Wait()
+}
+
+func (w *world) slower(host string, by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.slow[host] += by
+}

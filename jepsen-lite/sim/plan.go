@@ -1,0 +1,176 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Plan is everything that a seed decides about a run before it begins.
+type Plan struct {
+	Seed uint64
+	// Servers, Members, Clients and Lockers are how many there are; the hosts are called s1, m1, c1 and l1.
+	Servers, Members, Clients, Lockers int
+	// Length is how long there is work and there are faults.
+	Length time.Duration
+	// Rates are the rates of the clocks of servers and members, in percent of the true one, by host. Any two differ by less
+	// than the bound of the lease protocol.
+	Rates map[string]int64
+	// Latency is how long a message takes at most, most of the time, and Tail how many times longer one of twenty takes.
+	Latency time.Duration
+	Tail    int
+	Faults  []Fault
+}
+
+// Fault is something that goes wrong for a while.
+type Fault struct {
+	Kind Kind
+	At   time.Duration
+	For  time.Duration
+	// Hosts are those it is about; leaderNow stands for the server that leads when it begins.
+	Hosts []string
+	// Side is on which side of a partition each host of the run is: 0, 1, or 2 for both.
+	Side map[string]int
+	// Delay is that of a slow link or a slow disk.
+	Delay time.Duration
+}
+
+// leaderNow stands for a server.
+const leaderNow = "leader"
+
+// Kind is a kind of fault.
+type Kind string
+
+// The kinds of faults.
+const (
+	// Partition cuts all links between the hosts of two sides; some hosts are on both.
+	Partition Kind = "partition"
+	// OneWay cuts the links from one host to the servers, and not back.
+	OneWay Kind = "one-way"
+	// Isolate cuts a host off from all others.
+	Isolate Kind = "isolate"
+	// Kill ends a server without a word, and starts it again on its disk.
+	Kill Kind = "kill"
+	// KillAll does that to all servers.
+	KillAll Kind = "kill-all"
+	// Hold keeps everything that a host sends and is sent until the end, as when its process is stopped: its clock goes on.
+	Hold Kind = "hold"
+	// Reset breaks all connections of a host.
+	Reset Kind = "reset"
+	// Slow makes everything from and to a host take longer.
+	Slow Kind = "slow"
+	// SlowDisk makes each write of a server take longer.
+	SlowDisk Kind = "slow-disk"
+	// Transfer hands the leadership over.
+	Transfer Kind = "transfer"
+	// Crash ends a member without a word, and starts it again.
+	Crash Kind = "crash"
+)
+
+// String is the fault in a line.
+func (f Fault) String() string {
+	s := fmt.Sprintf("%v +%v %s", f.At, f.For, f.Kind)
+	if len(f.Hosts) > 0 {
+		s += " " + strings.Join(f.Hosts, ",")
+	}
+	for side := range 3 {
+		var hosts []string
+		for h, x := range f.Side {
+			if x == side {
+				hosts = append(hosts, h)
+			}
+		}
+		if len(hosts) > 0 {
+			slices.Sort(hosts)
+			s += " " + []string{"here ", "there ", "on both sides "}[side] + strings.Join(hosts, ",")
+		}
+	}
+	if f.Delay > 0 {
+		s += fmt.Sprint(" by ", f.Delay)
+	}
+	return s
+}
+
+// LengthDefault is the length of a run.
+const LengthDefault = time.Minute
+
+// PlanOf makes the plan of a seed. It depends on the seed alone.
+func PlanOf(seed uint64) Plan {
+	r := rand.New(rand.NewPCG(seed, 1))
+	p := Plan{Seed: seed, Servers: 3, Members: 2 + r.IntN(2), Clients: 3, Lockers: 2, Length: LengthDefault, Rates: map[string]int64{}}
+	if r.IntN(4) == 0 {
+		p.Servers = 5
+	}
+	slow := r.Int64N(80) + 60 // the slowest clock, in percent
+	for _, h := range slices.Concat(p.hosts("s", p.Servers), p.hosts("m", p.Members), p.hosts("l", p.Lockers)) {
+		p.Rates[h] = slow + r.Int64N(slow/4)
+	}
+	p.Latency = []time.Duration{100 * time.Microsecond, 2 * time.Millisecond, 10 * time.Millisecond, 40 * time.Millisecond}[r.IntN(4)]
+	p.Tail = []int{1, 10, 30}[r.IntN(3)]
+	// A run has a few kinds of faults, so that each has time to meet what it goes with, and quiet moments.
+	all := []Kind{Partition, OneWay, Isolate, Kill, KillAll, Hold, Reset, Slow, SlowDisk, Transfer, Crash}
+	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	kinds := all[:2+r.IntN(4)]
+	for at := 2 * time.Second; at < p.Length; {
+		p.Faults = append(p.Faults, p.fault(r, kinds[r.IntN(len(kinds))], at))
+		at += time.Duration(r.Int64N(int64(8 * time.Second)))
+	}
+	return p
+}
+
+func (p *Plan) hosts(letter string, n int) (out []string) {
+	for i := range n {
+		out = append(out, fmt.Sprint(letter, i+1))
+	}
+	return out
+}
+
+// all are all hosts of the run.
+func (p *Plan) all() []string {
+	return slices.Concat(p.hosts("s", p.Servers), p.hosts("m", p.Members), p.hosts("c", p.Clients), p.hosts("l", p.Lockers))
+}
+
+func (p *Plan) fault(r *rand.Rand, k Kind, at time.Duration) Fault {
+	f := Fault{Kind: k, At: at.Round(time.Millisecond), For: (200*time.Millisecond + time.Duration(r.Int64N(int64(12*time.Second)))).Round(time.Millisecond)}
+	server := func() string {
+		if r.IntN(2) == 0 {
+			return leaderNow
+		}
+		return fmt.Sprint("s", r.IntN(p.Servers)+1)
+	}
+	anyone := func() string {
+		if r.IntN(2) == 0 {
+			return server()
+		}
+		return append(p.hosts("m", p.Members), p.hosts("l", p.Lockers)...)[r.IntN(p.Members+p.Lockers)]
+	}
+	switch k {
+	case Partition:
+		f.Side = map[string]int{}
+		for _, h := range p.all() {
+			f.Side[h] = r.IntN(2)
+			if r.IntN(6) == 0 {
+				f.Side[h] = 2
+			}
+		}
+	case Kill, SlowDisk:
+		f.Hosts = []string{server()}
+	case Crash:
+		f.Hosts = []string{fmt.Sprint("m", r.IntN(p.Members)+1)}
+	case OneWay, Isolate, Hold, Reset, Slow:
+		f.Hosts = []string{anyone()}
+	}
+	switch k {
+	case Slow:
+		f.Delay = time.Duration(1+r.IntN(800)) * time.Millisecond
+	case SlowDisk:
+		f.Delay = time.Duration(1+r.IntN(400)) * time.Millisecond
+	case Reset, Transfer:
+		f.For = 0
+	case KillAll:
+		f.For = min(f.For, 3*time.Second)
+	}
+	return f
+}

@@ -1,0 +1,223 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/check"
+	"github.com/seed13d31b7f/berth/jepsen-lite/history"
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+)
+
+// Outcome is what became of a run.
+type Outcome struct {
+	// Found is what breaks a promise, a line each.
+	Found []string
+	// Trace is the hash of all that happened until everything was taken down: each operation, each belief, and each of the network's
+	// messages with its moment.
+	Trace string
+	// History is what was noted.
+	History *history.History
+	// Lived is how long the run lasted in virtual time.
+	Lived time.Duration
+
+	events []history.Event
+	err    error // of the test itself
+}
+
+// realLimit is how long a run may take by the true clock: where goroutines keep each other busy, virtual time stands still.
+const realLimit = 5 * time.Minute
+
+// Run runs a plan in a bubble of its own.
+func Run(t *testing.T, p Plan) *Outcome {
+	t.Helper()
+	watchdog := time.AfterFunc(realLimit, func() { panic(fmt.Sprintf("seed %d goes on after %v", p.Seed, realLimit)) })
+	defer watchdog.Stop()
+	if seeded != nil {
+		seeded(true, p.Seed)
+	}
+	out := &Outcome{}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, p)
+		w.journal.record(history.Event{Run: &history.Run{
+			Format: history.Format, Scenario: "sim", Seed: p.Seed, Tier: 1, Workload: []string{"lookup", "activation", "lock"},
+			Servers: p.hosts("s", p.Servers), Members: p.hosts("m", p.Members), Bounds: history.Bounds{Progress: int64(2 * progress)},
+		}})
+		w.run()
+		out.Lived, out.Trace = time.Duration(w.journal.now()), w.journal.hash()
+		w.phase(history.PhaseTeardown)
+		w.close()
+		// A goroutine that is left behind has no bubble to go on in: the run fails, and not by its history.
+		w.journal.record(history.Event{Leaks: &history.Leaks{}})
+		w.journal.record(history.Event{End: &history.End{}})
+		out.Found, out.events, out.err = w.found, w.journal.events, w.journal.err
+	})
+	if seeded != nil {
+		seeded(false, 0)
+		debug.SetGCPercent(100)
+	}
+	out.check(t)
+	return out
+}
+
+// Lines is the history as a file has it.
+func (o *Outcome) Lines() ([]byte, error) {
+	var b []byte
+	for i := range o.events {
+		var err error
+		if b, err = history.Append(b, &o.events[i]); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// check judges the history.
+func (o *Outcome) check(t *testing.T) {
+	t.Helper()
+	h, err := history.FromEvents(o.events)
+	if err == nil {
+		err = o.err
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.History = h
+	for _, r := range check.Run(h, check.Options{}).Checkers {
+		if r.Valid == check.False || r.Valid == check.Unknown {
+			o.Found = append(o.Found, fmt.Sprintf("%s: %s: %s %s (operations %v)", r.Checker, r.Valid, r.Subject, r.Why, r.Ops))
+		}
+	}
+}
+
+// run is the life of the world: it comes to be, there are work and faults, everything heals, and everything is read again.
+func (w *world) run() {
+	w.phase(history.PhaseSteady)
+	for _, m := range w.hosts("m", w.Members) {
+		w.revive(m)
+	}
+	begin := time.Now()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var all sync.WaitGroup
+	var clients []*caller
+	for _, name := range slices.Concat(w.hosts("c", w.Clients), w.hosts("l", w.Lockers)) {
+		c := &caller{w: w, name: name, client: w.client(name), random: w.random(name)}
+		clients = append(clients, c)
+		all.Go(func() {
+			if name[0] == 'l' {
+				c.contend(ctx)
+			} else {
+				c.work(ctx)
+			}
+		})
+	}
+	for _, s := range w.hosts("s", w.Servers) {
+		all.Go(func() { w.watch(ctx, s) })
+	}
+	w.phase(history.PhaseFaults)
+	w.faults(begin)
+	time.Sleep(time.Until(begin.Add(w.Length)))
+	w.phase(history.PhaseHealed)
+	time.Sleep(afterwards)
+	cancel()
+	all.Wait()
+	w.settle(clients[0])
+	for _, c := range clients {
+		_ = c.client.Close()
+	}
+}
+
+// afterwards is how long there is work when everything has healed.
+const afterwards = 10 * time.Second
+
+// watch asks a server now and then what it takes itself for.
+func (w *world) watch(ctx context.Context, server string) {
+	client := w.client("watcher", server)
+	defer func() { _ = client.Close() }()
+	for ctx.Err() == nil {
+		call, cancel := context.WithTimeout(ctx, time.Second)
+		r, err := apiv1.NewClusterClient(client.Conn()).ServerStatus(call, &apiv1.ServerStatusRequest{})
+		cancel()
+		if err == nil && r.Role != apiv1.Role_UNSPECIFIED {
+			w.journal.record(history.Event{Server: &history.Server{
+				Name: server, Role: strings.ToLower(r.Role.String()), Term: r.Term, Leader: r.Leader, Applied: r.Index, Barrier: r.Barrier,
+			}})
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+func (w *world) phase(name string) {
+	w.journal.record(history.Event{Phase: &history.Phase{Name: name}})
+}
+
+// progress is how long after all faults are over everything must work again. TCP sends again what was lost at times that
+// double, so what waits for it may come two minutes late.
+const progress = 150 * time.Second
+
+// settle waits until everything can be placed, each server answers for everything, and all have one state.
+func (w *world) settle(c *caller) {
+	healed := time.Now()
+	for at := time.Duration(0); at < w.Length; at += useFor {
+		for n := range identities {
+			w.until(healed, fmt.Sprint(identity(at, n), " is placed"), func(ctx context.Context) error { return c.place(ctx, identity(at, n)) })
+		}
+	}
+	w.phase(history.PhaseFinal)
+	for _, s := range w.hosts("s", w.Servers) {
+		one := &caller{w: w, name: "final-" + s, server: s, client: w.client("c1", s)}
+		for at := time.Duration(0); at < w.Length; at += useFor {
+			for n := range identities {
+				w.until(healed, fmt.Sprint(s, " answers"), func(ctx context.Context) error { return one.lookup(ctx, identity(at, n), true) })
+			}
+		}
+		_ = one.client.Close()
+	}
+	w.until(healed, "the servers agree", func(ctx context.Context) error { return w.agree(ctx, c) })
+}
+
+// until tries something again until it works; when it does not in time, a promise is broken.
+func (w *world) until(healed time.Time, what string, try func(context.Context) error) {
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		err := try(ctx)
+		cancel()
+		if err == nil {
+			return
+		}
+		if since := time.Since(healed); since > progress {
+			w.violation("%v after everything healed it is not so that %s: %v", since, what, err)
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// agree says why the servers do not have one digest at one index.
+func (w *world) agree(ctx context.Context, c *caller) error {
+	resp, err := apiv1.NewClusterClient(c.client.Conn()).Status(ctx, &apiv1.StatusRequest{})
+	if err != nil {
+		return err
+	}
+	if len(resp.Servers) != w.Servers {
+		return fmt.Errorf("there are %d servers", len(resp.Servers))
+	}
+	first := resp.Servers[0]
+	for _, s := range resp.Servers {
+		if !s.Reachable || s.Index != first.Index || s.Digest != first.Digest {
+			return fmt.Errorf("%s is at %d with %s, %s at %d with %s", first.Name, first.Index, first.Digest, s.Name, s.Index, s.Digest)
+		}
+	}
+	for _, s := range resp.Servers {
+		w.journal.record(history.Event{Digest: &history.Digest{Server: s.Name, Index: s.Index, Digest: s.Digest, Final: true}})
+	}
+	return nil
+}

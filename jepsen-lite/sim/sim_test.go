@@ -1,0 +1,107 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	seeds = flag.Int("seeds", 3, "how many seeds are run")
+	first = flag.Uint64("first", 0, "the first of them; 0 for one that was not run yet")
+	keep  = flag.String("keep", "", "a directory for the histories of seeds that fail")
+	drop  = flag.String("drop", "", "numbers of the faults that are left out, from 0 on, with commas between them")
+)
+
+// TestMain has servers keep their files in memory where that can be.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if fi, err := os.Stat("/dev/shm"); err == nil && fi.IsDir() && os.Getenv("TMPDIR") == "" {
+		_ = os.Setenv("TMPDIR", "/dev/shm")
+	}
+	os.Exit(m.Run())
+}
+
+// without is a plan without some of its faults.
+func without(t *testing.T, p Plan, numbers string) Plan {
+	t.Helper()
+	var left []Fault
+	dropped := strings.Split(numbers, ",")
+	for i, f := range p.Faults {
+		if !slices.Contains(dropped, strconv.Itoa(i)) {
+			left = append(left, f)
+		}
+	}
+	p.Faults = left
+	return p
+}
+
+// TestSeeds runs seeds. What failed is run again, faults left out, by make sim.
+func TestSeeds(t *testing.T) {
+	from := *first
+	if from == 0 {
+		from = uint64(time.Now().UnixNano()) / 1000
+	}
+	for i := range uint64(*seeds) {
+		seed := from + i
+		begin := time.Now()
+		p := without(t, PlanOf(seed), *drop)
+		out := Run(t, p)
+		t.Logf("seed %d: %v of %d servers in %v, %d faults, %d operations, trace %s", seed, out.Lived.Round(time.Second), p.Servers,
+			time.Since(begin).Round(time.Millisecond), len(p.Faults), len(out.History.Ops), out.Trace)
+		if out.Found == nil {
+			continue
+		}
+		for _, f := range out.Found {
+			t.Errorf("seed %d: %s", seed, f)
+		}
+		for i, f := range PlanOf(seed).Faults {
+			t.Logf("fault %d: %v", i, f)
+		}
+		if *keep != "" {
+			path := filepath.Join(*keep, fmt.Sprint("seed-", seed, ".jsonl"))
+			if b, err := out.Lines(); err != nil {
+				t.Error(err)
+			} else if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Error(err)
+			}
+			t.Log(path)
+		}
+		t.Logf("again: make sim SEEDS=1 FIRST=%d", seed)
+	}
+}
+
+func TestPlanOf_IsTheSeedsAlone(t *testing.T) {
+	kinds := map[Kind]bool{}
+	for seed := range uint64(200) {
+		a, b := PlanOf(seed), PlanOf(seed)
+		if len(a.Faults) == 0 || len(a.Faults) != len(b.Faults) {
+			t.Fatalf("seed %d: %d and %d faults", seed, len(a.Faults), len(b.Faults))
+		}
+		for i, f := range a.Faults {
+			kinds[f.Kind] = true
+			if f.String() != b.Faults[i].String() {
+				t.Errorf("seed %d: %v and %v", seed, f, b.Faults[i])
+			}
+		}
+		var slowest, fastest int64
+		for _, r := range a.Rates {
+			if slowest == 0 || r < slowest {
+				slowest = r
+			}
+			fastest = max(fastest, r)
+		}
+		if fastest*4 > slowest*5 {
+			t.Errorf("seed %d: clocks run at %d%% and at %d%%: the bound is a quarter", seed, slowest, fastest)
+		}
+	}
+	if len(kinds) != 11 {
+		t.Errorf("the kinds of faults in 200 seeds: %v", kinds)
+	}
+}

@@ -1,0 +1,255 @@
+package sim
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/history"
+	"github.com/seed13d31b7f/berth/lookupclient"
+	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode"
+	"github.com/seed13d31b7f/berth/raftnode/lease"
+	"github.com/seed13d31b7f/berth/raftnode/raftnodetest"
+)
+
+// world is a run: the cluster, those who use it, and what is noted of it.
+type world struct {
+	Plan
+	t       *testing.T
+	cluster *raftnodetest.Cluster
+	links   *links
+	journal *journal
+	guard   *guard
+
+	mu      sync.Mutex
+	late    *rand.Rand
+	held    map[string]time.Time // when a host's messages go on
+	slow    map[string]time.Duration
+	disks   map[string]*atomic.Int64
+	members map[string]*member
+	up      map[string]*raftnode.Node // by the server's name
+	found   []string                  // what breaks a promise
+}
+
+// member is a member that comes back.
+type member struct {
+	client *lookupclient.Client
+	*lookupclient.Member
+}
+
+// violation notes that a promise is broken.
+func (w *world) violation(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.found = append(w.found, fmt.Sprintf("%v: ", time.Duration(w.journal.now()))+fmt.Sprintf(format, args...))
+}
+
+// random is the source of one part of a run.
+func (p *Plan) random(part string) *rand.Rand {
+	n := uint64(2)
+	for _, c := range part {
+		n = n*131 + uint64(c)
+	}
+	return rand.New(rand.NewPCG(p.Seed, n))
+}
+
+func newWorld(t *testing.T, p Plan) *world {
+	w := &world{
+		Plan: p, t: t, journal: newJournal(), guard: &guard{}, late: p.random("network"),
+		held: map[string]time.Time{}, slow: map[string]time.Duration{}, disks: map[string]*atomic.Int64{}, members: map[string]*member{},
+		up: map[string]*raftnode.Node{},
+	}
+	for _, s := range p.hosts("s", p.Servers) {
+		w.disks[s] = &atomic.Int64{}
+	}
+	w.cluster = raftnodetest.NewCluster(t, 0, w.config)
+	w.links = &links{network: w.cluster.Network, cuts: map[[2]string]int{}}
+	w.cluster.Network.Late = w.takes
+	for _, s := range p.hosts("s", p.Servers) {
+		w.cluster.Add(s)
+	}
+	for _, s := range w.cluster.Servers {
+		w.start(s)
+	}
+	return w
+}
+
+// start starts a server.
+func (w *world) start(s *raftnodetest.Server) {
+	s.Start()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.up[s.Name] = s.Node
+}
+
+// kill ends a server as the end of its process would, and reports whether it ran.
+func (w *world) kill(s *raftnodetest.Server) bool {
+	w.mu.Lock()
+	_, ran := w.up[s.Name]
+	delete(w.up, s.Name)
+	w.mu.Unlock()
+	if ran {
+		w.links.isolate(s.Name, w.all(), true)
+		w.cluster.Network.Reset(s.Name)
+		s.Stop()
+		w.links.isolate(s.Name, w.all(), false)
+	}
+	return ran
+}
+
+// server is a server by its name.
+func (w *world) server(name string) *raftnodetest.Server {
+	i := slices.IndexFunc(w.cluster.Servers, func(s *raftnodetest.Server) bool { return s.Name == name })
+	return w.cluster.Servers[i]
+}
+
+// config gives a server its clock and its disk.
+func (w *world) config(c *raftnode.Config) {
+	rate, disk := w.Rates[c.Name], w.disks[c.Name]
+	c.Seams.Now = func() lease.Instant { return lease.Instant(skewed(rate)) }
+	c.Seams.Write = func(string) error {
+		time.Sleep(time.Duration(disk.Load()))
+		return nil
+	}
+}
+
+// skewed is a clock of that rate.
+func skewed(percent int64) time.Duration {
+	return time.Duration(raftnodetest.Now()) / 100 * time.Duration(percent)
+}
+
+// takes is how long a message takes; see raftnodetest.Network.Late.
+func (w *world) takes(from, to string, bytes int) time.Duration {
+	w.journal.passed(from, to, bytes)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := time.Duration(w.late.Int64N(int64(w.Latency)))
+	if w.late.IntN(20) == 0 {
+		d *= time.Duration(w.Tail)
+	}
+	d += w.slow[from] + w.slow[to]
+	for _, h := range []string{from, to} {
+		d = max(d, time.Until(w.held[h]))
+	}
+	return d
+}
+
+// client opens a client on a host, of all servers or of those given.
+func (w *world) client(host string, servers ...string) *lookupclient.Client {
+	if servers == nil {
+		servers = w.hosts("s", w.Servers)
+	}
+	var addresses []string
+	for _, s := range servers {
+		addresses = append(addresses, s+":7420")
+	}
+	c, err := lookupclient.Open(lookupclient.Config{Servers: addresses, Timeout: 10 * time.Second, Dial: w.cluster.Network.Host(host).Dial})
+	if err != nil {
+		panic(err) // the addresses are right
+	}
+	return c
+}
+
+// join has a member join, as long as that takes.
+func (w *world) join(name string) *member {
+	m := &member{client: w.client(name)}
+	config := lookupclient.MemberConfig{
+		Name: placement.MemberID(name), Address: name + ":1", Kinds: map[string]lookupclient.Kind{kind: {Run: func(a *lookupclient.Activation) { w.act(name, a) }}},
+		Now: func() time.Duration { return skewed(w.Rates[name]) },
+	}
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+		x, err := m.client.Join(ctx, config)
+		cancel()
+		if err == nil {
+			m.Member = x
+			return m
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// kind is what the members host.
+const kind = "cart"
+
+// act is the life of an activation: it believes, and acts on its belief.
+func (w *world) act(name string, a *lookupclient.Activation) {
+	over := w.believes(history.Hold{Identity: a.Identity.String(), Member: name, Epoch: uint64(a.Epoch)})
+	defer over(a.Context())
+	for {
+		if a.Check() == nil {
+			w.guard.write(w, a.Identity.String(), name, uint64(a.Epoch))
+		}
+		select {
+		case <-time.After(300 * time.Millisecond):
+		case <-a.Context().Done():
+			return
+		}
+	}
+}
+
+// crash ends a member as the end of its process would, and reports whether it ran.
+func (w *world) crash(name string) bool {
+	w.mu.Lock()
+	m := w.members[name]
+	delete(w.members, name)
+	w.mu.Unlock()
+	if m == nil {
+		return false
+	}
+	w.links.isolate(name, w.all(), true)
+	w.cluster.Network.Break(name)
+	m.Close()
+	_ = m.client.Close()
+	w.links.isolate(name, w.all(), false)
+	return true
+}
+
+// revive has a member join again.
+func (w *world) revive(name string) {
+	m := w.join(name)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.members[name] = m
+}
+
+// close ends everything.
+func (w *world) close() {
+	w.mu.Lock()
+	members := w.members
+	w.members = nil
+	w.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		members[name].Close()
+		_ = members[name].client.Close()
+	}
+	w.cluster.Close()
+}
+
+// leads is the name of a server that leads, empty for none.
+func (w *world) leads() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.hosts("s", w.Servers) {
+		if n := w.up[s]; n != nil && n.Leads() {
+			return s
+		}
+	}
+	return ""
+}
+
+// name is the host that a fault is about.
+func (w *world) name(host string) string {
+	if host != leaderNow {
+		return host
+	}
+	return cmp.Or(w.leads(), "s1")
+}
