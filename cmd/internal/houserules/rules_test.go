@@ -49,6 +49,8 @@ var mayImport = map[string][]string{
 	"jepsen-lite":               nil,
 	"jepsen-lite/history":       nil,
 	"jepsen-lite/rundir":        nil,
+	"jepsen-lite/switchnet":     nil,
+	"jepsen-lite/procs":         nil,
 }
 
 // pure are the packages that depend on their arguments alone.
