@@ -4,7 +4,9 @@
 // What is here so far is the track record (README.md): every bug of berth itself that a test found, with the test that
 // holds it down. It grows with the product and nothing is taken out of it.
 //
-// The fault tests that exist stand beside the code that they are about, and run with go test in virtual time, on the
+// Package lossyfs, below it, is disks that lose power, with a real server on them.
+//
+// The other fault tests that exist stand beside the code that they are about, and run with go test in virtual time, on the
 // network and disks of package raftnodetest:
 //
 //	raftnode/internal/group   the known faults of hashicorp/raft, failover, healing, disks that fail and stall

@@ -51,6 +51,8 @@ var mayImport = map[string][]string{
 	"jepsen-lite/rundir":        nil,
 	"jepsen-lite/switchnet":     nil,
 	"jepsen-lite/procs":         nil,
+	"jepsen-lite/lossyfs":       nil,
+	"jepsen-lite/cmd/lossyfs":   {"jepsen-lite/lossyfs"},
 }
 
 // pure are the packages that depend on their arguments alone.

@@ -29,7 +29,7 @@ type Dir struct {
 
 // OpenDir makes the directory when it is not there, and locks it. It fails with ErrInUse when another process has it.
 func OpenDir(path string) (*Dir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := makeDir(path); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
 	lock, err := os.OpenFile(filepath.Join(path, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
@@ -49,6 +49,25 @@ func OpenDir(path string) (*Dir, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// makeDir makes a directory when it is not there, and those above it, and makes their entries durable from above: else a
+// power loss could take the directory, and what was synced in it. Each start does it for the directory itself, since the one
+// that made it may have been killed right then.
+func makeDir(path string) error {
+	parent := filepath.Dir(path)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && parent != path {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+		if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	if err := syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) { // then somebody else made it
+		return err
+	}
+	return nil
 }
 
 // holderOf reads who locked the directory, for the error.
