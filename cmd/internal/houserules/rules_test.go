@@ -45,14 +45,20 @@ var mayImport = map[string][]string{
 	"cmd/internal/output":       nil,
 	"cmd/internal/localcluster": {"lookupclient", "lookupclient/apiv1"},
 	"cmd/internal/houserules":   nil,
-	"cmd/berth":                 {"placement", "snapshot", "fsm", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/"},
+	"cmd/berth":                 {"placement", "snapshot", "fsm", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/", "jepsen-lite/"},
 	"jepsen-lite":               nil,
 	"jepsen-lite/history":       nil,
 	"jepsen-lite/rundir":        nil,
 	"jepsen-lite/switchnet":     nil,
 	"jepsen-lite/procs":         nil,
 	"jepsen-lite/lossyfs":       nil,
-	"jepsen-lite/cmd/lossyfs":   {"jepsen-lite/lossyfs"},
+	"jepsen-lite/nemesis":       {"jepsen-lite/switchnet"},
+	"jepsen-lite/workload":      {"placement", "lookupclient", "lookupclient/apiv1", "jepsen-lite/history"},
+	"jepsen-lite/runner": {
+		"lookupclient", "lookupclient/apiv1", "jepsen-lite/history", "jepsen-lite/rundir", "jepsen-lite/switchnet", "jepsen-lite/procs",
+		"jepsen-lite/lossyfs", "jepsen-lite/nemesis", "jepsen-lite/workload",
+	},
+	"jepsen-lite/cmd/lossyfs": {"jepsen-lite/lossyfs"},
 }
 
 // pure are the packages that depend on their arguments alone.
