@@ -3,6 +3,7 @@ module github.com/seed13d31b7f/berth
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/dustin/go-humanize v1.1.0
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.32.0

@@ -20,10 +20,18 @@ type Hold struct {
 	Mode  string `json:"mode,omitempty"`
 	From  int64  `json:"from"`
 	To    int64  `json:"to"`
-	// Ended says that it stopped of its own accord, and Why: released, lost, closed.
+	// Ended says that it stopped of its own accord, and Why: Released, Lost, or a word for people.
 	Ended bool   `json:"ended,omitempty"`
 	Why   string `json:"why,omitempty"`
 }
+
+// Why a belief ends.
+const (
+	// Released: it was given up, or taken away in order.
+	Released = "released"
+	// Lost: the lease was not proved in time.
+	Lost = "lost"
+)
 
 func (h *Hold) validate() error {
 	switch {
