@@ -93,7 +93,7 @@ func (s *Server) Place(ctx context.Context, req *apiv1.PlaceRequest) (*apiv1.Pla
 		return nil, err
 	}
 	e, owner := v.Lookup(id)
-	return &apiv1.PlaceResponse{Placement: placementMessage(id, e, owner), Created: p.created, Read: s.proof(ctx, v)}, nil
+	return &apiv1.PlaceResponse{Placement: placementMessage(id, e, owner), Created: p.made(e), Read: s.proof(ctx, v)}, nil
 }
 
 // BatchPlace places identities and waits for all of them.
@@ -163,8 +163,8 @@ type placing struct {
 	tenured
 	id      placement.Identity
 	command fsm.Command
-	created bool
-	epoch   placement.Epoch // of the placement that the request made or found
+	created bool            // the newest proposal made a placement
+	epoch   placement.Epoch // of the placement that it made or found
 	begun   time.Time
 	again   bool // the result says to propose once more when something changed
 	old     bool // the result is that of a former attempt
@@ -188,11 +188,11 @@ func (p *placing) take(r fsm.Result, err error) error {
 	}
 	switch r.Verdict {
 	case placement.Done, placement.Already:
-		p.created = p.created || r.Verdict == placement.Done
+		p.created = r.Verdict == placement.Done
 		p.epoch = r.Entry.Epoch
 		return nil
 	case placement.Unsettled:
-		p.again = true
+		p.created, p.again = false, true
 		return nil
 	case placement.NoEligibleMember:
 		return noEligible(p.group.View(), p.id, p.driver.Failures(p.id))
@@ -200,6 +200,12 @@ func (p *placing) take(r fsm.Result, err error) error {
 		return identityBlocked(p.group.View(), p.id)
 	}
 	return verdictError(p.id, &r)
+}
+
+// made says whether the placement that is answered is the one that the request made, or what became of it when candidates
+// failed. Another one may have taken its place: of one placement one request is told that it made it.
+func (p *placing) made(e placement.Entry) bool {
+	return p.created && (e.Epoch == p.epoch || e.Epoch > p.epoch && e.Attempt > 0)
 }
 
 // settle waits until the identity is settled and returns a view in which it is.
@@ -275,7 +281,7 @@ func (p *placing) result(v *snapshot.View, err error) *apiv1.PlaceResult {
 		return &apiv1.PlaceResult{Error: itemError(err)}
 	}
 	e, owner := v.Lookup(p.id)
-	return &apiv1.PlaceResult{Placement: placementMessage(p.id, e, owner), Created: p.created}
+	return &apiv1.PlaceResult{Placement: placementMessage(p.id, e, owner), Created: p.made(e)}
 }
 
 // identityBlocked says why an identity is given no owner.
