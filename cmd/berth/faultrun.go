@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed13d31b7f/berth/cmd/internal/localcluster"
 	"github.com/seed13d31b7f/berth/cmd/internal/output"
+	"github.com/seed13d31b7f/berth/jepsen-lite/check"
 	"github.com/seed13d31b7f/berth/jepsen-lite/runner"
 )
 
@@ -119,6 +120,10 @@ func (f *faultRun) one(ctx context.Context, s runner.Scenario) (faultResult, err
 	f.say("\n%s, tier %d, %v, seed %d: %s", s.Name, c.Tier, c.Duration, c.Seed, s.About)
 	begin := time.Now()
 	report, err := runner.Run(ctx, c)
+	var judged *check.Results
+	if err == nil {
+		judged, err = runner.Judge(report.Dir)
+	}
 	r := faultResult{Scenario: s.Name, Seed: c.Seed, Tier: c.Tier, Verdict: faultPassed, Again: c.Again}
 	if report != nil {
 		r.Operations, r.Faults, r.Folder = report.Done, len(report.Steps), report.Dir.Path()
@@ -132,6 +137,8 @@ func (f *faultRun) one(ctx context.Context, s runner.Scenario) (faultResult, err
 		r.Verdict, r.Why = faultUnavailable, missing.Err.Error()
 	case err != nil:
 		r.Verdict, r.Why = faultFailed, err.Error()
+	case !judged.Passed:
+		r.Verdict, r.Why = faultFailed, runner.Verdict(judged)
 	}
 	return r, nil
 }

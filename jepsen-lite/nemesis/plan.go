@@ -11,8 +11,9 @@ const (
 	// that could be wrong. Not longer: most that is found is found in the seconds after a change.
 	restLeast = 300 * time.Millisecond
 	restMost  = 1500 * time.Millisecond
-	// calm is of how many rests one is long, without a fault for as long as one would last.
-	calm = 4
+	// calm is of how many rests one is long: up to calmMost more.
+	calm     = 4
+	calmMost = 2 * time.Second
 	// stepsMax bounds a plan.
 	stepsMax = 10_000
 )
@@ -51,7 +52,7 @@ func lane(menu []Fault, rng *rand.Rand, duration time.Duration) []Step {
 		steps = append(steps, Step{f, at, lasts, draw})
 		at += lasts + between(rng, restLeast, restMost)
 		if rng.IntN(calm) == 0 {
-			at += between(rng, f.Least, f.Most)
+			at += between(rng, 0, calmMost)
 		}
 	}
 	return steps

@@ -55,7 +55,7 @@ const sparesMax = 12
 const (
 	ms = time.Millisecond
 	// longest is longer than every lease of a run: a member's is 2 s, a session's 2 s, and a quarter more each.
-	longest = 4 * time.Second
+	longest = 3500 * ms
 )
 
 func fault(kind nemesis.Kind, target nemesis.Target, least, most time.Duration) nemesis.Fault {
@@ -64,30 +64,30 @@ func fault(kind nemesis.Kind, target nemesis.Target, least, most time.Duration) 
 
 var (
 	partitions = []nemesis.Fault{
-		fault(nemesis.Halve, nemesis.None, 1500*ms, longest),
-		fault(nemesis.Cut, nemesis.Leader, 1500*ms, longest),
-		fault(nemesis.CutPeers, nemesis.Leader, 1500*ms, longest),
-		fault(nemesis.Cut, nemesis.Member, 1500*ms, longest),
-		fault(nemesis.Cut, nemesis.Locker, 1500*ms, longest),
-		fault(nemesis.Cut, nemesis.Minority, 1500*ms, longest),
+		fault(nemesis.Halve, nemesis.None, 800*ms, longest),
+		fault(nemesis.Cut, nemesis.Leader, 800*ms, longest),
+		fault(nemesis.CutPeers, nemesis.Leader, 800*ms, longest),
+		fault(nemesis.Cut, nemesis.Member, 800*ms, longest),
+		fault(nemesis.Cut, nemesis.Locker, 800*ms, longest),
+		fault(nemesis.Cut, nemesis.Minority, 800*ms, longest),
 	}
 	oneWay = []nemesis.Fault{
-		fault(nemesis.Mute, nemesis.Leader, 1500*ms, longest),
-		fault(nemesis.Deaf, nemesis.Leader, 1500*ms, longest),
-		fault(nemesis.Mute, nemesis.Follower, 1500*ms, longest),
-		fault(nemesis.Deaf, nemesis.Member, 1500*ms, longest),
-		fault(nemesis.Mute, nemesis.Member, 1500*ms, longest),
+		fault(nemesis.Mute, nemesis.Leader, 800*ms, longest),
+		fault(nemesis.Deaf, nemesis.Leader, 800*ms, longest),
+		fault(nemesis.Mute, nemesis.Follower, 800*ms, longest),
+		fault(nemesis.Deaf, nemesis.Member, 800*ms, longest),
+		fault(nemesis.Mute, nemesis.Member, 800*ms, longest),
 		fault(nemesis.Deaf, nemesis.Clients, 1000*ms, 2000*ms),
 	}
 	bridges  = []nemesis.Fault{fault(nemesis.Bridge, nemesis.None, 2*time.Second, longest), fault(nemesis.CutPeers, nemesis.Minority, 2*time.Second, longest)}
 	badLinks = []nemesis.Fault{
-		fault(nemesis.Flap, nemesis.Leader, 1500*ms, longest),
-		fault(nemesis.Flap, nemesis.Member, 1500*ms, longest),
-		fault(nemesis.Lose, nemesis.Everyone, 1500*ms, longest),
-		fault(nemesis.Lose, nemesis.Leader, 1500*ms, longest),
-		fault(nemesis.Slow, nemesis.Everyone, 1500*ms, longest),
-		fault(nemesis.Slow, nemesis.Leader, 1500*ms, longest),
-		fault(nemesis.Throttle, nemesis.Follower, 1500*ms, longest),
+		fault(nemesis.Flap, nemesis.Leader, 800*ms, longest),
+		fault(nemesis.Flap, nemesis.Member, 800*ms, longest),
+		fault(nemesis.Lose, nemesis.Everyone, 800*ms, longest),
+		fault(nemesis.Lose, nemesis.Leader, 800*ms, longest),
+		fault(nemesis.Slow, nemesis.Everyone, 800*ms, longest),
+		fault(nemesis.Slow, nemesis.Leader, 800*ms, longest),
+		fault(nemesis.Throttle, nemesis.Follower, 800*ms, longest),
 	}
 	crashes = []nemesis.Fault{
 		fault(nemesis.Kill, nemesis.Leader, 200*ms, 2500*ms),
@@ -99,8 +99,8 @@ var (
 	pauses = []nemesis.Fault{
 		fault(nemesis.Pause, nemesis.Leader, 500*ms, longest),
 		fault(nemesis.Pause, nemesis.Follower, 500*ms, longest),
-		fault(nemesis.Pause, nemesis.Member, 3*time.Second, longest+time.Second),
-		fault(nemesis.Pause, nemesis.Locker, 3*time.Second, longest+time.Second),
+		fault(nemesis.Pause, nemesis.Member, 2700*ms, longest),
+		fault(nemesis.Pause, nemesis.Locker, 2700*ms, longest),
 	}
 	changes = []nemesis.Fault{
 		fault(nemesis.Replace, nemesis.Follower, 500*ms, 1000*ms),
@@ -118,9 +118,9 @@ var (
 	badDisks = []nemesis.Fault{
 		fault(nemesis.FullDisk, nemesis.Leader, 1000*ms, 2500*ms),
 		fault(nemesis.BadDisk, nemesis.Leader, 1000*ms, 2500*ms),
-		fault(nemesis.SlowDisk, nemesis.Leader, 1500*ms, longest),
+		fault(nemesis.SlowDisk, nemesis.Leader, 800*ms, longest),
 		fault(nemesis.FullDisk, nemesis.Follower, 1000*ms, 2500*ms),
-		fault(nemesis.SlowDisk, nemesis.Servers, 1500*ms, longest),
+		fault(nemesis.SlowDisk, nemesis.Servers, 800*ms, longest),
 	}
 )
 

@@ -193,6 +193,7 @@ func (k *cluster) remove(ctx context.Context, old *server) error {
 	defer k.mu.Unlock()
 	k.mu.servers = slices.DeleteFunc(k.mu.servers, func(s *server) bool { return s == old })
 	k.mu.gone = append(k.mu.gone, old)
+	k.say(old.worker, history.ProcessRemoved)
 	return nil
 }
 

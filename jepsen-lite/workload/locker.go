@@ -43,13 +43,13 @@ func RunLocker(ctx context.Context, c LockerConfig, ready func()) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	writer := NewWriter(c.Name, c.Resource)
-	defer func() { err = errors.Join(err, writer.Close()) }()
 	var once sync.Once
 	var group sync.WaitGroup
 	for i := range len(c.Locks) + 1 {
-		h := &holder{config: c, name: fmt.Sprintf("%s.%d", c.Name, i+1), rec: file.Recorder, client: client, writer: writer,
-			rng: rand.New(rand.NewPCG(c.Seed, uint64(i)))}
+		name := fmt.Sprintf("%s.%d", c.Name, i+1)
+		writer := NewWriter(name, c.Resource)
+		defer func() { err = errors.Join(err, writer.Close()) }()
+		h := &holder{config: c, name: name, rec: file.Recorder, client: client, writer: writer, rng: rand.New(rand.NewPCG(c.Seed, uint64(i)))}
 		group.Go(func() { h.run(ctx, func() { once.Do(ready) }) })
 	}
 	group.Wait()
@@ -106,7 +106,7 @@ func (h *holder) once(ctx context.Context, s *lookupclient.Session) bool {
 	}
 	holding, cancel := context.WithTimeout(l.Context(), length)
 	stop := context.AfterFunc(ctx, cancel)
-	act(holding, b, l.Check, func() { _, _ = h.writer.Write("lock/"+name, uint64(l.Token)) })
+	act(holding, b, l.Check, func() { _, _ = h.writer.Write(name, uint64(l.Token)) })
 	stop()
 	cancel()
 	if l.Context().Err() != nil {

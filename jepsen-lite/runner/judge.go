@@ -1,0 +1,38 @@
+package runner
+
+import (
+	"fmt"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/check"
+	"github.com/seed13d31b7f/berth/jepsen-lite/history"
+	"github.com/seed13d31b7f/berth/jepsen-lite/rundir"
+)
+
+// Judge checks what a run saw, and writes the verdicts into its folder.
+func Judge(dir rundir.Dir) (*check.Results, error) {
+	h, err := history.Open(dir.History())
+	if err != nil {
+		return nil, err
+	}
+	results := check.Run(h, check.Options{})
+	return results, rundir.WriteJSON(dir.Results(), results)
+}
+
+// Verdict says in a line what the checkers found wrong; empty when nothing is.
+func Verdict(r *check.Results) string {
+	line := ""
+	for _, c := range r.Checkers {
+		if c.Valid != check.False && c.Valid != check.Unknown {
+			continue
+		}
+		if line != "" {
+			line += "; "
+		}
+		line += fmt.Sprintf("%s %s", c.Checker, c.Valid)
+		if c.Subject != "" {
+			line += " (" + c.Subject + ")"
+		}
+		line += ": " + c.Why
+	}
+	return line
+}
