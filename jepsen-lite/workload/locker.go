@@ -43,12 +43,12 @@ func RunLocker(ctx context.Context, c LockerConfig, ready func()) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
+	writer := NewWriter(c.Resource)
+	defer func() { err = errors.Join(err, writer.Close()) }()
 	var once sync.Once
 	var group sync.WaitGroup
 	for i := range len(c.Locks) + 1 {
 		name := fmt.Sprintf("%s.%d", c.Name, i+1)
-		writer := NewWriter(name, c.Resource)
-		defer func() { err = errors.Join(err, writer.Close()) }()
 		h := &holder{config: c, name: name, rec: file.Recorder, client: client, writer: writer, rng: rand.New(rand.NewPCG(c.Seed, uint64(i)))}
 		group.Go(func() { h.run(ctx, func() { once.Do(ready) }) })
 	}
@@ -90,15 +90,16 @@ func (h *holder) run(ctx context.Context, ready func()) {
 // once acquires, holds and releases a lock. It is false when the session is not to be used any more.
 func (h *holder) once(ctx context.Context, s *lookupclient.Session) bool {
 	name := h.config.Locks[h.rng.IntN(len(h.config.Locks))]
+	who := h.recorded()
 	asking, cancel := context.WithTimeout(ctx, acquireTimeout)
-	op := h.rec.Invoke(history.Call{Client: h.recorded(), F: history.Acquire, Lock: name, Session: uint64(s.ID())})
+	op := h.rec.Invoke(history.Call{Client: who, F: history.Acquire, Lock: name, Session: uint64(s.ID())})
 	l, err := s.Acquire(asking, name, lookupclient.LockOptions{})
 	cancel()
 	if err != nil {
 		return h.ended(op, err)
 	}
 	h.rec.OK(history.Answer{Op: op, Token: uint64(l.Token), Session: uint64(s.ID()), Held: true})
-	b := &belief{rec: h.rec, hold: history.Hold{Lock: name, Member: h.name, Epoch: uint64(l.Token)}}
+	b := &belief{rec: h.rec, hold: history.Hold{Lock: name, Member: who, Epoch: uint64(l.Token)}}
 	// Mostly short, so that many get it; sometimes up to two leases.
 	length := time.Duration(h.rng.Int64N(int64(100 * time.Millisecond)))
 	if h.rng.IntN(8) == 0 {
@@ -106,7 +107,7 @@ func (h *holder) once(ctx context.Context, s *lookupclient.Session) bool {
 	}
 	holding, cancel := context.WithTimeout(l.Context(), length)
 	stop := context.AfterFunc(ctx, cancel)
-	act(holding, b, l.Check, func() { _, _ = h.writer.Write(name, uint64(l.Token)) })
+	act(holding, b, l.Check, func() { _, _ = h.writer.Write(name, who, uint64(l.Token)) })
 	stop()
 	cancel()
 	if l.Context().Err() != nil {
@@ -114,7 +115,7 @@ func (h *holder) once(ctx context.Context, s *lookupclient.Session) bool {
 		return s.Context().Err() == nil
 	}
 	b.end("released")
-	op = h.rec.Invoke(history.Call{Client: h.recorded(), F: history.Release, Lock: name, Session: uint64(s.ID()), Token: uint64(l.Token)})
+	op = h.rec.Invoke(history.Call{Client: who, F: history.Release, Lock: name, Session: uint64(s.ID()), Token: uint64(l.Token)})
 	giving, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	err = l.Release(giving)
 	cancel()

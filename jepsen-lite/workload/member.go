@@ -42,7 +42,7 @@ func RunMember(ctx context.Context, c MemberConfig, joined func()) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, client.Close()) }()
-	writer := NewWriter(c.Name, c.Resource)
+	writer := NewWriter(c.Resource)
 	defer func() { err = errors.Join(err, writer.Close()) }()
 	o := &owner{name: c.Name, rec: file.Recorder, writer: writer}
 	kinds := map[string]lookupclient.Kind{}
@@ -82,7 +82,7 @@ func (o *owner) own(a *lookupclient.Activation) {
 	if m := o.member.Load(); m != nil {
 		b.hold.Incarnation = uint64(m.State().Incarnation)
 	}
-	act(a.Context(), b, a.Check, func() { _, _ = o.writer.Write(a.Identity.String(), uint64(a.Epoch)) })
+	act(a.Context(), b, a.Check, func() { _, _ = o.writer.Write(a.Identity.String(), o.name, uint64(a.Epoch)) })
 	b.end(context.Cause(a.Context()).Error())
 }
 

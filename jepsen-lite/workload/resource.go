@@ -119,7 +119,6 @@ func (r *Resource) Close() error {
 
 // Writer writes to a Resource for one process. It is safe for concurrent use.
 type Writer struct {
-	name string
 	path string
 
 	mu struct {
@@ -130,11 +129,11 @@ type Writer struct {
 	}
 }
 
-// NewWriter returns the writer of a name for the resource at a path.
-func NewWriter(name, path string) *Writer { return &Writer{name: name, path: path} }
+// NewWriter returns a writer for the resource at a path.
+func NewWriter(path string) *Writer { return &Writer{path: path} }
 
-// Write asks the resource, and returns what it decided. After an error nobody knows.
-func (w *Writer) Write(resource string, token uint64) (accepted bool, err error) {
+// Write asks the resource in the name of who writes, and returns what it decided. After an error nobody knows.
+func (w *Writer) Write(resource, who string, token uint64) (accepted bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mu.conn == nil {
@@ -145,7 +144,7 @@ func (w *Writer) Write(resource string, token uint64) (accepted bool, err error)
 		w.mu.conn, w.mu.lines = c, bufio.NewReader(c)
 	}
 	w.mu.wrote++
-	_, err = fmt.Fprintf(w.mu.conn, "%s %s %d %s.%d\n", resource, w.name, token, w.name, w.mu.wrote)
+	_, err = fmt.Fprintf(w.mu.conn, "%s %s %d %s.%d\n", resource, who, token, who, w.mu.wrote)
 	if err == nil {
 		var answer string
 		if answer, err = w.mu.lines.ReadString('\n'); err == nil {

@@ -34,21 +34,22 @@ func TestResource_OlderToken_IsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b := NewWriter("a", path), NewWriter("b", path)
+	a, b := NewWriter(path), NewWriter(path)
 	for _, x := range []struct {
 		w        *Writer
+		who      string
 		resource string
 		token    uint64
 		want     bool
-	}{{a, "room/1", 5, true}, {a, "room/1", 5, true}, {b, "room/1", 7, true}, {a, "room/1", 5, false}, {a, "room/2", 5, true}} {
-		if got, err := x.w.Write(x.resource, x.token); err != nil || got != x.want {
-			t.Errorf("%s writes %s under %d: %t (%v), want %t", x.w.name, x.resource, x.token, got, err, x.want)
+	}{{a, "a", "room/1", 5, true}, {a, "a", "room/1", 5, true}, {b, "b", "room/1", 7, true}, {a, "a", "room/1", 5, false}, {a, "a", "room/2", 5, true}} {
+		if got, err := x.w.Write(x.resource, x.who, x.token); err != nil || got != x.want {
+			t.Errorf("%s writes %s under %d: %t (%v), want %t", x.who, x.resource, x.token, got, err, x.want)
 		}
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := a.Write("room/1", 9); err == nil {
+	if _, err := a.Write("room/1", "a", 9); err == nil {
 		t.Error("a resource that was closed answers")
 	}
 	if h := done(); len(h.Writes) != 5 || h.Writes[3].V.Accepted || !h.Writes[2].V.Accepted {
