@@ -2,9 +2,11 @@ package check
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -171,8 +173,9 @@ func identityPartition(name string, list []*history.Op, fault int64, bad func(e 
 		orphans++
 		if n, _ := slices.BinarySearch(ghosts, s.end+1); n < orphans {
 			bad(s)
+			add(act{makes, s.epoch, nil}, "", s.begin, s.end) // the search may find something else
 		} else {
-			add(act{makes, s.epoch, nil}, "", ghosts[0], s.end)
+			add(act{makes, s.epoch, nil}, "", min(ghosts[0], s.end), s.end)
 		}
 	}
 	if removal == math.MaxInt64 {
@@ -227,15 +230,24 @@ func search(parts []Partition, o *Options, f *finding) {
 func show(p Partition, within time.Duration, f *finding) {
 	p.Ops = shrink(p, time.Now().Add(within))
 	var seen []uint64
+	var list []*history.Op
 	from, to := int64(math.MaxInt64), int64(0)
 	for _, x := range p.Ops {
 		if op := opOf(x.Input); op != nil {
-			seen = append(seen, op.Op)
+			seen, list = append(seen, op.Op), append(list, op)
 			from, to = min(from, op.Begin), max(to, op.End)
 		}
 	}
-	f.bad(p.Name, from, to, seen, "the %d answers have no order that agrees with time", len(seen))
+	slices.SortFunc(list, func(a, b *history.Op) int { return cmp.Compare(a.Begin, b.Begin) })
+	var said []string
+	for _, op := range list[:min(len(list), saidMax)] {
+		said = append(said, fmt.Sprintf("%s of %s from %s to %s: %s", op.F, op.Client, at(op.Begin), at(op.End), described(op)))
+	}
+	f.bad(p.Name, from, to, seen, "%d answers have no order that agrees with time: %s", len(seen), strings.Join(said, "; "))
 }
+
+// saidMax is how many operations a sentence names.
+const saidMax = 6
 
 // opOf is the operation behind what is given to porcupine; nil for what was put in.
 func opOf(input any) *history.Op {

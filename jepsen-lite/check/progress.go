@@ -70,12 +70,12 @@ func progressAfter(h *history.History, healed, bound int64, f *finding) {
 	for _, g := range goals {
 		what := string(g.f)
 		if g.server != "" {
-			what = "an answer of " + g.server
+			what = "answer of " + g.server
 		}
 		f.looked++
 		switch end, seen := first[g]; {
 		case !seen && h.Last < healed+bound:
-			f.unknown("the run ended %s after everything had healed, before there was %s", at(h.Last-healed), what)
+			f.unknown("the run ended %s after everything had healed, before there was any %s", at(h.Last-healed), what)
 		case !seen:
 			f.bad(g.server, healed, h.Last, nil, "after everything had healed there was no %s", what)
 		case end > healed+bound:

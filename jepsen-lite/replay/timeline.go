@@ -131,6 +131,24 @@ func Replay(entries []Entry, base *snapshot.View, committed uint64) (*Timeline, 
 	return r.Timeline, r.compareAll()
 }
 
+// State is the state after the entries, from the state base on, which is empty when it is nil. Errors are those of the state
+// machine.
+func State(entries []Entry, base *snapshot.View) (*snapshot.View, error) {
+	if base == nil {
+		base = snapshot.Empty()
+	}
+	m := fsm.New(base)
+	for _, e := range entries {
+		if e.Command == nil || e.Index <= base.Index {
+			continue
+		}
+		if _, err := m.Apply(e.Index, e.Term, e.Command); err != nil {
+			return nil, err
+		}
+	}
+	return m.Publish(), nil
+}
+
 // replaying is a timeline in the making.
 type replaying struct {
 	*Timeline

@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 	"cmd/berth":                 {"placement", "snapshot", "fsm", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/", "jepsen-lite/"},
 	"jepsen-lite":               nil,
 	"jepsen-lite/history":       nil,
-	"jepsen-lite/replay":        {"placement", "snapshot", "fsm"},
+	"jepsen-lite/replay":        {"placement", "snapshot", "fsm", "raftnode"},
 	"jepsen-lite/check":         {"placement", "jepsen-lite/history", "jepsen-lite/replay"},
 	"jepsen-lite/checktest":     {"placement", "snapshot", "fsm", "jepsen-lite/history", "jepsen-lite/replay"},
 	"jepsen-lite/rundir":        nil,
