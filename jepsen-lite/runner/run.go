@@ -37,8 +37,8 @@ const (
 	// healTimeout is how long the cluster may take to be whole again after the last fault: a restarted server has to catch up, a
 	// dead member's lease to run out. It is also the bound that the history is held to.
 	healTimeout = 15 * time.Second
-	// healed is how long the load goes on then.
-	healed = 2 * time.Second
+	// healed is how long the load goes on then. Not shorter: the lease of a lock holder that was killed last has to run out.
+	healed = 3 * time.Second
 	// finalTimeout bounds reading everything once more.
 	finalTimeout = 20 * time.Second
 )

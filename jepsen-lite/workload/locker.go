@@ -16,7 +16,7 @@ import (
 type LockerConfig struct {
 	Name    string
 	Servers []string
-	// Locks are the names that it competes for; as many holders as there are locks, and one more, run in it.
+	// Locks are the names that it competes for; as many holders as there are locks run in it.
 	Locks []string
 	// TTL is that of its sessions.
 	TTL time.Duration
@@ -47,7 +47,7 @@ func RunLocker(ctx context.Context, c LockerConfig, ready func()) (err error) {
 	defer func() { err = errors.Join(err, writer.Close()) }()
 	var once sync.Once
 	var group sync.WaitGroup
-	for i := range len(c.Locks) + 1 {
+	for i := range c.Locks {
 		name := fmt.Sprintf("%s.%d", c.Name, i+1)
 		h := &holder{config: c, name: name, rec: file.Recorder, client: client, writer: writer, rng: rand.New(rand.NewPCG(c.Seed, uint64(i)))}
 		group.Go(func() { h.run(ctx, func() { once.Do(ready) }) })
@@ -55,6 +55,9 @@ func RunLocker(ctx context.Context, c LockerConfig, ready func()) (err error) {
 	group.Wait()
 	return nil
 }
+
+// longOf is of how many holds one is long.
+const longOf = 25
 
 // holder is one who asks for locks, one after the other.
 type holder struct {
@@ -101,8 +104,8 @@ func (h *holder) once(ctx context.Context, s *lookupclient.Session) bool {
 	h.rec.OK(history.Answer{Op: op, Token: uint64(l.Token), Session: uint64(s.ID()), Held: true})
 	b := &belief{rec: h.rec, hold: history.Hold{Lock: name, Member: who, Epoch: uint64(l.Token)}}
 	// Mostly short, so that many get it; sometimes up to two leases.
-	length := time.Duration(h.rng.Int64N(int64(100 * time.Millisecond)))
-	if h.rng.IntN(8) == 0 {
+	length := time.Duration(h.rng.Int64N(int64(60 * time.Millisecond)))
+	if h.rng.IntN(longOf) == 0 {
 		length = time.Duration(h.rng.Int64N(2 * int64(h.config.TTL)))
 	}
 	holding, cancel := context.WithTimeout(l.Context(), length)
