@@ -277,6 +277,7 @@ func (k *cluster) takeDown() error {
 	}
 	err = errors.Join(err, stop(servers))
 	k.watchers.Wait()
+	err = errors.Join(err, k.copyLogs())
 	for _, s := range all {
 		if s.disk != nil {
 			err = errors.Join(err, s.disk.Close())

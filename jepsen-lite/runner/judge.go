@@ -8,13 +8,18 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/rundir"
 )
 
-// Judge checks what a run saw, and writes the verdicts into its folder.
+// Judge checks what a run saw, and writes the verdicts into its folder. An error says that it cannot be judged, or that the logs
+// of the servers do not agree; either is a run that failed.
 func Judge(dir rundir.Dir) (*check.Results, error) {
 	h, err := history.Open(dir.History())
 	if err != nil {
 		return nil, err
 	}
-	results := check.Run(h, check.Options{})
+	log, err := timeline(dir, h)
+	if err != nil {
+		return nil, err
+	}
+	results := check.Run(h, check.Options{Log: log})
 	return results, rundir.WriteJSON(dir.Results(), results)
 }
 

@@ -163,8 +163,8 @@ type placing struct {
 	tenured
 	id      placement.Identity
 	command fsm.Command
-	created bool            // the newest proposal made a placement
-	epoch   placement.Epoch // of the placement that it made or found
+	created bool
+	epoch   placement.Epoch // of the placement that the request made or found
 	begun   time.Time
 	again   bool // the result says to propose once more when something changed
 	old     bool // the result is that of a former attempt
@@ -188,11 +188,11 @@ func (p *placing) take(r fsm.Result, err error) error {
 	}
 	switch r.Verdict {
 	case placement.Done, placement.Already:
-		p.created = r.Verdict == placement.Done
+		p.created = r.Verdict == placement.Done || p.created && r.Entry.Epoch == p.epoch
 		p.epoch = r.Entry.Epoch
 		return nil
 	case placement.Unsettled:
-		p.created, p.again = false, true
+		p.again = true
 		return nil
 	case placement.NoEligibleMember:
 		return noEligible(p.group.View(), p.id, p.driver.Failures(p.id))
@@ -200,12 +200,6 @@ func (p *placing) take(r fsm.Result, err error) error {
 		return identityBlocked(p.group.View(), p.id)
 	}
 	return verdictError(p.id, &r)
-}
-
-// made says whether the placement that is answered is the one that the request made, or what became of it when candidates
-// failed. Another one may have taken its place: of one placement one request is told that it made it.
-func (p *placing) made(e placement.Entry) bool {
-	return p.created && (e.Epoch == p.epoch || e.Epoch > p.epoch && e.Attempt > 0)
 }
 
 // settle waits until the identity is settled and returns a view in which it is.
@@ -274,6 +268,12 @@ func (p *placing) late(e placement.Entry, owner *placement.Member) error {
 		why += "; it has no session with the leader"
 	}
 	return unsettled(p.id, e, owner.ID, why)
+}
+
+// made says that the placement is the one that the request made, or what became of it when candidates failed; and not one
+// that somebody else made when it had ended.
+func (p *placing) made(e placement.Entry) bool {
+	return p.created && (e.Epoch == p.epoch || e.Attempt > 0)
 }
 
 func (p *placing) result(v *snapshot.View, err error) *apiv1.PlaceResult {
