@@ -4,7 +4,8 @@
 // What is here so far is the track record (README.md): every bug of berth itself that a test found, with the test that
 // holds it down. It grows with the product and nothing is taken out of it.
 //
-// Package lossyfs, below it, is disks that lose power, with a real server on them.
+// Below it are lossyfs, disks that lose power, with a real server on them; clockskew, processes whose clocks run wrong; and
+// overlay, builds with faults in them.
 //
 // The other fault tests that exist stand beside the code that they are about, and run with go test in virtual time, on the
 // network and disks of package raftnodetest:

@@ -3,47 +3,29 @@ package lossyfs
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/seed13d31b7f/berth/jepsen-lite/overlay"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/placement"
 )
 
-// build builds berth. replace are files of the module that it is built with others for, by path: how to change each.
-func build(t *testing.T, replace map[string]func(string) string) string {
+// build builds berth with other files than those of the tree.
+func build(t *testing.T, files *overlay.Files) string {
 	t.Helper()
 	dir := t.TempDir()
-	root, err := filepath.Abs("../..")
+	path, err := files.Write(dir)
 	must(t, err)
-	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	for path, change := range replace {
-		source, err := os.ReadFile(filepath.Join(root, path))
-		must(t, err)
-		changed := change(string(source))
-		if changed == string(source) {
-			t.Fatalf("%s is as it was", path)
-		}
-		overlay.Replace[filepath.Join(root, path)] = filepath.Join(dir, filepath.Base(path))
-		must(t, os.WriteFile(filepath.Join(dir, filepath.Base(path)), []byte(changed), 0o600))
-	}
-	b, err := json.Marshal(overlay)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "overlay.json"), b, 0o600))
 	binary := filepath.Join(dir, "berth")
-	c := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, "./cmd/berth")
-	c.Dir = root
-	if out, err := c.CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-overlay", path, "-o", binary, "../../cmd/berth").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return binary
@@ -222,7 +204,7 @@ var losses = map[string]struct {
 
 // What was acknowledged is there after a server was killed and its machine lost power.
 func TestBerth_KilledAndPowerLost_KeepsWhatItAcknowledged(t *testing.T) {
-	binary := build(t, nil)
+	binary := build(t, &overlay.Files{})
 	for name, tt := range losses {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, binary)
@@ -236,14 +218,11 @@ func TestBerth_KilledAndPowerLost_KeepsWhatItAcknowledged(t *testing.T) {
 
 // The test above can fail: a server that does not sync its log and its vote loses what it acknowledged.
 func TestBerth_WithoutSync_IsFound(t *testing.T) {
-	binary := build(t, map[string]func(string) string{
-		"raftnode/internal/storage/bolt.go": func(s string) string {
-			return strings.Replace(s, "return &bbolt.Options{\n", "return &bbolt.Options{\n\t\tNoSync: true,\n", 1)
-		},
-		"raftnode/internal/storage/log.go": func(s string) string {
-			return strings.Replace(s, "BoltOptions: boltOptions()", "BoltOptions: boltOptions(), NoSync: true", 1)
-		},
-	})
+	const dir = "../../raftnode/internal/storage/"
+	var files overlay.Files
+	must(t, files.Patch(dir+"bolt.go", "&bbolt.Options{\n", "&bbolt.Options{\n\t\tNoSync: true,\n"))
+	must(t, files.Patch(dir+"log.go", "BoltOptions: boltOptions()", "BoltOptions: boltOptions(), NoSync: true"))
+	binary := build(t, &files)
 	for name, tt := range losses {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, binary)

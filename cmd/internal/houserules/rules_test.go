@@ -47,6 +47,10 @@ var mayImport = map[string][]string{
 	"cmd/internal/houserules":   nil,
 	"cmd/berth":                 {"placement", "snapshot", "fsm", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/", "jepsen-lite/"},
 	"jepsen-lite":               nil,
+	"jepsen-lite/overlay":       nil,
+	"jepsen-lite/clockskew":     {"jepsen-lite/overlay"},
+	"jepsen-lite/lossyfs":       nil,
+	"jepsen-lite/cmd/lossyfs":   {"jepsen-lite/lossyfs"},
 	"jepsen-lite/history":       nil,
 	"jepsen-lite/replay":        {"placement", "snapshot", "fsm", "raftnode"},
 	"jepsen-lite/check":         {"placement", "jepsen-lite/history", "jepsen-lite/replay"},
@@ -54,7 +58,6 @@ var mayImport = map[string][]string{
 	"jepsen-lite/rundir":        nil,
 	"jepsen-lite/switchnet":     nil,
 	"jepsen-lite/procs":         nil,
-	"jepsen-lite/lossyfs":       nil,
 	"jepsen-lite/nemesis":       {"jepsen-lite/switchnet"},
 	"jepsen-lite/workload":      {"placement", "lookupclient", "lookupclient/apiv1", "jepsen-lite/history"},
 	"jepsen-lite/runner": {
@@ -62,7 +65,6 @@ var mayImport = map[string][]string{
 		"jepsen-lite/lossyfs", "jepsen-lite/nemesis", "jepsen-lite/workload", "jepsen-lite/check",
 		"jepsen-lite/replay",
 	},
-	"jepsen-lite/cmd/lossyfs": {"jepsen-lite/lossyfs"},
 }
 
 // pure are the packages that depend on their arguments alone.
