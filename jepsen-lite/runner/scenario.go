@@ -138,6 +138,7 @@ func Scenarios() []Scenario {
 		{Name: "steady", About: "no fault at all: what every other run begins with", Servers: 3},
 		{Name: "crashes", About: "SIGKILL for the leader, followers, all servers at once, members, lock holders", Servers: 3, Faults: crashes},
 		{Name: "pauses", About: "SIGSTOP for the leader, followers, members and lock holders, longer than every lease", Servers: 3, Faults: pauses},
+		{Name: "pauses-of-owners", About: "SIGSTOP for members and lock holders alone, longer than every lease", Servers: 3, Faults: pauses[2:]},
 		{Name: "changes", About: "servers are added, removed and restarted in order, the leadership is handed over", Servers: 3, Faults: changes},
 		{Name: "damage", About: "bits of a log or a snapshot are flipped, files are cut off; who refuses to start is replaced", Servers: 3, Faults: damages},
 		{Name: "compaction", About: "a snapshot every few hundred entries, and crashes", Servers: 3, Faults: menu(crashes, changes), Compact: true},

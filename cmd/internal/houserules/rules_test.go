@@ -50,6 +50,8 @@ var mayImport = map[string][]string{
 	"jepsen-lite/overlay":       nil,
 	"jepsen-lite/clockskew":     {"jepsen-lite/overlay"},
 	"jepsen-lite/lossyfs":       nil,
+	"jepsen-lite/mutants":       {"jepsen-lite/overlay"},
+	"jepsen-lite/cmd/mutants":   {"jepsen-lite/check", "jepsen-lite/mutants", "jepsen-lite/runner"},
 	"jepsen-lite/cmd/lossyfs":   {"jepsen-lite/lossyfs"},
 	"jepsen-lite/history":       nil,
 	"jepsen-lite/replay":        {"placement", "snapshot", "fsm", "raftnode"},
