@@ -22,8 +22,8 @@ type cluster struct {
 	dir    rundir.Dir
 	rec    *history.Recorder
 	start  int64 // the run's beginning, of history.Now
-	// resource is the path of the socket of the guarded resource.
-	resource string
+	// guarded is the path of the socket of the guarded resource.
+	guarded string
 
 	mu struct {
 		sync.Mutex
@@ -57,7 +57,7 @@ type server struct {
 // newCluster plans the processes; none runs.
 func newCluster(r *run) (*cluster, error) {
 	c, h := r.config, r.hosts
-	k := &cluster{hosts: h, config: c, dir: r.dir, rec: r.rec, start: r.start, resource: r.resourcePath()}
+	k := &cluster{hosts: h, config: c, dir: r.dir, rec: r.rec, start: r.start, guarded: r.resourcePath()}
 	var joined []string
 	for i := range c.Scenario.Servers {
 		_, raft, _ := h.addresses(fmt.Sprintf("s%d", i+1), i)
@@ -134,7 +134,7 @@ func (k *cluster) newWorker(name, what string, args ...string) (*worker, error) 
 		return nil, err
 	}
 	line := append([]string{k.config.Binary}, k.config.Command...)
-	line = append(line, what, "--name", name, "--resource", k.resource, "--dir", folder, "--start", fmt.Sprint(k.start))
+	line = append(line, what, "--name", name, "--resource", k.guarded, "--dir", folder, "--start", fmt.Sprint(k.start))
 	return &worker{kind: what, Process: &procs.Process{Config: procs.Config{Name: name, Args: append(line, args...), Log: filepath.Join(folder, "stdout.log"), Site: k.site(name)}}}, nil
 }
 

@@ -37,8 +37,10 @@ const (
 	// healTimeout is how long the cluster may take to be whole again after the last fault: a restarted server has to catch up, a
 	// dead member's lease to run out. It is also the bound that the history is held to.
 	healTimeout = 15 * time.Second
-	// healed is how long the load goes on then. Not shorter: the lease of a lock holder that was killed last has to run out.
-	healed = 3 * time.Second
+	// healed is how long the load goes on then, at least. It also waits until locks have changed hands turns times: the lease
+	// of a holder that was killed last has to run out first.
+	healed = 2 * time.Second
+	turns  = 6
 	// finalTimeout bounds reading everything once more.
 	finalTimeout = 20 * time.Second
 )
@@ -56,8 +58,9 @@ type run struct {
 	file   *os.File
 	hosts  *hosts
 	*cluster
-	clients *workload.Clients
-	report  *Report
+	resource *workload.Resource
+	clients  *workload.Clients
+	report   *Report
 }
 
 // Run runs a scenario and returns its folder, in which the history is, also when there is an error. The error is one of the test:
@@ -119,11 +122,10 @@ func (r *run) body(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.hosts.close()) }()
-	resource, err := workload.ListenResource(r.resourcePath(), r.rec)
-	if err != nil {
+	if r.resource, err = workload.ListenResource(r.resourcePath(), r.rec); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, resource.Close()) }()
+	defer func() { err = errors.Join(err, r.resource.Close()) }()
 	r.cluster, err = newCluster(r)
 	defer func() {
 		r.phase(history.PhaseTeardown)
@@ -201,7 +203,23 @@ func (r *run) phases(ctx context.Context) error {
 		return err
 	}
 	r.config.Note("whole again after %.2fs", time.Since(begin).Seconds())
-	return sleep(ctx, healed)
+	locks := r.turns()
+	if err := sleep(ctx, healed); err != nil || r.config.Lockers == 0 {
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, healTimeout)
+	defer cancel()
+	r.await(waiting, func() bool { return r.turns() >= locks+turns }) // whether it took too long is for the checkers to say
+	return ctx.Err()
+}
+
+// turns is how often locks have changed hands so far.
+func (r *run) turns() int {
+	n := 0
+	for _, name := range lockNames {
+		n += r.resource.Turns(name)
+	}
+	return n
 }
 
 // awaitReady waits until the cluster is ready, and otherwise says what does not run.

@@ -25,6 +25,7 @@ type Resource struct {
 	mu struct {
 		sync.Mutex
 		tokens map[string]uint64
+		turns  map[string]int // how often a larger token came
 		conns  map[net.Conn]bool
 		closed bool
 	}
@@ -40,7 +41,7 @@ func ListenResource(path string, rec *history.Recorder) (*Resource, error) {
 		return nil, fmt.Errorf("resource: %w", err)
 	}
 	r := &Resource{rec: rec, listener: l}
-	r.mu.tokens, r.mu.conns = map[string]uint64{}, map[net.Conn]bool{}
+	r.mu.tokens, r.mu.turns, r.mu.conns = map[string]uint64{}, map[string]int{}, map[net.Conn]bool{}
 	r.group.Go(r.accept)
 	return r, nil
 }
@@ -97,11 +98,19 @@ func (r *Resource) decide(w history.Write) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w.Accepted = w.Token >= r.mu.tokens[w.Resource]
-	if w.Accepted {
+	if w.Token > r.mu.tokens[w.Resource] {
 		r.mu.tokens[w.Resource] = w.Token
+		r.mu.turns[w.Resource]++
 	}
 	r.rec.Record(history.Event{Write: &w})
 	return w.Accepted
+}
+
+// Turns is how many owners one after the other have written to a resource.
+func (r *Resource) Turns(resource string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.turns[resource]
 }
 
 // Close ends the resource; writers that are connected are cut off.

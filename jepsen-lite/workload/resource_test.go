@@ -46,6 +46,9 @@ func TestResource_OlderToken_IsRefused(t *testing.T) {
 			t.Errorf("%s writes %s under %d: %t (%v), want %t", x.who, x.resource, x.token, got, err, x.want)
 		}
 	}
+	if one, two := r.Turns("room/1"), r.Turns("room/2"); one != 2 || two != 1 {
+		t.Errorf("%d and %d owners have written, want 2 and 1", one, two)
+	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
