@@ -56,6 +56,7 @@ var mayImport = map[string][]string{
 	"jepsen-lite/history":       nil,
 	"jepsen-lite/replay":        {"placement", "snapshot", "fsm", "raftnode"},
 	"jepsen-lite/check":         {"placement", "jepsen-lite/history", "jepsen-lite/replay"},
+	"jepsen-lite/report":        {"jepsen-lite/check", "jepsen-lite/history"},
 	"jepsen-lite/checktest":     {"placement", "snapshot", "fsm", "jepsen-lite/history", "jepsen-lite/replay"},
 	"jepsen-lite/rundir":        nil,
 	"jepsen-lite/switchnet":     nil,
