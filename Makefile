@@ -4,11 +4,13 @@
 
 GO       ?= go
 FUZZTIME ?= 10s
+HOURS    ?= 1
+SEED     ?= 0
 CACHE    := .ci/cache
 TIDY     := $(GO) mod tidy -diff
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test386 race lint gen gencheck fuzz bench bench10m churn verify clean
+.PHONY: help build demo test test386 race lint gen gencheck fuzz bench bench10m churn jepsen soak mutants verify clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,7 +71,16 @@ bench10m: ## benchmarks of the index with ten million identities, beside Go maps
 churn: ## what 100 million updates of a million identities do to the memory of the process: some minutes
 	$(GO) test ./snapshot -run '^$$' -bench Churn -benchtime 1x -timeout 60m -churn 100000000
 
+jepsen: build ## break clusters of real processes in every way there is, and judge what was seen: about five minutes, root, Linux
+	./bin/berth fault run --all --duration 12s --seed $(SEED) --store .ci/faults
+
+soak: build ## the same for HOURS hours, each time with another seed
+	./bin/berth fault run --all --duration 30s --seed $(SEED) --for $(HOURS)h --store .ci/faults
+
+mutants: ## show that the fault tests find berths that are broken on purpose
+	$(GO) run ./jepsen-lite/cmd/mutants -store .ci/faults
+
 verify: test test386 race lint gencheck demo ## all that guards main, but the fuzzing
 
 clean: ## remove what was built
-	rm -rf bin $(CACHE)
+	rm -rf bin $(CACHE) .ci/faults

@@ -139,6 +139,8 @@ func (f *faultRun) one(ctx context.Context, s runner.Scenario) (faultResult, err
 		r.Verdict, r.Why = faultFailed, err.Error()
 	case !judged.Passed:
 		r.Verdict, r.Why = faultFailed, runner.Verdict(judged)
+	default:
+		return r, runner.Tidy(report.Dir)
 	}
 	return r, nil
 }

@@ -1,7 +1,10 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/check"
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
@@ -21,6 +24,15 @@ func Judge(dir rundir.Dir) (*check.Results, error) {
 	}
 	results := check.Run(h, check.Options{Log: log})
 	return results, rundir.WriteJSON(dir.Results(), results)
+}
+
+// Tidy removes what only a run that failed is worth keeping: the data of its servers.
+func Tidy(dir rundir.Dir) error {
+	list, err := filepath.Glob(filepath.Join(dir.Servers(), "*", "data"))
+	for _, path := range list {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
 }
 
 // Verdict says in a line what the checkers found wrong; empty when nothing is.
