@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
+	"strings"
 	"time"
 
 	"github.com/seed13d31b7f/berth/cmd/internal/localcluster"
@@ -62,6 +64,7 @@ func (f *faultRun) run(ctx context.Context, names []string) error {
 	f.config.Command, f.config.Note = []string{"fault"}, f.say
 	v := thisVersion()
 	f.config.Version, f.config.Commit = v.Version, v.Revision
+	f.config.Source = source()
 	if f.config.Seed == 0 {
 		f.config.Seed = 1 + rand.Uint64N(seedsMax)
 	}
@@ -82,6 +85,16 @@ func (f *faultRun) run(ctx context.Context, names []string) error {
 			return f.conclude(results)
 		}
 	}
+}
+
+// source is the directory of berth's source, when the command is run in it and there is a go command; otherwise empty.
+func source() string {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
+	path, dir, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	if err != nil || path != "github.com/seed13d31b7f/berth" {
+		return ""
+	}
+	return dir
 }
 
 // choose finds the scenarios of the command line.

@@ -26,6 +26,8 @@ func Begin(ctx context.Context, w World, s Step) (*Begun, error) {
 	switch {
 	case s.Kind == Flap:
 		return flap(ctx, w, s, targets)
+	case s.Clock():
+		return clock(w, s, targets)
 	case s.Network():
 		l := linksOf(s, w, targets)
 		undo, err := w.Degrade(l.change)

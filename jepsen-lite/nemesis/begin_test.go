@@ -125,6 +125,13 @@ func (w *paperWorld) Disk(name string, f DiskFault) error {
 	return w.set(name, "disk")
 }
 
+func (w *paperWorld) Clock(name string, f ClockFault) error {
+	if f == (ClockFault{}) {
+		return w.set(name, "")
+	}
+	return w.set(name, "skewed")
+}
+
 func begin(t *testing.T, w *paperWorld, s Step) *Begun {
 	t.Helper()
 	b, err := Begin(t.Context(), w, s)
@@ -135,7 +142,7 @@ func begin(t *testing.T, w *paperWorld, s Step) *Begun {
 }
 
 func TestBegin_EveryKind_IsOverAfterItsEnd(t *testing.T) {
-	kinds := []Kind{Cut, CutPeers, Mute, Deaf, Halve, Bridge, Flap, Lose, Slow, Throttle, Kill, Pause, Restart, Transfer, Replace, Damage, PowerLoss, TornLoss, FullDisk, SlowDisk, BadDisk}
+	kinds := []Kind{Cut, CutPeers, Mute, Deaf, Halve, Bridge, Flap, Lose, Slow, Throttle, Kill, Pause, Restart, Transfer, Replace, Damage, PowerLoss, TornLoss, FullDisk, SlowDisk, BadDisk, Drift, WallJump, Forward, Crawl}
 	targets := []Target{Leader, Follower, Server, Minority, Servers, Member, Locker, Clients, Everyone, None}
 	for _, k := range kinds {
 		for _, target := range targets {
@@ -213,6 +220,30 @@ func TestBegin_Bridge_OneServerSeesAll(t *testing.T) {
 			t.Errorf("the bridge %v does not see all: %s", b.Targets, link)
 		}
 	}
+}
+
+func TestBegin_Drift_TwoClocksStayWithinWhatLeasesAllow(t *testing.T) {
+	for draw := range uint64(200) {
+		w := &ratesWorld{paperWorld: newPaperWorld()}
+		if _, err := Begin(t.Context(), w, Step{Fault: Fault{Kind: Drift, Target: Everyone}, Draw: draw}); err != nil {
+			t.Fatal(err)
+		}
+		fast, slow := float64(slices.Max(w.rates)), float64(slices.Min(w.rates))
+		if ratio := (1e6 + fast) / (1e6 + slow); ratio > 1.25 || len(w.rates) != 8 {
+			t.Fatalf("draw %d: the fastest of %d clocks goes %.3f times as fast as the slowest", draw, len(w.rates), ratio)
+		}
+	}
+}
+
+// ratesWorld keeps the rates of clocks.
+type ratesWorld struct {
+	*paperWorld
+	rates []int64
+}
+
+func (w *ratesWorld) Clock(_ string, f ClockFault) error {
+	w.rates = append(w.rates, f.RatePPM)
+	return nil
 }
 
 func TestBegin_NobodyLeads_SomebodyIsTaken(t *testing.T) {

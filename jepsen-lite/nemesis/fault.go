@@ -50,6 +50,15 @@ const (
 	FullDisk Kind = "full-disk"
 	SlowDisk Kind = "slow-disk"
 	BadDisk  Kind = "bad-disk"
+
+	// The kinds from here on need processes whose clocks can be skewed. Drift has a clock go up to a tenth faster or slower, which
+	// leases allow for; WallJump has the time of day jump by up to a day, which nothing may depend on; Forward has the clock of a
+	// member or a holder jump ahead, as if it had been stopped. Crawl has it go at a third
+	// of its rate, with the target cut off: no lease is safe from that.
+	Drift    Kind = "drift"
+	WallJump Kind = "wall-jump"
+	Forward  Kind = "forward"
+	Crawl    Kind = "crawl"
 )
 
 // Target says to whom it is done.
@@ -88,7 +97,7 @@ func (f Fault) String() string {
 // Network says whether the fault needs links that can be changed.
 func (f Fault) Network() bool {
 	switch f.Kind {
-	case Cut, CutPeers, Mute, Deaf, Halve, Bridge, Flap, Lose, Slow, Throttle:
+	case Cut, CutPeers, Mute, Deaf, Halve, Bridge, Flap, Lose, Slow, Throttle, Crawl:
 		return true
 	}
 	return false
@@ -98,6 +107,15 @@ func (f Fault) Network() bool {
 func (f Fault) Disk() bool {
 	switch f.Kind {
 	case PowerLoss, TornLoss, FullDisk, SlowDisk, BadDisk:
+		return true
+	}
+	return false
+}
+
+// Clock says whether the fault needs clocks that can be skewed.
+func (f Fault) Clock() bool {
+	switch f.Kind {
+	case Drift, WallJump, Forward, Crawl:
 		return true
 	}
 	return false

@@ -35,6 +35,8 @@ type World interface {
 	PowerLoss(names []string, keepPercent int, draw uint64) error
 	// Disk has a server's disk be so.
 	Disk(name string, f DiskFault) error
+	// Clock has a process's clock go so.
+	Clock(name string, f ClockFault) error
 }
 
 // DiskFault says how a disk is to be. The zero value is a disk that is well.
@@ -43,6 +45,14 @@ type DiskFault struct {
 	Full, Bad bool
 	// Sync is how long each sync takes.
 	Sync time.Duration
+}
+
+// ClockFault says how a process's clock goes from now on. The zero value is one that goes right from where it is.
+type ClockFault struct {
+	// RatePPM is by how many millionths it is fast; slow with a minus.
+	RatePPM int64
+	// Step is how far it jumps ahead, and Wall how far the time of day jumps, either way.
+	Step, Wall time.Duration
 }
 
 // ClientsHost is the host that the clients dial from.

@@ -123,7 +123,7 @@ func (k *cluster) newServerLocked(joined []string, expect int) (*server, error) 
 	if k.config.Scenario.Compact {
 		args = append(args, "--snapshot-entries", "300")
 	}
-	s.worker = &worker{kind: "server", Process: &procs.Process{Config: procs.Config{Name: name, Args: args, Log: filepath.Join(folder, "stdout.log"), Site: k.site(name)}}}
+	s.worker = &worker{kind: "server", Process: &procs.Process{Config: procs.Config{Name: name, Args: args, Log: filepath.Join(folder, "stdout.log"), Site: k.site(name), Env: k.clockEnv(name)}}}
 	return s, nil
 }
 
@@ -135,7 +135,7 @@ func (k *cluster) newWorker(name, what string, args ...string) (*worker, error) 
 	}
 	line := append([]string{k.config.Binary}, k.config.Command...)
 	line = append(line, what, "--name", name, "--resource", k.guarded, "--dir", folder, "--start", fmt.Sprint(k.start))
-	return &worker{kind: what, Process: &procs.Process{Config: procs.Config{Name: name, Args: append(line, args...), Log: filepath.Join(folder, "stdout.log"), Site: k.site(name)}}}, nil
+	return &worker{kind: what, Process: &procs.Process{Config: procs.Config{Name: name, Args: append(line, args...), Log: filepath.Join(folder, "stdout.log"), Site: k.site(name), Env: k.clockEnv(name)}}}, nil
 }
 
 // launch starts a process, says so, and watches that its life ends only when it may.

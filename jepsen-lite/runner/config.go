@@ -32,6 +32,9 @@ type Config struct {
 	// between the binary and "member", "locker" and "disk". Needed.
 	Binary  string
 	Command []string
+	// Source is the directory of berth's source, from which a berth is built whose clocks can be skewed, when a scenario is about
+	// clocks; empty where there is none.
+	Source string
 	// Members, Lockers and Clients are how many there are. Defaults 3, 2 and 8.
 	Members, Lockers, Clients int
 	// Rest is how long a client rests between two operations, at the mean. Default 15 ms.

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -8,10 +9,11 @@ import (
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/check"
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
+	"github.com/seed13d31b7f/berth/jepsen-lite/report"
 	"github.com/seed13d31b7f/berth/jepsen-lite/rundir"
 )
 
-// Judge checks what a run saw, and writes the verdicts into its folder. An error says that it cannot be judged, or that the logs
+// Judge checks what a run saw, and writes the verdicts and a page to look at into its folder. An error says that it cannot be judged, or that the logs
 // of the servers do not agree; either is a run that failed.
 func Judge(dir rundir.Dir) (*check.Results, error) {
 	h, err := history.Open(dir.History())
@@ -23,7 +25,11 @@ func Judge(dir rundir.Dir) (*check.Results, error) {
 		return nil, err
 	}
 	results := check.Run(h, check.Options{Log: log})
-	return results, rundir.WriteJSON(dir.Results(), results)
+	var page bytes.Buffer
+	if err := report.Write(&page, h, results, report.Options{}); err != nil {
+		return nil, err
+	}
+	return results, errors.Join(rundir.WriteJSON(dir.Results(), results), rundir.WriteFile(dir.Report(), page.Bytes()))
 }
 
 // Tidy removes what only a run that failed is worth keeping: the data of its servers.

@@ -2,7 +2,7 @@ package runner
 
 import (
 	"fmt"
-	"path/filepath"
+	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -41,13 +41,9 @@ func (b leaks) since(r *run) *history.Leaks {
 		l.Namespaces = len(left)
 		l.What = append(l.What, left...)
 	}
-	if left, err := filepath.Glob(filepath.Join(r.tmp, "*")); err == nil {
-		for _, path := range left {
-			if path != r.ownHistory() {
-				l.Files++
-				l.What = append(l.What, path)
-			}
-		}
+	if _, err := os.Lstat(r.resourcePath()); err == nil {
+		l.Files++
+		l.What = append(l.What, r.resourcePath())
 	}
 	return l
 }

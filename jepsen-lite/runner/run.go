@@ -117,6 +117,9 @@ func (r *run) body(ctx context.Context) (err error) {
 	if err := rundir.WriteJSON(r.dir.Run(), header); err != nil {
 		return err
 	}
+	if err := r.skew(); err != nil {
+		return err
+	}
 	servers := c.Scenario.Servers + c.Scenario.spares()
 	if r.hosts, err = openHosts(c.Tier, hostNames(servers, c.Members, c.Lockers), servers, c.Seed); err != nil {
 		return err
@@ -248,7 +251,7 @@ func (r *run) heal() error {
 		errs = append(errs, r.Disk(s.Name, nemesis.DiskFault{}))
 	}
 	for _, name := range slices.Concat(r.Servers(), r.Members(), r.Lockers()) {
-		errs = append(errs, r.Resume(name), r.Start(name))
+		errs = append(errs, r.Resume(name), r.Start(name), r.Clock(name, nemesis.ClockFault{}))
 	}
 	return errors.Join(errs...)
 }
@@ -259,7 +262,7 @@ func (r *run) header() *history.Run {
 	h := &history.Run{
 		Format: history.Format, Scenario: c.Scenario.Name, Workload: []string{"lookup", "activation", "lock"}, Seed: c.Seed, Tier: c.Tier,
 		Started: time.Now().UTC(), Version: c.Version, Commit: c.Commit, Go: runtime.Version(), Kernel: kernel(), Mutant: c.Mutant, Command: c.Again,
-		Bounds: history.Bounds{Progress: int64(healTimeout)},
+		Bounds: history.Bounds{Progress: int64(healTimeout)}, ExpectedToFail: c.Scenario.ExpectFail,
 	}
 	for _, f := range c.Scenario.Faults {
 		h.Faults = append(h.Faults, f.String())

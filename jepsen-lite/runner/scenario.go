@@ -15,6 +15,8 @@ type Scenario struct {
 	// Faults is the menu, and Together has two of them at a time.
 	Faults   []nemesis.Fault
 	Together bool
+	// ExpectFail says that the faults break what is promised on purpose: a run in which nothing is found is one that failed.
+	ExpectFail bool
 	// Compact has the servers make a snapshot every few hundred entries, and throw their logs away.
 	Compact bool
 }
@@ -33,6 +35,16 @@ func (s *Scenario) Tier() int {
 func (s *Scenario) disks() bool {
 	for _, f := range s.Faults {
 		if f.Disk() {
+			return true
+		}
+	}
+	return false
+}
+
+// clocks says whether the scenario needs clocks that can be skewed.
+func (s *Scenario) clocks() bool {
+	for _, f := range s.Faults {
+		if f.Clock() {
 			return true
 		}
 	}
@@ -115,6 +127,12 @@ var (
 		fault(nemesis.TornLoss, nemesis.Servers, 100*ms, 500*ms),
 		fault(nemesis.PowerLoss, nemesis.Follower, 100*ms, 1500*ms),
 	}
+	clocks = []nemesis.Fault{
+		fault(nemesis.Drift, nemesis.Everyone, 2*time.Second, longest),
+		fault(nemesis.WallJump, nemesis.Everyone, 500*ms, 1000*ms),
+		fault(nemesis.Forward, nemesis.Member, 500*ms, 1000*ms),
+		fault(nemesis.Forward, nemesis.Locker, 500*ms, 1000*ms),
+	}
 	badDisks = []nemesis.Fault{
 		fault(nemesis.FullDisk, nemesis.Leader, 1000*ms, 2500*ms),
 		fault(nemesis.BadDisk, nemesis.Leader, 1000*ms, 2500*ms),
@@ -154,6 +172,10 @@ func Scenarios() []Scenario {
 		}},
 		{Name: "everything", About: "all faults of the network and of processes, two at a time", Servers: 5, Together: true,
 			Faults: menu(partitions, oneWay, bridges, badLinks, crashes, pauses, changes)},
+		{Name: "clocks", About: "clocks go up to a tenth fast or slow, jump ahead, the time of day jumps; members and leaders are stopped meanwhile", Servers: 3,
+			Together: true, Faults: menu(clocks, pauses)},
+		{Name: "clocks-beyond", About: "clocks of members go at a third of their rate while they are cut off: two owners, which has to be found", Servers: 3,
+			ExpectFail: true, Faults: []nemesis.Fault{fault(nemesis.Crawl, nemesis.Member, 4*time.Second, 5*time.Second)}},
 		{Name: "turmoil", About: "crashes and pauses, two at a time", Servers: 3, Together: true, Faults: menu(crashes, pauses)},
 	}
 }

@@ -66,7 +66,7 @@ var mayImport = map[string][]string{
 	"jepsen-lite/runner": {
 		"lookupclient", "lookupclient/apiv1", "jepsen-lite/history", "jepsen-lite/rundir", "jepsen-lite/switchnet", "jepsen-lite/procs",
 		"jepsen-lite/lossyfs", "jepsen-lite/nemesis", "jepsen-lite/workload", "jepsen-lite/check",
-		"jepsen-lite/replay",
+		"jepsen-lite/replay", "jepsen-lite/report", "jepsen-lite/clockskew",
 	},
 }
 

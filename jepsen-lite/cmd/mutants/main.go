@@ -5,12 +5,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -86,6 +88,15 @@ func hunt(ctx context.Context, m *mutants.Mutant, binary, store string, seeds ui
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "  ", err) // a broken cluster may not come to the end of a run
+			var missing *runner.UnavailableError
+			if errors.As(err, &missing) {
+				return nil, seed, err
+			}
+			if slices.Contains(m.Checkers, "run") {
+				why, _, _ := strings.Cut(err.Error(), "\n")
+				return &check.Result{Checker: "run", Why: why}, seed, nil
+			}
+			continue
 		}
 		results, err := runner.Judge(report.Dir)
 		if err != nil {
