@@ -14,7 +14,7 @@
 //	workload    what clients, members and holders of locks do
 //	nemesis     which faults there are, from a seed, and how they are brought about
 //	check       one checker for each promise; replay, the committed log; checktest, histories that are right
-//	report      a run on one page
+//	report      a run on one page; judge, all of that over the folder of a run, for berth check
 //	runner      one run of one scenario, for berth fault run
 //	mutants     berths with a fault in them, made with overlay, which the scenarios have to find
 //

@@ -34,6 +34,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"until":   untilScript,
 	"damage":  damageScript,
 	"gone":    goneScript,
+	"history": historyScript,
 }
 
 // scriptPatience bounds the commands that wait for something.

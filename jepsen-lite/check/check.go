@@ -12,6 +12,8 @@ import (
 type Options struct {
 	// Log is what the committed log says; nil when it was not copied.
 	Log *replay.Timeline
+	// LogErr is why there is no Log although it was copied: the logs disagree, or cannot be replayed.
+	LogErr error
 	// Search bounds the search for one order of one identity's or lock's operations. Default 30 s. When it ends the result
 	// is unknown.
 	Search time.Duration

@@ -2,6 +2,7 @@ package check
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 
@@ -13,6 +14,12 @@ import (
 // checkLog holds every answer that names a log index against what the committed log says there.
 func checkLog(h *history.History, o *Options, f *finding) {
 	t := o.Log
+	switch {
+	case errors.Is(o.LogErr, replay.ErrBadLog):
+		f.unknown("%v", o.LogErr)
+	case o.LogErr != nil:
+		f.bad("", 0, h.Last, nil, "%v", o.LogErr)
+	}
 	if t == nil {
 		return
 	}

@@ -50,6 +50,7 @@ type tick struct {
 type mark struct {
 	At, Percent float64
 	Name        string
+	Class       string
 }
 
 // band is a fault: it shades all lanes.
@@ -70,16 +71,22 @@ func newPage(h *history.History, r *check.Results, o Options) *view {
 	p.verdict(h, r)
 	p.facts(h, r)
 	for _, c := range r.Checkers {
-		p.Checkers = append(p.Checkers, checker{Result: c, Time: c.Took.Round(10 * time.Microsecond).String(), Text: c.Why})
+		x := checker{Result: c, Time: c.Took.Round(10 * time.Microsecond).String(), Text: c.Why}
 		if c.Valid == check.False {
+			x.Text = strings.TrimSpace("broken " + c.Subject)
 			p.Failures = append(p.Failures, newFailure(h, &c, o))
 		}
+		p.Checkers = append(p.Checkers, x)
 	}
 	for i := range 11 {
 		p.Ticks = append(p.Ticks, tick{At: float64(i) * 10, Text: short(end / 10 * int64(i))})
 	}
 	for _, x := range h.Phases {
-		p.Phases = append(p.Phases, mark{At: ms(x.At), Percent: percent(x.At, end), Name: x.V.Name})
+		m := mark{At: ms(x.At), Percent: percent(x.At, end), Name: x.V.Name}
+		if m.Percent > 92 {
+			m.Class = "late" // its name stands before it
+		}
+		p.Phases = append(p.Phases, m)
 	}
 	p.bands(h, end)
 	p.Rate = newRate(h, end)

@@ -75,17 +75,38 @@ type latency struct {
 	Grid   []tick
 }
 
-// The latencies at the bottom and the top of the plot.
-const latencyLow, latencyHigh = 1e4, 1e11 // 10 µs, 100 s
+// decades are the latencies at the bottom and the top of the plot, powers of ten.
+type decades struct{ low, high int64 }
+
+// The latencies between which a plot ends, whatever there is: 1 µs and 1,000 s.
+const latencyLow, latencyHigh = int64(1e3), int64(1e12)
+
+func decadesOf(ops []history.Op) decades {
+	least, most := latencyHigh, latencyLow
+	for i := range ops {
+		if op := &ops[i]; op.End != history.Never {
+			least, most = min(least, op.End-op.Begin), max(most, op.End-op.Begin)
+		}
+	}
+	d := decades{latencyLow, latencyLow * 100}
+	for d.high < latencyHigh && d.high < most {
+		d.high *= 10
+	}
+	for d.low*10 <= least && d.low*100 < d.high {
+		d.low *= 10
+	}
+	return d
+}
 
 // height is where a latency is drawn, 0 at the top and 100 at the bottom.
-func height(ns int64) float64 {
-	l := (math.Log10(float64(max(ns, 1))) - math.Log10(latencyLow)) / (math.Log10(latencyHigh) - math.Log10(latencyLow))
+func (d decades) height(ns int64) float64 {
+	l := math.Log10(float64(max(ns, 1))/float64(d.low)) / math.Log10(float64(d.high)/float64(d.low))
 	return 100 - 100*min(1, max(0, l))
 }
 
 func newLatency(h *history.History) latency {
 	var l latency
+	d := decadesOf(h.Ops)
 	classes := []string{"info", "ok", "fail"}
 	paths := make([]strings.Builder, len(classes))
 	var named []*history.Op
@@ -110,7 +131,7 @@ func newLatency(h *history.History) latency {
 			continue
 		}
 		if i%step == 0 {
-			fmt.Fprintf(&paths[op.Outcome], "M%.3f %.2fh0", ms(op.End), height(took))
+			fmt.Fprintf(&paths[op.Outcome], "M%.3f %.2fh0", ms(op.End), d.height(took))
 		}
 	}
 	for _, o := range []history.Outcome{history.OutcomeOK, history.OutcomeFail, history.OutcomeUnknown} {
@@ -122,13 +143,13 @@ func newLatency(h *history.History) latency {
 	for _, op := range named[:min(len(named), NamedMax)] {
 		at, took := op.End, op.End-op.Begin
 		if at == history.Never {
-			at, took = op.Begin, latencyHigh
+			at, took = op.Begin, d.high
 		}
-		l.Named = append(l.Named, area{classes[op.Outcome], fmt.Sprintf("M%.3f %.2fh0", ms(at), height(took)), title(op)})
+		l.Named = append(l.Named, area{classes[op.Outcome], fmt.Sprintf("M%.3f %.2fh0", ms(at), d.height(took)), title(op)})
 	}
-	l.Lines = []area{{"p99", quantiles(all, h.Last, 0.99), "99th percentile"}, {"p50", quantiles(all, h.Last, 0.5), "median"}}
-	for ns := int64(latencyLow); ns <= latencyHigh; ns *= 10 {
-		l.Grid = append(l.Grid, tick{height(ns), unit(ns)})
+	l.Lines = []area{{"p99", d.quantiles(all, h.Last, 0.99), "99th percentile"}, {"p50", d.quantiles(all, h.Last, 0.5), "median"}}
+	for ns := d.low; ns <= d.high; ns *= 10 {
+		l.Grid = append(l.Grid, tick{d.height(ns), unit(ns)})
 	}
 	return l
 }
@@ -156,7 +177,7 @@ func slowest(ops []history.Op, n int) []*history.Op {
 }
 
 // quantiles is the line of one quantile over the pieces of time that have any.
-func quantiles(all [buckets][]int64, end int64, q float64) string {
+func (d decades) quantiles(all [buckets][]int64, end int64, q float64) string {
 	var b strings.Builder
 	command := "M"
 	width := ms(end) / buckets
@@ -167,7 +188,7 @@ func quantiles(all [buckets][]int64, end int64, q float64) string {
 			continue
 		}
 		slices.Sort(list)
-		y := height(list[min(len(list)-1, int(q*float64(len(list))))])
+		y := d.height(list[min(len(list)-1, int(q*float64(len(list))))])
 		fmt.Fprintf(&b, "%s%.3f %.2fL%.3f %.2f", command, float64(i)*width, y, float64(i+1)*width, y)
 		command = "L"
 	}

@@ -82,7 +82,8 @@ func newFailure(h *history.History, r *check.Result, o Options) failure {
 	if r.Checker == "owner" || r.Checker == "lock" || r.Checker == "fence" {
 		for i := range h.Holds {
 			if v := &h.Holds[i].V; v.Identity+v.Lock == r.Subject && v.From <= to && v.To >= from {
-				add(v.Member, bar{Class: "hold", Title: belief(v), Text: fmt.Sprintf("epoch %d", v.Epoch), Named: true}, v.From, v.To)
+				// Each epoch has a lane of its own, or two of one member would cover each other.
+				add(fmt.Sprintf("%s\x00%020d", v.Member, v.Epoch), bar{Class: "hold", Title: belief(v), Text: fmt.Sprintf("epoch %d", v.Epoch), Named: true}, v.From, v.To)
 			}
 		}
 	}
@@ -92,7 +93,8 @@ func newFailure(h *history.History, r *check.Result, o Options) failure {
 	}
 	slices.Sort(names)
 	for i, name := range names {
-		f.Window = append(f.Window, lane{Name: name, Y: i * laneHeight, Bars: lanes[name]})
+		who, _, _ := strings.Cut(name, "\x00")
+		f.Window = append(f.Window, lane{Name: who, Y: i * laneHeight, Bars: lanes[name]})
 	}
 	f.From, f.To, f.Height = at(from), at(to), len(names)*laneHeight
 	return f

@@ -1,35 +1,23 @@
 package runner
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/check"
-	"github.com/seed13d31b7f/berth/jepsen-lite/history"
-	"github.com/seed13d31b7f/berth/jepsen-lite/report"
+	"github.com/seed13d31b7f/berth/jepsen-lite/judge"
 	"github.com/seed13d31b7f/berth/jepsen-lite/rundir"
 )
 
-// Judge checks what a run saw, and writes the verdicts and a page to look at into its folder. An error says that it cannot be judged, or that the logs
-// of the servers do not agree; either is a run that failed.
+// Judge has a run checked, and writes the verdicts and a page to look at into its folder.
 func Judge(dir rundir.Dir) (*check.Results, error) {
-	h, err := history.Open(dir.History())
+	judged, err := judge.Dir(dir, check.Options{})
 	if err != nil {
 		return nil, err
 	}
-	log, err := timeline(dir, h)
-	if err != nil {
-		return nil, err
-	}
-	results := check.Run(h, check.Options{Log: log})
-	var page bytes.Buffer
-	if err := report.Write(&page, h, results, report.Options{}); err != nil {
-		return nil, err
-	}
-	return results, errors.Join(rundir.WriteJSON(dir.Results(), results), rundir.WriteFile(dir.Report(), page.Bytes()))
+	return judged.Results, nil
 }
 
 // Tidy removes what only a run that failed is worth keeping: the data of its servers.

@@ -57,6 +57,7 @@ var mayImport = map[string][]string{
 	"jepsen-lite/replay":        {"placement", "snapshot", "fsm", "raftnode"},
 	"jepsen-lite/check":         {"placement", "jepsen-lite/history", "jepsen-lite/replay"},
 	"jepsen-lite/report":        {"jepsen-lite/check", "jepsen-lite/history"},
+	"jepsen-lite/judge":         {"jepsen-lite/check", "jepsen-lite/history", "jepsen-lite/replay", "jepsen-lite/report", "jepsen-lite/rundir"},
 	"jepsen-lite/checktest":     {"placement", "snapshot", "fsm", "jepsen-lite/history", "jepsen-lite/replay"},
 	"jepsen-lite/rundir":        nil,
 	"jepsen-lite/switchnet":     nil,
@@ -66,7 +67,7 @@ var mayImport = map[string][]string{
 	"jepsen-lite/runner": {
 		"lookupclient", "lookupclient/apiv1", "jepsen-lite/history", "jepsen-lite/rundir", "jepsen-lite/switchnet", "jepsen-lite/procs",
 		"jepsen-lite/lossyfs", "jepsen-lite/nemesis", "jepsen-lite/workload", "jepsen-lite/check",
-		"jepsen-lite/replay", "jepsen-lite/report", "jepsen-lite/clockskew",
+		"jepsen-lite/replay", "jepsen-lite/judge", "jepsen-lite/clockskew",
 	},
 }
 
