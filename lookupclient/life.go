@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode/lease"
 )
 
 // life is one incarnation of a member, as long as its lease is proved. It ends once and is not revived.
 type life struct {
 	incarnation placement.Incarnation
 	now         func() time.Duration
-	deadline    atomic.Int64 // by now
+	expiry      atomic.Int64 // of the lease, by now
 	ctx         context.Context
 	cancel      context.CancelCauseFunc
 }
@@ -20,7 +21,7 @@ type life struct {
 // newLife begins the life of an incarnation whose lease was asked for at the given moment.
 func newLife(parent context.Context, inc placement.Incarnation, now func() time.Duration, asked, ttl time.Duration) *life {
 	l := &life{incarnation: inc, now: now}
-	l.deadline.Store(int64(asked + ttl))
+	l.expiry.Store(int64(lease.Keep(lease.Instant(asked), ttl).Expiry))
 	l.ctx, l.cancel = context.WithCancelCause(parent)
 	return l
 }
@@ -30,13 +31,15 @@ func (l *life) left() time.Duration {
 	if l.ctx.Err() != nil {
 		return 0
 	}
-	return max(0, time.Duration(l.deadline.Load())-l.now())
+	return l.lease().Left(lease.Instant(l.now()))
 }
+
+func (l *life) lease() lease.Kept { return lease.Kept{Expiry: lease.Instant(l.expiry.Load())} }
 
 // extend takes an answer in: the lease runs from when it was asked for. A life that has ended stays so.
 func (l *life) extend(asked, ttl time.Duration) {
-	if d := int64(asked + ttl); d > l.deadline.Load() && l.ctx.Err() == nil {
-		l.deadline.Store(d)
+	if l.ctx.Err() == nil {
+		l.expiry.Store(int64(l.lease().Extend(lease.Instant(asked), ttl).Expiry))
 	}
 }
 

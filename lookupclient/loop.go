@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode/lease"
 )
 
 // loop is the one goroutine that owns what a member is. Everything else tells it: the session, the functions of Kind, the
@@ -27,8 +28,7 @@ type loop struct {
 	join        *apiv1.Retry                              // of a Join whose outcome may be unknown; nil before the first try
 	backoff     *backoff.ExponentialBackOff
 	connectAt   time.Duration // not before
-	nonce       uint64        // of the keepalive that is outstanding; zero when none is
-	asked       time.Duration // when it was sent
+	asking      lease.Asking  // of keepalives
 	ttl         time.Duration
 	reports     reports
 	leaving     *leaving
@@ -42,7 +42,7 @@ func newLoop(m *Member) *loop {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = 20*time.Millisecond, 500*time.Millisecond
 	return &loop{
-		m: m, backoff: b, activations: map[placement.Identity]*Activation{}, ghosts: map[placement.Identity]*Activation{},
+		m: m, backoff: b, asking: lease.NewAsking(uint64(time.Now().UnixNano())), activations: map[placement.Identity]*Activation{}, ghosts: map[placement.Identity]*Activation{},
 		waiting: map[placement.Identity]*apiv1.Held{}, wanted: map[placement.Identity][]chan<- activated{},
 	}
 }
@@ -209,7 +209,8 @@ func (l *loop) welcome(s *session, w *apiv1.Welcome) bool {
 	default:
 		return false // the life that was resumed has ended meanwhile
 	}
-	l.session, l.ttl, l.nonce, l.asked = s, ttl, 0, s.asked
+	l.session, l.ttl = s, ttl
+	l.asking.Began(lease.Instant(s.asked))
 	l.backoff.Reset()
 	select {
 	case <-l.m.joined:
@@ -290,9 +291,8 @@ func (l *loop) dropLife(cause error) {
 func (l *loop) take(msg *apiv1.ToMember) {
 	switch x := msg.Message.(type) {
 	case *apiv1.ToMember_Alive:
-		if x.Alive.Nonce == l.nonce && l.nonce != 0 {
-			l.kept(l.asked, x.Alive.Ttl.AsDuration())
-			l.nonce = 0
+		if asked, ok := l.asking.Answered(x.Alive.Nonce); ok {
+			l.kept(time.Duration(asked), x.Alive.Ttl.AsDuration())
 		}
 	case *apiv1.ToMember_Activate:
 		for _, h := range x.Activate.Held {
@@ -328,12 +328,12 @@ func (l *loop) tick() {
 		l.connect()
 		return
 	}
-	now := l.m.config.Now()
+	now, asked := l.m.config.Now(), time.Duration(l.asking.Asked())
 	switch {
-	case l.nonce == 0 && now >= l.asked+l.ttl/4:
-		l.nonce, l.asked = max(1, uint64(now)), now // before it is sent
-		l.session.send(&apiv1.FromMember{Message: &apiv1.FromMember_Keepalive{Keepalive: &apiv1.Keepalive{Nonce: l.nonce}}})
-	case l.nonce != 0 && now >= l.asked+l.ttl/2:
+	case !l.asking.Outstanding() && now >= asked+l.ttl/4:
+		nonce, _ := l.asking.Ask(lease.Instant(now)) // before it is sent
+		l.session.send(&apiv1.FromMember{Message: &apiv1.FromMember_Keepalive{Keepalive: &apiv1.Keepalive{Nonce: nonce}}})
+	case l.asking.Outstanding() && now >= asked+l.ttl/2:
 		// No answer for so long: this server does not get its proof. Another may lead.
 		l.sessionDown(errors.New("a keepalive was not answered"))
 		return

@@ -53,6 +53,47 @@ func tell(t *testing.T, c *raftnodetest.Cluster, s *raftnodetest.Server, kind by
 	}
 }
 
+// lateNetwork takes a second to say where it listens for servers.
+type lateNetwork struct{ raftnode.Network }
+
+func (n lateNetwork) Listen(address string) (net.Listener, error) {
+	l, err := n.Network.Listen(address)
+	if !strings.HasSuffix(address, ":7421") {
+		return l, err
+	}
+	return lateListener{l}, err
+}
+
+type lateListener struct{ net.Listener }
+
+func (l lateListener) Addr() net.Addr {
+	time.Sleep(time.Second)
+	return l.Listener.Addr()
+}
+
+// One that is found as soon as it listens, before it knows its own address, is a founder with its address.
+func TestNode_FoundWhileItOpens_SaysWhereItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := raftnodetest.NewCluster(t, 0, func(config *raftnode.Config) {
+			if config.Name == "s2" {
+				config.Seams.Network = lateNetwork{config.Seams.Network}
+			}
+		})
+		defer c.Close()
+		c.Add("s1")
+		c.Add("s2")
+		c.Servers[0].Start()
+		c.Servers[1].Start()
+		c.Leader(nil)
+		agree(t, c, 2)
+		for _, s := range c.Servers {
+			if list := s.Node.FounderAddresses(); slices.Contains(list, "") || len(list) != 2 {
+				t.Errorf("the founders, as %s has them, are at %q", s.Name, list)
+			}
+		}
+	})
+}
+
 func founder(name string) map[string]any {
 	return map[string]any{"server": name, "incarnation": "disk-" + name, "address": name + ":7421"}
 }

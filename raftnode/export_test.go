@@ -20,6 +20,14 @@ func (n *Node) Group() *group.Group { return n.group() }
 // FreshView returns a view as a linearizable read gets it.
 func (n *Node) FreshView(ctx context.Context) (*snapshot.View, error) { return n.reads.view(ctx) }
 
+// FounderAddresses are where the servers that formed the cluster were then, when this one was among them.
+func (n *Node) FounderAddresses() (list []string) {
+	for _, f := range n.identity().Founders {
+		list = append(list, f.Address)
+	}
+	return list
+}
+
 // Founders are the names of the servers that formed the cluster, when this one was among them.
 func (n *Node) Founders() (names []string) {
 	for _, f := range n.identity().Founders {

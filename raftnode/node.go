@@ -85,7 +85,11 @@ func (n *Node) open() error {
 		return listenError("Raft", n.config.RaftAddress, err)
 	}
 	n.raftAddress = n.config.advertisedFor(n.config.RaftAddress, n.port.Address())
-	return n.listen()
+	if err := n.listen(); err != nil {
+		return err
+	}
+	n.port.Start()
+	return nil
 }
 
 func listenError(what, address string, err error) error {

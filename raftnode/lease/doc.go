@@ -2,11 +2,25 @@
 // It reads no clock, waits for nothing and sends nothing. Instants come in as arguments, decisions come out; package
 // raftnode drives it with a clock, with the log and with the network.
 //
-// The rules have the names that they have in raftnode/DESIGN.md. This package holds those of the leader's tenure (S1, S3,
-// S6) and of the members' leases as the leader keeps them (M2 to M4). The member's own side is in package lookupclient.
+// The rules have the names that they have in raftnode/DESIGN.md. This package holds the leader's (S1, S3 to S6, S8; M2 to M4),
+// the holders' of read leases (H1 to H5) and what members and sessions reckon with (M2, M5). S2, S7 and M6 are kept by those
+// who drive it.
 //
-// A [Tenure] is what one leadership knows and promises: Begin makes it when its Start is committed, and Barrier says up to
-// which log index removals are visible to everybody. [Members] is its table of the members' leases:
+// A [Tenure] is what one leadership knows and promises: Begin makes it when its Start is committed, Grant and Ack keep its
+// table of read leases, and Barrier says up to which log index removals are visible to everybody:
+//
+//	t := lease.Begin(lease.Started{…}, now)
+//	g, refusal := t.Grant(request, t0, index, now) // after a pulse proposed at t0, behind the request, has committed
+//	t.Ack(holder, published, now)                  // the holder shows everybody what it has published
+//	b := t.Barrier(now, index, term)               // goes into the next batch
+//
+// A [Holder] is the other side, and what it is granted is a [Lease]:
+//
+//	nonce, ok := h.Request(now)      // before it is sent
+//	l, ok := h.Granted(g)            // l is published; it serves a state when it says so
+//	ok = l.Serves(view.Index, now)   // view, then l, then now, all read after the read arrived
+//
+// [Members] is a tenure's table of the members' leases, [Sessions] that of the sessions', and [Kept] a member's own side:
 //
 //	m := lease.NewMembers(begun, maxTTL, alive)
 //	ok := m.Answer(inc, isAlive, t0) // a keepalive, after a pulse proposed at t0 has committed

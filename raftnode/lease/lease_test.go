@@ -18,7 +18,7 @@ func TestStretch(t *testing.T) {
 
 // S3: leases of former leaders are waited for, by the longest ever announced and stretched.
 func TestTenure_Wait_KeepsTheReplicatedBarrier(t *testing.T) {
-	ten := Begin(3, 10, 100*second, 7, 4*time.Second)
+	ten := Begin(Started{Term: 3, Index: 10, Barrier: 7, MaxReadLease: 4 * time.Second}, 100*second)
 	for _, tt := range []struct {
 		now  Instant
 		want uint64
@@ -31,7 +31,7 @@ func TestTenure_Wait_KeepsTheReplicatedBarrier(t *testing.T) {
 
 // A clock that goes backward must not hold up removals once the wait is over.
 func TestTenure_ClockGoesBack_WaitStaysOver(t *testing.T) {
-	ten := Begin(3, 10, 100*second, 7, 4*time.Second)
+	ten := Begin(Started{Term: 3, Index: 10, Barrier: 7, MaxReadLease: 4 * time.Second}, 100*second)
 	if got := ten.Barrier(99*second, 20, 3); got != 7 {
 		t.Errorf("before the wait is over the barrier is %d, want 7", got)
 	}
@@ -43,7 +43,7 @@ func TestTenure_ClockGoesBack_WaitStaysOver(t *testing.T) {
 
 // S6: a leader that was deposed and applies its successor's entries calls none of its removals complete.
 func TestTenure_OtherTerm_BarrierStays(t *testing.T) {
-	ten := Begin(3, 10, 0, 7, 0)
+	ten := Begin(Started{Term: 3, Index: 10, Barrier: 7}, 0)
 	if got := ten.Barrier(0, 12, 3); got != 12 {
 		t.Errorf("in its own term the barrier is %d, want 12", got)
 	}

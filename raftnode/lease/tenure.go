@@ -3,7 +3,8 @@ package lease
 import "time"
 
 // Tenure is what one leadership knows and promises, from its committed Start on. It begins with empty tables, whatever
-// the server did before (S1). It belongs to whoever holds the lock around it.
+// the server did before (S1). It belongs to whoever holds the lock around it: tables, barrier and grants change under one
+// lock (S6).
 type Tenure struct {
 	// Term is the Raft term that names the tenure.
 	Term uint64
@@ -12,27 +13,66 @@ type Tenure struct {
 	// Begun is when the tenure learned that its Start is committed.
 	Begun Instant
 
-	waitUntil Instant // S3
-	waited    bool    // the wait is over, whatever the clock says from now on
+	readLease time.Duration // zero: none is granted
+	waitUntil Instant       // S3
+	waited    bool          // the wait is over, whatever the clock says from now on
 	barrier   uint64
+	holders   holders
+	removals  removals
 }
 
-// Begin starts the tenure of a term. barrier is the replicated barrier as of the Start, and maxReadLease the longest
-// read lease that any leader ever announced: leases of former leaders may last that long (S3).
-func Begin(term, start uint64, now Instant, barrier uint64, maxReadLease time.Duration) *Tenure {
-	return &Tenure{Term: term, Start: start, Begun: now, waitUntil: now.Add(Stretch(maxReadLease)), barrier: barrier}
+// Started is what a committed Start says.
+type Started struct {
+	// Term and Index are the Start's own.
+	Term, Index uint64
+	// Barrier is the replicated barrier as of the Start.
+	Barrier uint64
+	// MaxReadLease is the longest read lease that any leader ever announced, this one included.
+	MaxReadLease time.Duration
+	// ReadLease is how long the read leases of this tenure last. Zero: it grants none, and leads by pulses alone.
+	ReadLease time.Duration
+	// Grace is how long a holder that lags may hold a removal back before it gets no more time. Zero: GraceDefault.
+	Grace time.Duration
+}
+
+// Begin starts the tenure of a term. Leases of former leaders may last as long as the longest that was ever announced (S3).
+func Begin(s Started, now Instant) *Tenure {
+	return &Tenure{
+		Term: s.Term, Start: s.Index, Begun: now, readLease: s.ReadLease,
+		waitUntil: now.Add(Stretch(s.MaxReadLease)), barrier: s.Barrier, removals: newRemovals(s.Grace),
+	}
 }
 
 // Barrier returns the log index up to which removals are visible to everybody, given the position of the newest command
 // that this server has published. Once it has returned a number, that number is a fact for good, in every term.
 //
-// Nobody holds a read lease in this stage of the protocol, so behind the wait for those of former leaders the barrier is
-// all that is published, while the newest published command is of the tenure's own term (S6): a leader that was deposed
-// without knowing it applies its successor's removals, and must not call them complete.
+// Behind the wait for the leases of former leaders it is what is published here and by every holder with a lease, while
+// the newest published command is of the tenure's own term (S6): a leader that was deposed without knowing it applies its
+// successor's removals, and must not call them complete. While no record changes it takes the same time however many
+// there are.
 func (t *Tenure) Barrier(now Instant, index, term uint64) uint64 {
 	t.waited = t.waited || now >= t.waitUntil
 	if t.waited && term == t.Term {
-		t.barrier = max(t.barrier, index)
+		t.barrier = max(t.barrier, min(index, t.holders.lowest(now)))
+		t.removals.passed(t.barrier)
 	}
 	return t.barrier
+}
+
+// WaitLeft is how long the barrier still stays where it was, for the sake of former leaders' leases (S3).
+func (t *Tenure) WaitLeft(now Instant) time.Duration {
+	if t.waited {
+		return 0
+	}
+	return max(0, t.waitUntil.Sub(now))
+}
+
+// Own is the leader's own read lease, after a pulse that was proposed at t0 (S8). Its floor is the Start: a read that was
+// on its way since before the election must not pass. It needs no record, since the barrier never passes what this
+// server has published. ok is false when the tenure grants none.
+func (t *Tenure) Own(t0 Instant) (l Lease, ok bool) {
+	if t.readLease <= 0 {
+		return Lease{}, false
+	}
+	return Lease{Expiry: t0.Add(t.readLease), Floor: t.Start}, true
 }

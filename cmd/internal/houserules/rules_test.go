@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"fsm/commandpb":            nil,
 	"raftnode/lease":           {"placement"},
 	"lookupclient/apiv1":       nil,
-	"lookupclient":             {"placement", "lookupclient/apiv1"},
+	"lookupclient":             {"placement", "lookupclient/apiv1", "raftnode/lease"},
 	"raftnode/internal/peerv1": nil,
 	"raftnode/internal/gateway": {
 		"lookupclient/apiv1",

@@ -171,6 +171,7 @@ func newCluster3(b *testing.B, networks []port.Network) *cluster3 {
 			address = ":0"
 		}
 		must(b, func() (err error) { s.port, err = port.Open(network, address, &benchHost{c, s}); return err })
+		s.port.Start()
 		c.address[name] = s.port.Address().String()
 		if n, ok := network.(interface{ Address(net.Addr) string }); ok {
 			c.address[name] = n.Address(s.port.Address())

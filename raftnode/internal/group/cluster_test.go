@@ -90,6 +90,7 @@ func (n *node) start() {
 	if n.port, err = port.Open(n.c.net.Host(hostOf(n.c.address[n.name])), n.c.address[n.name], n.host); err != nil {
 		t.Fatal(err)
 	}
+	n.port.Start()
 	if n.data, err = storage.OpenDir(n.dir); err != nil {
 		t.Fatal(err)
 	}

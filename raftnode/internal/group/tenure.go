@@ -128,7 +128,7 @@ func (l *leader) begin(ctx context.Context) {
 	now := g.config.Now()
 	t := &Tenure{
 		Term: out.Term, Start: out.Index, Begun: now, View: v, now: g.config.Now,
-		lease: lease.Begin(out.Term, out.Index, now, v.Barrier, time.Duration(v.Cluster.MaxReadLease)),
+		lease: lease.Begin(lease.Started{Term: out.Term, Index: out.Index, Barrier: v.Barrier, MaxReadLease: time.Duration(v.Cluster.MaxReadLease)}, now),
 	}
 	t.ctx, t.cancel = context.WithCancelCause(ctx)
 	l.mu.Lock()

@@ -66,7 +66,7 @@ type Port struct {
 	}
 }
 
-// Open listens on an address.
+// Open listens on an address. Who connects waits until Start is called.
 func Open(network Network, address string, host Host) (*Port, error) {
 	l, err := network.Listen(address)
 	if err != nil {
@@ -76,9 +76,12 @@ func Open(network Network, address string, host Host) (*Port, error) {
 	p.mu.conns = map[*conn]struct{}{}
 	p.peer = newQueue(p, l.Addr())
 	p.raft = &Layer{queue: newQueue(p, serverAddr(host.Self().Server)), port: p}
-	p.tasks.Go(p.accept)
 	return p, nil
 }
+
+// Start begins to answer those who connect. It is called once, when the Host knows what to say of itself: a greeting is
+// believed for good.
+func (p *Port) Start() { p.tasks.Go(p.accept) }
 
 // Address is where the port listens.
 func (p *Port) Address() net.Addr { return p.listener.Addr() }

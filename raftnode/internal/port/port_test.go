@@ -173,6 +173,8 @@ func pair(t *testing.T, f func(t *testing.T, n *pipes, a, b *Port, ha, hb *host)
 			t.Fatal(err)
 		}
 		defer b.Close()
+		a.Start()
+		b.Start()
 		f(t, n, a, b, ha, hb)
 	})
 }
