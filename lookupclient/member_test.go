@@ -266,6 +266,53 @@ func TestMember_ActivateHangs_NextCandidate(t *testing.T) {
 	})
 }
 
+// Two clients wait for the same placement, whose owner dies before it confirms: what takes its place was made by one of them.
+func TestMember_DiesBeforeItConfirms_OneCallHasMadeThePlacement(t *testing.T) {
+	patient := func(c *raftnode.Config) { c.ActivationTimeout = time.Minute }
+	bubbleWith(t, 3, patient, func(t *testing.T, w *world) {
+		w.member("a", func(c *lookupclient.MemberConfig) {
+			c.Kinds["cart"] = lookupclient.Kind{Activate: func(ctx context.Context, _ *lookupclient.Activation) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}}
+		})
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		var mu sync.Mutex
+		made := map[string]int{}
+		var calls sync.WaitGroup
+		for client := range 2 {
+			c := w.client(fmt.Sprint("client", client))
+			for i := range 20 {
+				calls.Go(func() {
+					p, created, err := c.Place(ctx, cart(i))
+					if err != nil || p.Member != "b" {
+						t.Errorf("place %v: %+v, %v", cart(i), p, err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					if created {
+						made[fmt.Sprint(p.Identity, p.Epoch)]++
+					}
+				})
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		w.isolate("a", true)
+		w.member("b", nil)
+		calls.Wait()
+		w.isolate("a", false)
+		for p, n := range made {
+			if n != 1 {
+				t.Errorf("%d calls made %s", n, p)
+			}
+		}
+		if len(made) != 20 {
+			t.Errorf("%d of 20 placements were made", len(made))
+		}
+	})
+}
+
 func TestMember_RunReturns_IdentityIsFree(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, w *world) {
 		done := make(chan struct{})
