@@ -72,7 +72,7 @@ churn: ## what 100 million updates of a million identities do to the memory of t
 	$(GO) test ./snapshot -run '^$$' -bench Churn -benchtime 1x -timeout 60m -churn 100000000
 
 jepsen: build ## break clusters of real processes in every way there is, and judge what was seen: about five minutes, root, Linux
-	./bin/berth fault run --all --duration 12s --seed $(SEED) --store .ci/faults
+	./bin/berth fault run --all --duration 8s --seed $(SEED) --store .ci/faults
 
 soak: build ## the same for HOURS hours, each time with another seed
 	./bin/berth fault run --all --duration 30s --seed $(SEED) --for $(HOURS)h --store .ci/faults
