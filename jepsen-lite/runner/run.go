@@ -78,7 +78,7 @@ func Run(ctx context.Context, c Config) (_ *Report, err error) {
 		return nil, err
 	}
 	r.report.Dir = r.dir
-	if r.tmp, err = os.MkdirTemp("", "berth-fault-"); err != nil {
+	if r.tmp, err = newScratch(os.TempDir()); err != nil {
 		return r.report, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(r.tmp)) }()
