@@ -31,7 +31,7 @@ func All() []Mutant {
 		{
 			Name: "no-self-fence", About: "members and holders of locks go on when their lease has run out",
 			Scenario: "pauses-of-owners", Checkers: []string{"owner", "lock"},
-			patches: []patch{{"lookupclient/life.go", "return max(0, time.Duration(l.deadline.Load())-l.now())", "return time.Hour"}},
+			patches: []patch{{"lookupclient/life.go", "return l.lease().Left(lease.Instant(l.now()))", "return time.Hour"}},
 		},
 		{
 			Name: "early-expiry", About: "the leader gives members a quarter of the time that it promised them",

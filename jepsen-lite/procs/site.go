@@ -3,7 +3,6 @@ package procs
 import (
 	"context"
 	"net"
-	"runtime"
 )
 
 // Site is where processes run and clients dial from.
@@ -28,10 +27,9 @@ type Machine struct {
 func OpenMachine() *Machine {
 	ctx, quit := context.WithCancel(context.Background())
 	m := &Machine{calls: make(chan func()), quit: quit, done: make(chan struct{})}
-	go func() {
-		// The system sends the signal of a parent's death when the thread ends that made the process, so there is one that
-		// does not end before; and it ends with this goroutine, since it stays locked to it.
-		runtime.LockOSThread()
+	// The system sends the signal of a parent's death when the thread ends that made the process, so there is one that does not
+	// end before.
+	OnThread(func() {
 		defer close(m.done)
 		for {
 			select {
@@ -41,7 +39,7 @@ func OpenMachine() *Machine {
 				return
 			}
 		}
-	}()
+	})
 	return m
 }
 

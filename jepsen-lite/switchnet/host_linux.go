@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/procs"
 )
 
 // Host is one host of a Network: a network namespace, and a thread that lives in it.
@@ -25,9 +26,7 @@ func openHost(name string, i, hosts int) (*Host, error) {
 	ctx, quit := context.WithCancel(context.Background())
 	h := &Host{name: name, address: addressText(i), calls: make(chan func()), quit: quit, done: make(chan struct{})}
 	opened := make(chan error)
-	go func() {
-		// The thread is never unlocked: it is of another namespace than all others, and ends with the goroutine.
-		runtime.LockOSThread()
+	procs.OnThread(func() { // one that is of another namespace than all others
 		defer close(h.done)
 		err := h.enter(i, hosts)
 		opened <- err
@@ -42,7 +41,7 @@ func openHost(name string, i, hosts int) (*Host, error) {
 				return
 			}
 		}
-	}()
+	})
 	if err := <-opened; err != nil {
 		quit()
 		<-h.done
@@ -94,9 +93,7 @@ func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, err
 		err error
 	}
 	dialled := make(chan result, 1)
-	go func() {
-		// Never unlocked either: a thread that was in another namespace is not given back.
-		runtime.LockOSThread()
+	procs.OnThread(func() { // a thread that was in another namespace is not given back
 		if err := unix.Setns(int(h.namespace.Fd()), unix.CLONE_NEWNET); err != nil {
 			dialled <- result{err: fmt.Errorf("enter the namespace of %s: %w", h.name, err)}
 			return
@@ -104,7 +101,7 @@ func (h *Host) Dial(ctx context.Context, network, address string) (net.Conn, err
 		var d net.Dialer
 		c, err := d.DialContext(ctx, network, address)
 		dialled <- result{c, err}
-	}()
+	})
 	r := <-dialled
 	return r.c, r.err
 }

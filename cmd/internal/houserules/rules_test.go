@@ -60,7 +60,7 @@ var mayImport = map[string][]string{
 	"jepsen-lite/judge":         {"jepsen-lite/check", "jepsen-lite/history", "jepsen-lite/replay", "jepsen-lite/report", "jepsen-lite/rundir"},
 	"jepsen-lite/checktest":     {"placement", "snapshot", "fsm", "jepsen-lite/history", "jepsen-lite/replay"},
 	"jepsen-lite/rundir":        nil,
-	"jepsen-lite/switchnet":     nil,
+	"jepsen-lite/switchnet":     {"jepsen-lite/procs"},
 	"jepsen-lite/procs":         nil,
 	"jepsen-lite/nemesis":       {"jepsen-lite/switchnet"},
 	"jepsen-lite/workload":      {"placement", "lookupclient", "lookupclient/apiv1", "jepsen-lite/history"},
