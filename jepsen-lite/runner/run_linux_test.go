@@ -94,7 +94,7 @@ func TestRun_Hosts_CutOff_Passes(t *testing.T) {
 }
 
 func TestRun_MembersThatDoNotFence_AreFound(t *testing.T) {
-	c := short(t, fault(nemesis.Pause, nemesis.Member, 2700*ms, 3000*ms))
+	c := short(t, fault(nemesis.Cut, nemesis.Member, 3600*ms, 3900*ms))
 	c.Binary = filepath.Join(scratch, "no-self-fence")
 	c.Mutant = "no-self-fence"
 	for _, m := range mutants.All() {
@@ -104,7 +104,7 @@ func TestRun_MembersThatDoNotFence_AreFound(t *testing.T) {
 			}
 		}
 	}
-	for c.Seed = 1; c.Seed <= 3; c.Seed++ {
+	for c.Seed = 1; c.Seed <= 6; c.Seed++ {
 		report, err := Run(t.Context(), c)
 		if err != nil {
 			t.Fatal(err)
