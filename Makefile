@@ -5,12 +5,14 @@
 
 GO       ?= go
 FUZZTIME ?= 10s
+HOURS    ?= 1
+SEED     ?= 0
 CACHE    := .ci/cache
 TIDY     := $(GO) mod tidy -diff
 DRIVERS  := lookupclient/fence/drivers
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test testdrivers databases test386 race lint gen gencheck fuzz model sim bench bench10m churn overlap verify clean
+.PHONY: help build demo test testdrivers databases test386 race lint gen gencheck fuzz model sim bench bench10m churn overlap jepsen soak mutants verify clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,7 +93,16 @@ churn: ## what 100 million updates of a million identities do to the memory of t
 overlap: ## stop and kill members' processes 1,000 times, and look for two that act on one identity: some 10 minutes
 	$(GO) test -count=1 ./lookupclient -run TestOverlap_Stopped -v -timeout 60m -overlap.rounds 1000
 
+jepsen: build ## break clusters of real processes in every way there is, and judge what was seen: about five minutes, root, Linux
+	./bin/berth fault run --all --duration 8s --seed $(SEED) --store .ci/faults
+
+soak: build ## the same for HOURS hours, each time with another seed
+	./bin/berth fault run --all --duration 30s --seed $(SEED) --for $(HOURS)h --store .ci/faults
+
+mutants: ## show that the fault tests find berths that are broken on purpose
+	$(GO) run ./jepsen-lite/cmd/mutants -store .ci/faults
+
 verify: test test386 race lint gencheck demo ## all that guards main, but the fuzzing
 
 clean: ## remove what was built
-	rm -rf bin $(CACHE)
+	rm -rf bin $(CACHE) .ci/faults

@@ -1,21 +1,23 @@
 // Package jepsenlite is the fault tests of berth: clusters and members under partitions, pauses, crashes and slow disks,
 // and checkers that judge what clients saw.
 //
-// The track record (README.md) has every bug of berth itself that a test found, with the test that holds it down. It grows with
-// the product and nothing is taken out of it.
+// README.md says how to run them, what each scenario does, and has the track record: every bug of berth itself that a test
+// found, with the test that holds it down. It grows with the product and nothing is taken out of it.
 //
-// The packages below judge a run:
+// The packages below it, from the ground up:
 //
-//	history     what a run saw, one event a line: the recorder, the reader
-//	rundir      the folder that a run leaves
-//	replay      the committed log, run through the state machine and a model again
-//	check       one checker for each promise
-//	checktest   histories that are right, to check the checkers
-//	report      a run on one page
-//	judge       all of that over a run's folder; `berth check`
-//
-// Below it are sim, whole clusters in virtual time; lossyfs, disks that lose power, with a real server on them; clockskew,
-// processes whose clocks run wrong; and overlay, builds with faults in them.
+//	switchnet   hosts: network namespaces joined by a switch that delays, loses and cuts
+//	lossyfs     disks that lose power, with a real server on them
+//	clockskew   processes whose clocks run wrong
+//	procs       processes that are killed, stopped, started again, and never left behind
+//	history     what a run saw, and rundir, the folder that it leaves
+//	workload    what clients, members and holders of locks do
+//	nemesis     which faults there are, from a seed, and how they are brought about
+//	check       one checker for each promise; replay, the committed log; checktest, histories that are right
+//	report      a run on one page; judge, all of that over the folder of a run, for berth check
+//	runner      one run of one scenario, for berth fault run
+//	mutants     berths with a fault in them, made with overlay, which the scenarios have to find
+//	sim         whole clusters in virtual time
 //
 // The other fault tests that exist stand beside the code that they are about, and run with go test in virtual time, on the
 // network and disks of package raftnodetest:

@@ -85,6 +85,9 @@ type Seams struct {
 	Write func(what string) error
 	// FeatureLevel takes the place of what this version understands, as a later version would have it.
 	FeatureLevel uint32
+	// SnapshotEntries is after how many entries of the log a snapshot is due, of which a quarter stays behind it. Zero stands
+	// for what servers do.
+	SnapshotEntries uint64
 	// KeepProcess has a broken disk end the Node alone, and not the process.
 	KeepProcess bool
 }

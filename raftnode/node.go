@@ -308,6 +308,7 @@ func (n *Node) openGroup() error {
 		Now: n.config.Seams.Now, OnTenure: n.onTenure, Stop: n.failStop,
 		Reopen:    func(err error) { n.stop(fmt.Errorf("%w: %w", ErrReopen, err)) },
 		Intercept: n.intercept(), Logger: n.config.Logger.Named("raft"),
+		SnapshotEntries: n.config.Seams.SnapshotEntries, TrailingLogs: n.config.Seams.SnapshotEntries / 4,
 	})
 	if err != nil {
 		return errors.Join(n.dirError(err), stores.Close())

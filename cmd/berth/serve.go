@@ -48,6 +48,8 @@ fails or stalls.`
 	f.StringVar(&s.level, "log-level", "info", "trace, debug, info, warn or error")
 	f.StringVar(&s.format, "log-format", "text", "text or json, on standard error")
 	untilEOF(f, &s.eof)
+	f.Uint64Var(&s.config.Seams.SnapshotEntries, "snapshot-entries", 0, "after how many log entries a snapshot is due (tests)")
+	_ = f.MarkHidden("snapshot-entries")
 	return c
 }
 

@@ -52,10 +52,10 @@ func checkDurable(h *history.History, _ *Options, f *finding) {
 			f.bad(name, newest.Begin, op.End, ops(newest, op), "%s, acknowledged at %s, is lost: in the end %s says %s", described(newest), at(newest.End), where(op), described(op))
 		}
 	}
-	if h.End == nil || len(h.Run.Servers) == 0 || len(names) == 0 {
+	if h.End == nil || len(h.FinalServers()) == 0 || len(names) == 0 {
 		return
 	}
-	for _, s := range h.Run.Servers {
+	for _, s := range h.FinalServers() {
 		if !asked || !served[s] {
 			f.unknown("there is no look-up in the end that %s answered", s)
 		}

@@ -49,7 +49,7 @@ func progressAfter(h *history.History, healed, bound int64, f *finding) {
 			goals = append(goals, g)
 		}
 	}
-	for _, s := range h.Run.Servers {
+	for _, s := range h.FinalServers() {
 		want(goal{server: s})
 	}
 	for i := range h.Ops {

@@ -26,15 +26,15 @@ func checkReplicas(h *history.History, _ *Options, f *finding) {
 				before.V.Server, before.V.Digest, recomputed(before), d.V.Server, d.V.Digest, recomputed(d))
 		}
 	}
-	if h.End == nil || len(h.Run.Servers) == 0 {
+	if h.End == nil || len(h.FinalServers()) == 0 {
 		return
 	}
-	for _, s := range h.Run.Servers {
+	for _, s := range h.FinalServers() {
 		if !final[s] {
 			f.unknown("%s did not say what its state is in the end", s)
 		}
 	}
-	if len(h.Run.Servers) > 1 && !shared {
+	if len(h.FinalServers()) > 1 && !shared {
 		f.unknown("no two servers said what their state is at one index")
 	}
 }

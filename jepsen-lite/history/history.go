@@ -91,6 +91,21 @@ func Load(r io.Reader, limits Limits) (*History, error) {
 	return h, nil
 }
 
+// FinalServers are the servers of the cluster at the end: those that the run began with and those that were started later,
+// without those that were taken out.
+func (h *History) FinalServers() []string {
+	list := slices.Clone(h.Run.Servers)
+	for _, p := range h.Processes {
+		switch {
+		case p.V.Kind == "server" && p.V.What == ProcessStart && !slices.Contains(list, p.V.Name):
+			list = append(list, p.V.Name)
+		case p.V.What == ProcessRemoved:
+			list = slices.DeleteFunc(list, func(name string) bool { return name == p.V.Name })
+		}
+	}
+	return list
+}
+
 // FromEvents makes a history of events, of which the first is that of the run. Errors are those of Load.
 func FromEvents(events []Event) (*History, error) {
 	h := &History{}

@@ -178,6 +178,8 @@ const (
 	ProcessKill  = "kill"  // SIGKILL was sent
 	ProcessExit  = "exit"  // it ended, and was waited for
 	ProcessCrash = "crash" // it ended with a panic, a race, or for a reason that it may not end for
+	// ProcessRemoved: a server was taken out of the cluster for good.
+	ProcessRemoved = "removed"
 )
 
 // Process is something in the life of a process.
@@ -193,7 +195,7 @@ type Process struct {
 
 func (p *Process) validate() error {
 	switch p.What {
-	case ProcessStart, ProcessReady, ProcessStop, ProcessGoOn, ProcessKill, ProcessExit, ProcessCrash:
+	case ProcessStart, ProcessReady, ProcessStop, ProcessGoOn, ProcessKill, ProcessExit, ProcessCrash, ProcessRemoved:
 	default:
 		return fmt.Errorf("a process does no %.40q", p.What)
 	}

@@ -51,6 +51,8 @@ var mayImport = map[string][]string{
 	"cmd/internal/houserules":   nil,
 	"cmd/berth":                 {"placement", "snapshot", "fsm", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/", "jepsen-lite/"},
 	"jepsen-lite":               nil,
+	"jepsen-lite/mutants":       {"jepsen-lite/overlay"},
+	"jepsen-lite/cmd/mutants":   {"jepsen-lite/check", "jepsen-lite/mutants", "jepsen-lite/runner"},
 	"jepsen-lite/history":       nil,
 	"jepsen-lite/replay":        {"placement", "snapshot", "fsm", "raftnode"},
 	"jepsen-lite/check":         {"placement", "jepsen-lite/history", "jepsen-lite/replay"},
@@ -67,6 +69,15 @@ var mayImport = map[string][]string{
 	},
 	"jepsen-lite/cmd/sim":     {"jepsen-lite/sim"},
 	"jepsen-lite/cmd/lossyfs": {"jepsen-lite/lossyfs"},
+	"jepsen-lite/switchnet":   {"jepsen-lite/procs"},
+	"jepsen-lite/procs":       nil,
+	"jepsen-lite/nemesis":     {"jepsen-lite/switchnet"},
+	"jepsen-lite/workload":    {"placement", "lookupclient", "lookupclient/apiv1", "jepsen-lite/history"},
+	"jepsen-lite/runner": {
+		"lookupclient", "lookupclient/apiv1", "jepsen-lite/history", "jepsen-lite/rundir", "jepsen-lite/switchnet", "jepsen-lite/procs",
+		"jepsen-lite/lossyfs", "jepsen-lite/nemesis", "jepsen-lite/workload", "jepsen-lite/check",
+		"jepsen-lite/replay", "jepsen-lite/judge", "jepsen-lite/clockskew",
+	},
 }
 
 // pure are the packages that depend on their arguments alone.

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/seed13d31b7f/berth/cmd/internal/localcluster"
+	"github.com/seed13d31b7f/berth/cmd/internal/output"
+	"github.com/seed13d31b7f/berth/jepsen-lite/check"
+	"github.com/seed13d31b7f/berth/jepsen-lite/runner"
+)
+
+// faultRun is one run of the command.
+type faultRun struct {
+	*app
+	config runner.Config
+	all    bool
+	last   time.Duration // how long runs follow each other; zero for one of each
+}
+
+// The verdicts of a run.
+const (
+	faultPassed      = "passed"
+	faultFailed      = "failed"
+	faultUnavailable = "cannot be run here"
+	faultBroken      = "broken off"
+)
+
+// faultResult is what became of one run.
+type faultResult struct {
+	Scenario string `json:"scenario"`
+	Seed     uint64 `json:"seed,string"`
+	Tier     int    `json:"tier"`
+	Verdict  string `json:"verdict"`
+	// Why says what was wrong; empty when it passed.
+	Why        string  `json:"why,omitempty"`
+	Operations int64   `json:"operations"`
+	Faults     int     `json:"faults"`
+	Seconds    float64 `json:"seconds"`
+	Folder     string  `json:"folder,omitempty"`
+	// Again is the command that repeats it.
+	Again string `json:"again"`
+}
+
+// seedsMax bounds the seeds that are drawn: they are typed again.
+const seedsMax = 1_000_000
+
+func (f *faultRun) run(ctx context.Context, names []string) error {
+	scenarios, err := f.choose(names)
+	if err != nil {
+		return err
+	}
+	if f.config.Binary == "" {
+		if f.config.Binary, err = os.Executable(); err != nil {
+			return err
+		}
+	}
+	f.config.Command, f.config.Note = []string{"fault"}, f.say
+	v := thisVersion()
+	f.config.Version, f.config.Commit = v.Version, v.Revision
+	f.config.Source = source()
+	if f.config.Seed == 0 {
+		f.config.Seed = 1 + rand.Uint64N(seedsMax)
+	}
+	var results []faultResult
+	for begin := time.Now(); ; f.config.Seed++ {
+		for _, s := range scenarios {
+			r, err := f.one(ctx, s)
+			if err != nil {
+				return err
+			}
+			results = append(results, r)
+			f.say("%s: %s  %s", r.Scenario, r.Verdict, r.Why)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		if time.Since(begin) >= f.last {
+			return f.conclude(results)
+		}
+	}
+}
+
+// source is the directory of berth's source, when the command is run in it and there is a go command; otherwise empty.
+func source() string {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
+	path, dir, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
+	if err != nil || path != "github.com/seed13d31b7f/berth" {
+		return ""
+	}
+	return dir
+}
+
+// choose finds the scenarios of the command line.
+func (f *faultRun) choose(names []string) ([]runner.Scenario, error) {
+	if f.all && len(names) == 0 {
+		return runner.Scenarios(), nil
+	}
+	if f.all || len(names) == 0 {
+		return nil, usage("name scenarios (berth fault list), or say --all")
+	}
+	var list []runner.Scenario
+	for _, name := range names {
+		s, ok := runner.Find(name)
+		if !ok {
+			return nil, usage("there is no scenario %q; berth fault list lists them", name)
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// one runs a scenario. The error is that of a command line that is wrong; anything else is in the result.
+func (f *faultRun) one(ctx context.Context, s runner.Scenario) (faultResult, error) {
+	c := f.config
+	c.Scenario = s
+	if f.all {
+		c.Tier = max(c.Tier, s.Tier())
+	}
+	if c.Tier == 0 {
+		c.Tier = s.Tier()
+	}
+	c.Again = localcluster.Command([]string{"berth", "fault", "run", s.Name, "--seed", fmt.Sprint(c.Seed), "--duration", c.Duration.String(), "--tier", fmt.Sprint(c.Tier)})
+	if err := c.Validate(); err != nil {
+		return faultResult{}, usage("%w", err)
+	}
+	f.say("\n%s, tier %d, %v, seed %d: %s", s.Name, c.Tier, c.Duration, c.Seed, s.About)
+	begin := time.Now()
+	report, err := runner.Run(ctx, c)
+	var judged *check.Results
+	if err == nil {
+		judged, err = runner.Judge(report.Dir)
+	}
+	r := faultResult{Scenario: s.Name, Seed: c.Seed, Tier: c.Tier, Verdict: faultPassed, Again: c.Again}
+	if report != nil {
+		r.Operations, r.Faults, r.Folder = report.Done, len(report.Steps), report.Dir.Path()
+	}
+	r.Seconds = time.Since(begin).Seconds()
+	var missing *runner.UnavailableError
+	switch {
+	case ctx.Err() != nil:
+		r.Verdict, r.Why = faultBroken, "interrupted"
+	case errors.As(err, &missing):
+		r.Verdict, r.Why = faultUnavailable, missing.Err.Error()
+	case err != nil:
+		r.Verdict, r.Why = faultFailed, err.Error()
+	case !judged.Passed:
+		r.Verdict, r.Why = faultFailed, runner.Verdict(judged)
+	default:
+		return r, runner.Tidy(report.Dir)
+	}
+	return r, nil
+}
+
+// conclude prints what became of the runs. The exit status is 8 when one failed, and 1 when one could not be run.
+func (f *faultRun) conclude(results []faultResult) error {
+	count := map[string]int{}
+	operations := int64(0)
+	for _, r := range results {
+		count[r.Verdict]++
+		operations += r.Operations
+	}
+	err := output.List(&f.printer, struct {
+		Runs []faultResult `json:"runs"`
+	}{results}, results, func(t *output.Rows) {
+		t.Row("SCENARIO", "TIER", "SEED", "VERDICT", "OPERATIONS", "FAULTS", "SECONDS", "FOLDER")
+		for _, r := range results {
+			t.Row(r.Scenario, fmt.Sprint(r.Tier), fmt.Sprint(r.Seed), r.Verdict, fmt.Sprint(r.Operations), fmt.Sprint(r.Faults), fmt.Sprintf("%.1f", r.Seconds), r.Folder)
+		}
+	})
+	f.say("\n%d of %d runs passed, with %d operations", count[faultPassed], len(results), operations)
+	for _, r := range results {
+		if r.Verdict != faultPassed {
+			f.say("%s %s: %s\n  again: %s", r.Scenario, r.Verdict, r.Why, r.Again)
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case count[faultFailed] > 0:
+		return &statusError{status: exitCheck}
+	case count[faultUnavailable] > 0:
+		return &statusError{status: exitOther}
+	}
+	return nil
+}

@@ -1,0 +1,23 @@
+package mutants
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/overlay"
+)
+
+// What is patched must be there: who changes it changes the mutant with it.
+func TestAll_Patches_FitTheTree(t *testing.T) {
+	for _, m := range All() {
+		var files overlay.Files
+		for _, p := range m.patches {
+			if err := files.Patch(filepath.Join("../..", p.file), p.text, p.with); err != nil {
+				t.Errorf("%s: %v", m.Name, err)
+			}
+		}
+		if len(m.patches) == 0 || len(m.Checkers) == 0 || m.Scenario == "" {
+			t.Errorf("%s says too little", m.Name)
+		}
+	}
+}

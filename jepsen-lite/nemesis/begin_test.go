@@ -1,0 +1,255 @@
+package nemesis
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/switchnet"
+)
+
+// paperWorld is a World on paper. What it says of each name is how that one is: "" runs.
+type paperWorld struct {
+	mu      sync.Mutex
+	servers []string
+	leader  string
+	state   map[string]string
+	changes []*func(from, to string, l *switchnet.Link)
+	log     []string
+}
+
+func newPaperWorld() *paperWorld {
+	return &paperWorld{servers: []string{"s1", "s2", "s3", "s4", "s5"}, leader: "s2", state: map[string]string{}}
+}
+
+func (w *paperWorld) Servers() []string { return slices.Clone(w.servers) }
+func (w *paperWorld) Members() []string { return []string{"m1", "m2"} }
+func (w *paperWorld) Lockers() []string { return []string{"l1"} }
+func (w *paperWorld) Leader() string    { return w.leader }
+
+func (w *paperWorld) Degrade(change func(from, to string, l *switchnet.Link)) (func() error, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.changes = append(w.changes, &change)
+	return func() error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.changes = slices.DeleteFunc(w.changes, func(c *func(from, to string, l *switchnet.Link)) bool { return c == &change })
+		return nil
+	}, nil
+}
+
+// links are the pairs whose link is not perfect: cut ones as "a>b", others as "a~b".
+func (w *paperWorld) links() map[string]bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	found := map[string]bool{}
+	all := append(append(w.Servers(), w.Members()...), "l1", ClientsHost)
+	for _, from := range all {
+		for _, to := range all {
+			var l switchnet.Link
+			for _, c := range w.changes {
+				(*c)(from, to, &l)
+			}
+			switch {
+			case from == to:
+			case l.Cut:
+				found[from+">"+to] = true
+			case l != switchnet.Link{}:
+				found[from+"~"+to] = true
+			}
+		}
+	}
+	return found
+}
+
+func (w *paperWorld) note(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log = append(w.log, what)
+}
+
+// noted is how much was done.
+func (w *paperWorld) noted() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.log)
+}
+
+func (w *paperWorld) set(name, state string) error {
+	w.note(name + " " + state)
+	w.state[name] = state
+	if state == "" {
+		delete(w.state, name)
+	}
+	return nil
+}
+
+func (w *paperWorld) Kill(name string) error   { return w.set(name, "killed") }
+func (w *paperWorld) Pause(name string) error  { return w.set(name, "stopped") }
+func (w *paperWorld) Resume(name string) error { return w.set(name, "") }
+func (w *paperWorld) Stop(name string) error   { return w.set(name, "ended") }
+func (w *paperWorld) Start(name string) error  { return w.set(name, "") }
+
+func (w *paperWorld) Transfer(context.Context) error {
+	w.note("transfer")
+	return nil
+}
+
+func (w *paperWorld) Replace(_ context.Context, name string) (string, error) {
+	w.note("replace " + name)
+	return "s9", nil
+}
+
+func (w *paperWorld) Damage(_ context.Context, name string, draw uint64) (string, bool, error) {
+	w.note("damage " + name)
+	return "bits", draw%2 == 0, nil
+}
+
+func (w *paperWorld) PowerLoss(names []string, keep int, _ uint64) error {
+	for _, n := range names {
+		_ = w.set(n, "dark")
+	}
+	return nil
+}
+
+func (w *paperWorld) Disk(name string, f DiskFault) error {
+	if f == (DiskFault{}) {
+		return w.set(name, "")
+	}
+	return w.set(name, "disk")
+}
+
+func (w *paperWorld) Clock(name string, f ClockFault) error {
+	if f == (ClockFault{}) {
+		return w.set(name, "")
+	}
+	return w.set(name, "skewed")
+}
+
+func begin(t *testing.T, w *paperWorld, s Step) *Begun {
+	t.Helper()
+	b, err := Begin(t.Context(), w, s)
+	if err != nil {
+		t.Fatalf("%v: %v", s, err)
+	}
+	return b
+}
+
+func TestBegin_EveryKind_IsOverAfterItsEnd(t *testing.T) {
+	kinds := []Kind{Cut, CutPeers, Mute, Deaf, Halve, Bridge, Flap, Lose, Slow, Throttle, Kill, Pause, Restart, Transfer, Replace, Damage, PowerLoss, TornLoss, FullDisk, SlowDisk, BadDisk, Drift, WallJump, Forward, Crawl}
+	targets := []Target{Leader, Follower, Server, Minority, Servers, Member, Locker, Clients, Everyone, None}
+	for _, k := range kinds {
+		for _, target := range targets {
+			synctest.Test(t, func(t *testing.T) {
+				w := newPaperWorld()
+				b := begin(t, w, Step{Fault: Fault{Kind: k, Target: target}, Draw: uint64(len(k)) * uint64(len(target))})
+				synctest.Wait()
+				did := len(w.links()) + w.noted()
+				if did == 0 && (target == Leader || target == Follower || target == Minority) {
+					t.Errorf("%s %s did nothing", k, target)
+				}
+				time.Sleep(time.Second)
+				if err := b.End(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if len(w.state) > 0 || len(w.links()) > 0 {
+					t.Errorf("%s %s left %v %v", k, target, w.state, w.links())
+				}
+			})
+		}
+	}
+}
+
+func TestBegin_Links_AreThoseOfTheFault(t *testing.T) {
+	for _, tt := range []struct {
+		kind   Kind
+		target Target
+		want   []string
+	}{
+		{CutPeers, Leader, []string{"s2>s1", "s1>s2", "s2>s3", "s3>s2", "s2>s4", "s4>s2", "s2>s5", "s5>s2"}},
+		{Mute, Leader, []string{"s2>s1", "s2>s3", "s2>s4", "s2>s5", "s2>m1", "s2>m2", "s2>l1", "s2>clients"}},
+		{Deaf, Locker, []string{"s1>l1", "s2>l1", "s3>l1", "s4>l1", "s5>l1", "m1>l1", "m2>l1", "clients>l1"}},
+	} {
+		w := newPaperWorld()
+		begin(t, w, Step{Fault: Fault{Kind: tt.kind, Target: tt.target}})
+		got := slices.Sorted(maps.Keys(w.links()))
+		slices.Sort(tt.want)
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s %s: %v, want %v", tt.kind, tt.target, got, tt.want)
+		}
+	}
+}
+
+func TestBegin_Halve_LeavesAMajorityTogether(t *testing.T) {
+	for draw := range uint64(100) {
+		w := newPaperWorld()
+		b := begin(t, w, Step{Fault: Fault{Kind: Halve}, Draw: draw})
+		cut := w.links()
+		minority := 0
+		for _, s := range w.servers {
+			if slices.Contains(b.Targets, s) {
+				minority++
+			}
+		}
+		if minority != 2 || len(cut) == 0 {
+			t.Fatalf("draw %d: %d servers in the minority %v, want 2 of 5", draw, minority, b.Targets)
+		}
+		for link := range cut {
+			from, to, _ := strings.Cut(link, ">")
+			if slices.Contains(b.Targets, from) == slices.Contains(b.Targets, to) || !cut[to+">"+from] {
+				t.Fatalf("draw %d: %s is cut", draw, link)
+			}
+		}
+	}
+}
+
+func TestBegin_Bridge_OneServerSeesAll(t *testing.T) {
+	w := newPaperWorld()
+	b := begin(t, w, Step{Fault: Fault{Kind: Bridge}, Draw: 1})
+	if len(w.links()) != 8 {
+		t.Errorf("%d links are cut, want both directions of 4", len(w.links()))
+	}
+	for link := range w.links() {
+		if strings.Contains(link, b.Targets[0]) {
+			t.Errorf("the bridge %v does not see all: %s", b.Targets, link)
+		}
+	}
+}
+
+func TestBegin_Drift_TwoClocksStayWithinWhatLeasesAllow(t *testing.T) {
+	for draw := range uint64(200) {
+		w := &ratesWorld{paperWorld: newPaperWorld()}
+		if _, err := Begin(t.Context(), w, Step{Fault: Fault{Kind: Drift, Target: Everyone}, Draw: draw}); err != nil {
+			t.Fatal(err)
+		}
+		fast, slow := float64(slices.Max(w.rates)), float64(slices.Min(w.rates))
+		if ratio := (1e6 + fast) / (1e6 + slow); ratio > 1.25 || len(w.rates) != 8 {
+			t.Fatalf("draw %d: the fastest of %d clocks goes %.3f times as fast as the slowest", draw, len(w.rates), ratio)
+		}
+	}
+}
+
+// ratesWorld keeps the rates of clocks.
+type ratesWorld struct {
+	*paperWorld
+	rates []int64
+}
+
+func (w *ratesWorld) Clock(_ string, f ClockFault) error {
+	w.rates = append(w.rates, f.RatePPM)
+	return nil
+}
+
+func TestBegin_NobodyLeads_SomebodyIsTaken(t *testing.T) {
+	w := newPaperWorld()
+	w.leader = ""
+	if b := begin(t, w, Step{Fault: Fault{Kind: Kill, Target: Leader}}); len(b.Targets) != 1 {
+		t.Errorf("done to %v", b.Targets)
+	}
+}

@@ -1,0 +1,285 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/history"
+	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
+	"github.com/seed13d31b7f/berth/jepsen-lite/rundir"
+	"github.com/seed13d31b7f/berth/jepsen-lite/workload"
+)
+
+// Report is what Run says of a run. The verdict is the checkers'.
+type Report struct {
+	// Dir is the run's folder.
+	Dir rundir.Dir
+	// Steps are the faults that were planned, Done and Asked the operations that ended ok and that were begun, and SteadyRate
+	// the operations a second before the first fault.
+	Steps       []nemesis.Step
+	Done, Asked int64
+	SteadyRate  float64
+}
+
+const (
+	// readyTimeout is how long the processes may take to form a cluster.
+	readyTimeout = 30 * time.Second
+	// steady is how long the load runs before the first fault.
+	steady = 1500 * time.Millisecond
+	// steadyRateMin is how many operations a second there must be then: a run without load proves nothing.
+	steadyRateMin = 20
+	// healTimeout is how long the cluster may take to be whole again after the last fault: a restarted server has to catch up, a
+	// dead member's lease to run out. It is also the bound that the history is held to.
+	healTimeout = 15 * time.Second
+	// healed is how long the load goes on then, at least. It also waits until locks have changed hands turns times: the lease
+	// of a holder that was killed last has to run out first.
+	healed = 2 * time.Second
+	turns  = 6
+	// finalTimeout bounds reading everything once more.
+	finalTimeout = 20 * time.Second
+)
+
+// ErrNoLoad: there was too little load for the run to prove anything.
+var ErrNoLoad = errors.New("there was too little load before the first fault")
+
+// run is one run.
+type run struct {
+	config *Config
+	dir    rundir.Dir
+	tmp    string
+	start  int64
+	rec    *history.Recorder
+	file   *os.File
+	hosts  *hosts
+	*cluster
+	resource *workload.Resource
+	clients  *workload.Clients
+	report   *Report
+}
+
+// Run runs a scenario and returns its folder, in which the history is, also when there is an error. The error is one of the test:
+// what the cluster did wrong is for the checkers to find. It fails with an UnavailableError when the machine has not what it
+// takes, with ErrNoLoad, and with ctx's error when it is broken off. Nothing runs when it returns, and nothing is left but the
+// folder.
+func Run(ctx context.Context, c Config) (_ *Report, err error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	c.withDefaults()
+	r := &run{config: &c, report: &Report{}}
+	before := leaksBefore()
+	if r.dir, err = rundir.Create(c.Root, c.Scenario.Name, c.Seed, time.Now()); err != nil {
+		return nil, err
+	}
+	r.report.Dir = r.dir
+	if r.tmp, err = newScratch(os.TempDir()); err != nil {
+		return r.report, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(r.tmp)) }()
+	if r.file, err = os.OpenFile(r.ownHistory(), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
+		return r.report, err
+	}
+	r.start = history.Now()
+	r.rec = history.NewRecorder(r.file, history.Clock(r.start))
+	err = r.body(ctx)
+	r.rec.Record(history.Event{Leaks: before.since(r)})
+	end := &history.End{}
+	if err != nil {
+		end.Error = err.Error()
+	}
+	r.rec.Record(history.Event{End: end})
+	err = errors.Join(err, r.rec.Close(), r.file.Close())
+	return r.report, errors.Join(err, r.merge())
+}
+
+// ownHistory is what this process saw; the folder's history is that of all processes.
+func (r *run) ownHistory() string { return filepath.Join(r.tmp, "history.jsonl") }
+
+func (r *run) resourcePath() string { return filepath.Join(r.tmp, "resource") }
+
+// phase says that a part of the run begins.
+func (r *run) phase(name string) {
+	r.rec.Record(history.Event{Phase: &history.Phase{Name: name}})
+}
+
+// body is the run between the first line of the history and the last ones.
+func (r *run) body(ctx context.Context) (err error) {
+	c := r.config
+	r.report.Steps = nemesis.Plan(c.Scenario.Faults, c.Scenario.Together, c.Seed, c.Duration)
+	header := r.header()
+	r.rec.Record(history.Event{Run: header})
+	if err := rundir.WriteJSON(r.dir.Run(), header); err != nil {
+		return err
+	}
+	if err := r.skew(); err != nil {
+		return err
+	}
+	servers := c.Scenario.Servers + c.Scenario.spares()
+	if r.hosts, err = openHosts(c.Tier, hostNames(servers, c.Members, c.Lockers), servers, c.Seed); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.hosts.close()) }()
+	if r.resource, err = workload.ListenResource(r.resourcePath(), r.rec); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.resource.Close()) }()
+	r.cluster, err = newCluster(r)
+	defer func() {
+		r.phase(history.PhaseTeardown)
+		err = errors.Join(err, r.takeDown(), r.crashes())
+	}()
+	if err != nil {
+		return err
+	}
+	return r.live(ctx)
+}
+
+// live is the life of the cluster.
+func (r *run) live(ctx context.Context) (err error) {
+	c := r.config
+	if err := r.launchAll(); err != nil {
+		return err
+	}
+	observing, stopObserving := context.WithCancel(ctx)
+	observed := make(chan struct{})
+	go func() {
+		r.observeAll(observing)
+		close(observed)
+	}()
+	defer func() {
+		stopObserving()
+		<-observed
+	}()
+	if err := r.awaitReady(ctx, readyTimeout, "the cluster did not form"); err != nil {
+		return err
+	}
+	var at []workload.Server
+	for _, s := range r.list() {
+		at = append(at, workload.Server{Name: s.Name, Address: s.grpc})
+	}
+	r.clients = workload.NewClients(workload.ClientsConfig{
+		Count: c.Clients, Servers: at, Members: r.Members(), Kind: identityKind, Identities: 6, Every: c.Rest, Seed: c.Seed,
+		Dial: r.dial(nemesis.ClientsHost), Recorder: r.rec,
+	})
+	asking, stopAsking := context.WithCancel(ctx)
+	asked := make(chan error, 1)
+	go func() { asked <- r.clients.Run(asking) }()
+	err = r.phases(ctx)
+	stopAsking()
+	err = errors.Join(err, <-asked)
+	r.report.Done, r.report.Asked = r.clients.Done(), r.clients.Asked()
+	if err != nil {
+		return err
+	}
+	if err := stop(r.lockers); err != nil {
+		return err
+	}
+	r.phase(history.PhaseFinal)
+	return r.final(ctx)
+}
+
+// phases are those in which there is load.
+func (r *run) phases(ctx context.Context) error {
+	r.phase(history.PhaseSteady)
+	if err := sleep(ctx, steady); err != nil {
+		return err
+	}
+	r.report.SteadyRate = float64(r.clients.Done()) / steady.Seconds()
+	r.config.Note("steady: %.0f operations a second", r.report.SteadyRate)
+	if r.report.SteadyRate < steadyRateMin {
+		return fmt.Errorf("%w: %.0f operations a second, at least %d are needed", ErrNoLoad, r.report.SteadyRate, steadyRateMin)
+	}
+	r.phase(history.PhaseFaults)
+	err := r.faults(ctx)
+	if err = errors.Join(err, r.heal()); err != nil {
+		return err
+	}
+	r.phase(history.PhaseHealed)
+	begin := time.Now()
+	if err := r.awaitReady(ctx, healTimeout, "the cluster did not become whole again"); err != nil {
+		return err
+	}
+	r.config.Note("whole again after %.2fs", time.Since(begin).Seconds())
+	locks := r.turns()
+	if err := sleep(ctx, healed); err != nil || r.config.Lockers == 0 {
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, healTimeout)
+	defer cancel()
+	r.await(waiting, func() bool { return r.turns() >= locks+turns }) // whether it took too long is for the checkers to say
+	return ctx.Err()
+}
+
+// turns is how often locks have changed hands so far.
+func (r *run) turns() int {
+	n := 0
+	for _, name := range lockNames {
+		n += r.resource.Turns(name)
+	}
+	return n
+}
+
+// awaitReady waits until the cluster is ready, and otherwise says what does not run.
+func (r *run) awaitReady(ctx context.Context, patience time.Duration, what string) error {
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if r.ready(waiting) {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	err := fmt.Errorf("%s within %v", what, patience)
+	for _, s := range r.list() {
+		if !s.Runs() {
+			err = fmt.Errorf("%w; %s ended (%s): %s", err, s.Name, s.How(), s.Tail(600))
+		}
+	}
+	return err
+}
+
+// heal has everything go on and run that does not, on links and disks that are well.
+func (r *run) heal() error {
+	errs := []error{r.mend()}
+	for _, s := range r.list() {
+		errs = append(errs, r.Disk(s.Name, nemesis.DiskFault{}))
+	}
+	for _, name := range slices.Concat(r.Servers(), r.Members(), r.Lockers()) {
+		errs = append(errs, r.Resume(name), r.Start(name), r.Clock(name, nemesis.ClockFault{}))
+	}
+	return errors.Join(errs...)
+}
+
+// header is the first line of the history.
+func (r *run) header() *history.Run {
+	c := r.config
+	h := &history.Run{
+		Format: history.Format, Scenario: c.Scenario.Name, Workload: []string{"lookup", "activation", "lock"}, Seed: c.Seed, Tier: c.Tier,
+		Started: time.Now().UTC(), Version: c.Version, Commit: c.Commit, Go: runtime.Version(), Kernel: kernel(), Mutant: c.Mutant, Command: c.Again,
+		Bounds: history.Bounds{Progress: int64(healTimeout)}, ExpectedToFail: c.Scenario.ExpectFail,
+	}
+	for _, f := range c.Scenario.Faults {
+		h.Faults = append(h.Faults, f.String())
+	}
+	names := hostNames(c.Scenario.Servers, c.Members, 0)
+	h.Servers, h.Members = names[:c.Scenario.Servers], names[c.Scenario.Servers:c.Scenario.Servers+c.Members]
+	return h
+}
+
+// sleep waits.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

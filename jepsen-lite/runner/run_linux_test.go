@@ -1,0 +1,218 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/check"
+	"github.com/seed13d31b7f/berth/jepsen-lite/history"
+	"github.com/seed13d31b7f/berth/jepsen-lite/mutants"
+	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
+)
+
+// berth builds the real binary, once.
+var berth = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(scratch, "berth")
+	out, err := exec.Command("go", "build", "-o", path, "../../cmd/berth").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// scratch is removed at the end.
+var scratch string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if scratch, err = os.MkdirTemp("", "berth-runner-test-"); err != nil {
+			panic(err)
+		}
+		defer func() { _ = os.RemoveAll(scratch) }()
+		return m.Run()
+	}())
+}
+
+// short is a run of some faults, short enough for every test run.
+func short(t *testing.T, faults ...nemesis.Fault) Config {
+	t.Helper()
+	binary, err := berth()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Config{
+		Scenario: Scenario{Name: "test", Servers: 3, Faults: faults}, Seed: uint64(time.Now().UnixNano()) % 1000, Duration: 4500 * ms,
+		Root: t.TempDir(), Binary: binary, Command: []string{"fault"}, Note: t.Logf,
+	}
+}
+
+// passes runs and judges.
+func passes(t *testing.T, c Config) *Report {
+	t.Helper()
+	t.Logf("seed %d", c.Seed)
+	report, err := Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := Judge(report.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !results.Passed {
+		t.Errorf("%s", Verdict(results))
+	}
+	for _, x := range results.Checkers {
+		t.Logf("%s: %s, looked at %d", x.Checker, x.Valid, x.Looked)
+	}
+	return report
+}
+
+func TestRun_Processes_KilledAndStopped_Passes(t *testing.T) {
+	report := passes(t, short(t,
+		fault(nemesis.Kill, nemesis.Leader, 300*ms, 800*ms), fault(nemesis.Pause, nemesis.Follower, 300*ms, 800*ms), fault(nemesis.Kill, nemesis.Member, 300*ms, 800*ms)))
+	if len(report.Steps) < 2 {
+		t.Errorf("there were the faults %v", report.Steps)
+	}
+}
+
+// It needs root and /dev/net/tun, and fails without them.
+func TestRun_Hosts_CutOff_Passes(t *testing.T) {
+	c := short(t, fault(nemesis.Cut, nemesis.Leader, 800*ms, 1200*ms), fault(nemesis.Cut, nemesis.Member, 2700*ms, 2800*ms))
+	c.Tier = 3
+	passes(t, c)
+}
+
+func TestRun_MembersThatDoNotFence_AreFound(t *testing.T) {
+	c := short(t, fault(nemesis.Cut, nemesis.Member, 3600*ms, 3900*ms))
+	c.Binary = filepath.Join(scratch, "no-self-fence")
+	c.Mutant = "no-self-fence"
+	for _, m := range mutants.All() {
+		if m.Name == c.Mutant {
+			if err := m.Build("../..", c.Binary); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for c.Seed = 1; c.Seed <= 6; c.Seed++ {
+		report, err := Run(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results, err := Judge(report.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range results.Checkers {
+			if x.Checker == "owner" && x.Valid == check.False {
+				t.Logf("seed %d: %s", c.Seed, x.Why)
+				return
+			}
+		}
+	}
+	t.Error("two owners at one time were not found")
+}
+
+func TestRun_BrokenOff_LeavesNothingButItsFolder(t *testing.T) {
+	c := short(t, fault(nemesis.Pause, nemesis.Leader, 3*time.Second, 4*time.Second))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c.Note = func(format string, args ...any) {
+		if strings.Contains(format, "whole") {
+			t.Error("it was not broken off")
+		}
+		if strings.HasPrefix(fmt.Sprintf(format, args...), " ") {
+			cancel() // with the leader stopped
+		}
+	}
+	report, err := Run(ctx, c)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Run: %v", err)
+	}
+	h, err := history.Open(report.Dir.History())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.End == nil || h.End.V.Error == "" {
+		t.Errorf("the history ends with %+v", h.End)
+	}
+	for _, l := range h.Leaks {
+		if l.V.Goroutines+l.V.Processes+l.V.Namespaces+l.V.Files > 0 {
+			t.Errorf("it left %+v", l.V)
+		}
+	}
+	if len(h.Leaks) == 0 {
+		t.Error("what is left was not looked at")
+	}
+	left, err := exec.Command("pgrep", "-f", c.Binary+" ").Output()
+	if err == nil {
+		t.Errorf("these run on: %s", bytes.TrimSpace(left))
+	}
+}
+
+func TestRun_NoBinary_SaysSo(t *testing.T) {
+	c := short(t)
+	c.Binary = filepath.Join(t.TempDir(), "nothing")
+	if _, err := Run(t.Context(), c); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestConfig_Validate_NamesEveryFault(t *testing.T) {
+	err := Config{Duration: time.Second, Tier: 4, Members: 10, Lockers: 10, Clients: 100}.Validate()
+	for _, word := range []string{"scenario", "duration", "tier", "folder", "binary", "members", "lock holders", "clients"} {
+		if err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("%s is not named in %v", word, err)
+		}
+	}
+	c := Config{Scenario: Scenario{Name: "x", Servers: 3, Faults: partitions}, Tier: 2, Root: "x", Binary: "x"}
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "needs tier 3") {
+		t.Errorf("faults of the network in tier 2: %v", err)
+	}
+}
+
+func TestScenarios_All_AreValid(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range Scenarios() {
+		if err := (Config{Scenario: s, Root: "x", Binary: "x"}).Validate(); err != nil || s.About == "" || seen[s.Name] {
+			t.Errorf("%s: %v, about %q", s.Name, err, s.About)
+		}
+		seen[s.Name] = true
+		if found, ok := Find(s.Name); !ok || found.About != s.About {
+			t.Errorf("%s is not found", s.Name)
+		}
+	}
+	if _, ok := Find("nothing"); ok {
+		t.Error("a scenario that is not there is found")
+	}
+}
+
+func TestOpenHosts_PortsOfServers_AreDistinct(t *testing.T) {
+	h, err := openHosts(2, hostNames(3, 1, 1), 3, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = h.close() }()
+	seen := map[string]bool{}
+	for i := range 3 {
+		for _, a := range func() []string { g, r, w := h.addresses("s1", i); return []string{g, r, w} }() {
+			if _, _, err := net.SplitHostPort(a); err != nil || seen[a] {
+				t.Errorf("address %q (%v), twice: %t", a, err, seen[a])
+			}
+			seen[a] = true
+		}
+	}
+	if _, err := h.Degrade(nil); err == nil {
+		t.Error("the links of this machine were changed")
+	}
+}
