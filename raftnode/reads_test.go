@@ -171,3 +171,31 @@ func TestReads_Pending_IsNotSettled(t *testing.T) {
 		}
 	})
 }
+
+// A server that is cut off finds out that a majority is missing, and says so before its caller stops to listen: those that
+// it asks may not even refuse.
+func TestReads_CutOff_SaysThatAMajorityIsMissingInTime(t *testing.T) {
+	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+		s := c.Others(c.Leader(nil))[0]
+		s.Isolate(true)
+		time.Sleep(10 * time.Second)
+		for _, timeout := range []time.Duration{500 * time.Millisecond, time.Second, 3 * time.Second, 10 * time.Second} {
+			for _, call := range []func(context.Context) error{
+				func(ctx context.Context) error {
+					_, err := apiv1.NewPlacementsClient(c.Dial("client", s)).Lookup(ctx, &apiv1.LookupRequest{Kind: "cart", Key: "1"})
+					return err
+				},
+				func(ctx context.Context) error {
+					_, err := apiv1.NewMembersClient(c.Dial("client", s)).ListMembers(ctx, &apiv1.ListMembersRequest{})
+					return err
+				},
+			} {
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
+				if r, _, _ := apiv1.ReasonOf(call(ctx)); r != apiv1.ReasonNoQuorum {
+					t.Errorf("within %v the reason is %q, want NO_QUORUM", timeout, r)
+				}
+				cancel()
+			}
+		}
+	})
+}

@@ -97,7 +97,7 @@ func TestBudget_LeavesTimeForTheAnswer(t *testing.T) {
 			if tt.given != 0 {
 				ctx, cancel = context.WithTimeout(ctx, tt.given)
 			}
-			inner, end := budget(ctx)
+			inner, end := budget(ctx, budgetMargin)
 			at, ok := inner.Deadline()
 			if got := max(0, time.Until(at)); !ok || got != tt.want {
 				t.Errorf("of %v a call has %v, want %v", tt.given, got, tt.want)

@@ -173,7 +173,7 @@ func (s *Server) TransferLeadership(ctx context.Context, req *apiv1.TransferLead
 // View returns a view that has everything that was acknowledged before the call, within the time that a call has. The
 // error is that of a call.
 func (s *Server) View(ctx context.Context) (*snapshot.View, error) {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := budget(ctx, budgetMargin)
 	defer cancel()
 	v, err := s.backend.ReadView(ctx)
 	if err != nil {

@@ -70,7 +70,7 @@ func (s *Server) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if err := s.introduce(ctx, func(md metadata.MD) error { return grpc.SetHeader(ctx, md) }); err != nil {
 		return nil, err
 	}
-	ctx, cancel := budget(ctx)
+	ctx, cancel := budget(ctx, budgetMargin)
 	defer cancel()
 	changes, ok := leaderOnly[info.FullMethod]
 	if !ok {
@@ -88,20 +88,32 @@ func (s *Server) UnaryPeer(ctx context.Context, req any, _ *grpc.UnaryServerInfo
 			ctx = context.WithValue(ctx, forwardedKey{}, v[0])
 		}
 	}
-	ctx, cancel := budget(ctx)
+	ctx, cancel := budget(ctx, answerMargin)
 	defer cancel()
 	resp, err := handler(ctx, req)
 	return resp, asStatus(err)
 }
 
-// budget bounds a call by its caller's deadline, less what the answer takes, and by our own.
-func budget(ctx context.Context) (context.Context, context.CancelFunc) {
+// budget bounds a call by its caller's deadline, less the margin, and by our own.
+func budget(ctx context.Context, margin time.Duration) (context.Context, context.CancelFunc) {
 	d := budgetDefault
 	if at, ok := ctx.Deadline(); ok {
+		ctx = context.WithValue(ctx, answerKey{}, at)
 		d = min(budgetMax, time.Until(at))
-		d -= min(budgetMargin, d/4)
+		d -= min(margin, d/4)
 	}
 	return context.WithTimeout(ctx, d)
+}
+
+type answerKey struct{}
+
+// afterwards is the context for what a call still finds out when its budget is over: it ends when the answer has to leave.
+func afterwards(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	if at, ok := ctx.Value(answerKey{}).(time.Time); ok {
+		left := time.Until(at)
+		most = min(most, left-min(answerMargin, left/4))
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), most)
 }
 
 // leaderCall is one call on its way to the leader.
@@ -168,7 +180,7 @@ func (c *leaderCall) giveUp(ctx context.Context, last error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return asStatus(context.Canceled)
 	}
-	return c.server.noLeader(errors.New(status.Convert(last).Message()))
+	return c.server.noLeader(ctx, errors.New(status.Convert(last).Message()))
 }
 
 // try makes one attempt, here or at the leader.

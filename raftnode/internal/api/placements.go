@@ -59,12 +59,12 @@ func (s *Server) readError(ctx context.Context, err error) error {
 	if ctx.Err() == context.Canceled {
 		return asStatus(context.Canceled)
 	}
-	return s.noLeader(err)
+	return s.noLeader(ctx, err)
 }
 
-// noLeader tells an election from a majority that is missing.
-func (s *Server) noLeader(cause error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), quorumTimeout)
+// noLeader tells an election from a majority that is missing, for a call whose time is up.
+func (s *Server) noLeader(ctx context.Context, cause error) error {
+	ctx, cancel := afterwards(ctx, quorumTimeout)
 	defer cancel()
 	if g := s.backend.Group(); g != nil && !s.backend.Quorum(ctx) {
 		return fail(apiv1.ReasonNoQuorum, nil, "a majority of the voting servers cannot be reached from %s: %v", s.backend.Self().Name, cause)

@@ -19,9 +19,11 @@ const (
 	// budgetDefault is how long a call may take when its caller gives no deadline, and budgetMax at most.
 	budgetDefault = 10 * time.Second
 	budgetMax     = 60 * time.Second
-	// budgetMargin is what is left of the caller's deadline when the server gives up, so that the answer, which says
-	// why, still arrives.
-	budgetMargin = 50 * time.Millisecond
+	// answerMargin is what is left of the caller's deadline for the answer, which says why, to arrive.
+	answerMargin = 50 * time.Millisecond
+	// budgetMargin is what is left when a server gives up that waited for a leader: it then finds out whether a majority is
+	// missing, and answers.
+	budgetMargin = quorumTimeout + 2*answerMargin
 )
 
 // Server serves the API of one server.
