@@ -154,6 +154,8 @@ const (
 	Level_LEASED Level_Name = 1
 	// Linearizable: by a proof of leadership that began after the request arrived.
 	Level_LEADER Level_Name = 2
+	// What the server has published, however old: the answer says how old it may be.
+	Level_STALE Level_Name = 3
 )
 
 // Enum value maps for Level_Name.
@@ -162,11 +164,13 @@ var (
 		0: "UNSPECIFIED",
 		1: "LEASED",
 		2: "LEADER",
+		3: "STALE",
 	}
 	Level_Name_value = map[string]int32{
 		"UNSPECIFIED": 0,
 		"LEASED":      1,
 		"LEADER":      2,
+		"STALE":       3,
 	}
 )
 
@@ -255,7 +259,7 @@ func (x Member_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Member_State.Descriptor instead.
 func (Member_State) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26, 0}
 }
 
 type LockMode_Name int32
@@ -307,7 +311,7 @@ func (x LockMode_Name) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LockMode_Name.Descriptor instead.
 func (LockMode_Name) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55, 0}
 }
 
 type LockClaim_Loss int32
@@ -358,7 +362,7 @@ func (x LockClaim_Loss) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LockClaim_Loss.Descriptor instead.
 func (LockClaim_Loss) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57, 0}
 }
 
 type LockChange_Type int32
@@ -410,7 +414,7 @@ func (x LockChange_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LockChange_Type.Descriptor instead.
 func (LockChange_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105, 0}
 }
 
 type SnapshotChange_Type int32
@@ -468,7 +472,7 @@ func (x SnapshotChange_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SnapshotChange_Type.Descriptor instead.
 func (SnapshotChange_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106, 0}
 }
 
 type PlacementEvent_Type int32
@@ -531,7 +535,7 @@ func (x PlacementEvent_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlacementEvent_Type.Descriptor instead.
 func (PlacementEvent_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{111, 0}
 }
 
 type Identity struct {
@@ -604,7 +608,10 @@ type Placement struct {
 	// How the owner was chosen.
 	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Candidates that failed before the owner.
-	Attempt       uint32 `protobuf:"varint,10,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Attempt uint32 `protobuf:"varint,10,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// In lists of what is not settled: the owner was chosen, or the placement removed, at this moment of the replicated clock or
+	// a little before.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -709,6 +716,13 @@ func (x *Placement) GetAttempt() uint32 {
 	return 0
 }
 
+func (x *Placement) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 type Role struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -794,7 +808,15 @@ type Read struct {
 	Term  uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
 	Index uint64 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"`
 	// The server that passed the call on, when it was.
-	ForwardedBy   string `protobuf:"bytes,6,opt,name=forwarded_by,json=forwardedBy,proto3" json:"forwarded_by,omitempty"`
+	ForwardedBy string `protobuf:"bytes,6,opt,name=forwarded_by,json=forwardedBy,proto3" json:"forwarded_by,omitempty"`
+	// Of an answer under a read lease: the log index that the state had to have, how long the lease still lasted, and the
+	// server and the term that granted it.
+	Floor       uint64               `protobuf:"varint,7,opt,name=floor,proto3" json:"floor,omitempty"`
+	LeaseLeft   *durationpb.Duration `protobuf:"bytes,8,opt,name=lease_left,json=leaseLeft,proto3" json:"lease_left,omitempty"`
+	GrantedBy   string               `protobuf:"bytes,9,opt,name=granted_by,json=grantedBy,proto3" json:"granted_by,omitempty"`
+	GrantedTerm uint64               `protobuf:"varint,10,opt,name=granted_term,json=grantedTerm,proto3" json:"granted_term,omitempty"`
+	// Of a stale answer: the state had everything that was acknowledged so long ago. Not set when the server does not know.
+	Age           *durationpb.Duration `protobuf:"bytes,11,opt,name=age,proto3" json:"age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -871,6 +893,41 @@ func (x *Read) GetForwardedBy() string {
 	return ""
 }
 
+func (x *Read) GetFloor() uint64 {
+	if x != nil {
+		return x.Floor
+	}
+	return 0
+}
+
+func (x *Read) GetLeaseLeft() *durationpb.Duration {
+	if x != nil {
+		return x.LeaseLeft
+	}
+	return nil
+}
+
+func (x *Read) GetGrantedBy() string {
+	if x != nil {
+		return x.GrantedBy
+	}
+	return ""
+}
+
+func (x *Read) GetGrantedTerm() uint64 {
+	if x != nil {
+		return x.GrantedTerm
+	}
+	return 0
+}
+
+func (x *Read) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
 // Error is the fate of one item of a batch that failed.
 type Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -938,7 +995,11 @@ type LookupRequest struct {
 	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Level Level_Name             `protobuf:"varint,3,opt,name=level,proto3,enum=berth.v1.Level_Name" json:"level,omitempty"`
 	// Say why and since when. The answer is then given in every phase: one that is not settled is no error.
-	Explain       bool `protobuf:"varint,4,opt,name=explain,proto3" json:"explain,omitempty"`
+	Explain bool `protobuf:"varint,4,opt,name=explain,proto3" json:"explain,omitempty"`
+	// Refuse to answer from a state that may be older. With STALE alone; zero for any age.
+	MaxStaleness *durationpb.Duration `protobuf:"bytes,5,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
+	// Wait for a state that has this log index, and refuse when it does not come.
+	MinIndex      uint64 `protobuf:"varint,6,opt,name=min_index,json=minIndex,proto3" json:"min_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -999,6 +1060,20 @@ func (x *LookupRequest) GetExplain() bool {
 		return x.Explain
 	}
 	return false
+}
+
+func (x *LookupRequest) GetMaxStaleness() *durationpb.Duration {
+	if x != nil {
+		return x.MaxStaleness
+	}
+	return nil
+}
+
+func (x *LookupRequest) GetMinIndex() uint64 {
+	if x != nil {
+		return x.MinIndex
+	}
+	return 0
 }
 
 type LookupResponse struct {
@@ -1087,7 +1162,9 @@ type Explanation struct {
 	// The reason of the identity's block, "-" for none given; empty when it is not blocked.
 	Blocked string `protobuf:"bytes,13,opt,name=blocked,proto3" json:"blocked,omitempty"`
 	// The member that the identity is on its way to.
-	MovingTo      string `protobuf:"bytes,14,opt,name=moving_to,json=movingTo,proto3" json:"moving_to,omitempty"`
+	MovingTo string `protobuf:"bytes,14,opt,name=moving_to,json=movingTo,proto3" json:"moving_to,omitempty"`
+	// Of a removal that is not complete: what it waits for, when the leader answers.
+	Hold          *Hold `protobuf:"bytes,15,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1220,17 +1297,117 @@ func (x *Explanation) GetMovingTo() string {
 	return ""
 }
 
+func (x *Explanation) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+// Hold is what keeps the barrier back, behind which removals are complete.
+type Hold struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The server whose read lease does, the log index that it is known to have published, and how long its lease may still
+	// last. Empty when nobody's does.
+	Server string               `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Index  uint64               `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	Left   *durationpb.Duration `protobuf:"bytes,3,opt,name=left,proto3" json:"left,omitempty"`
+	// How long the oldest removal has waited.
+	Waited *durationpb.Duration `protobuf:"bytes,4,opt,name=waited,proto3" json:"waited,omitempty"`
+	// How long the read leases that former leaders granted may still last: until then the barrier stays where it is.
+	Former *durationpb.Duration `protobuf:"bytes,5,opt,name=former,proto3" json:"former,omitempty"`
+	// How many read leases there may be.
+	Holders       uint32 `protobuf:"varint,6,opt,name=holders,proto3" json:"holders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hold) Reset() {
+	*x = Hold{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hold) ProtoMessage() {}
+
+func (x *Hold) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hold.ProtoReflect.Descriptor instead.
+func (*Hold) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Hold) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Hold) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Hold) GetLeft() *durationpb.Duration {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+func (x *Hold) GetWaited() *durationpb.Duration {
+	if x != nil {
+		return x.Waited
+	}
+	return nil
+}
+
+func (x *Hold) GetFormer() *durationpb.Duration {
+	if x != nil {
+		return x.Former
+	}
+	return nil
+}
+
+func (x *Hold) GetHolders() uint32 {
+	if x != nil {
+		return x.Holders
+	}
+	return 0
+}
+
 type BatchLookupRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Identities    []*Identity            `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
-	Level         Level_Name             `protobuf:"varint,2,opt,name=level,proto3,enum=berth.v1.Level_Name" json:"level,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Identities []*Identity            `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
+	Level      Level_Name             `protobuf:"varint,2,opt,name=level,proto3,enum=berth.v1.Level_Name" json:"level,omitempty"`
+	// As of a Lookup.
+	MaxStaleness  *durationpb.Duration `protobuf:"bytes,3,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
+	MinIndex      uint64               `protobuf:"varint,4,opt,name=min_index,json=minIndex,proto3" json:"min_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BatchLookupRequest) Reset() {
 	*x = BatchLookupRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[9]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1419,7 @@ func (x *BatchLookupRequest) String() string {
 func (*BatchLookupRequest) ProtoMessage() {}
 
 func (x *BatchLookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[9]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1432,7 @@ func (x *BatchLookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchLookupRequest.ProtoReflect.Descriptor instead.
 func (*BatchLookupRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{9}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BatchLookupRequest) GetIdentities() []*Identity {
@@ -1272,6 +1449,20 @@ func (x *BatchLookupRequest) GetLevel() Level_Name {
 	return Level_UNSPECIFIED
 }
 
+func (x *BatchLookupRequest) GetMaxStaleness() *durationpb.Duration {
+	if x != nil {
+		return x.MaxStaleness
+	}
+	return nil
+}
+
+func (x *BatchLookupRequest) GetMinIndex() uint64 {
+	if x != nil {
+		return x.MinIndex
+	}
+	return 0
+}
+
 type BatchLookupResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Results       []*LookupResult        `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
@@ -1282,7 +1473,7 @@ type BatchLookupResponse struct {
 
 func (x *BatchLookupResponse) Reset() {
 	*x = BatchLookupResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[10]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1485,7 @@ func (x *BatchLookupResponse) String() string {
 func (*BatchLookupResponse) ProtoMessage() {}
 
 func (x *BatchLookupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[10]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1498,7 @@ func (x *BatchLookupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchLookupResponse.ProtoReflect.Descriptor instead.
 func (*BatchLookupResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{10}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BatchLookupResponse) GetResults() []*LookupResult {
@@ -1335,7 +1526,7 @@ type LookupResult struct {
 
 func (x *LookupResult) Reset() {
 	*x = LookupResult{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[11]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1538,7 @@ func (x *LookupResult) String() string {
 func (*LookupResult) ProtoMessage() {}
 
 func (x *LookupResult) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[11]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1551,7 @@ func (x *LookupResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResult.ProtoReflect.Descriptor instead.
 func (*LookupResult) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{11}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LookupResult) GetPlacement() *Placement {
@@ -1392,7 +1583,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +1595,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +1608,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{12}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Retry) GetRequestId() string {
@@ -1455,7 +1646,7 @@ type Near struct {
 
 func (x *Near) Reset() {
 	*x = Near{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1658,7 @@ func (x *Near) String() string {
 func (*Near) ProtoMessage() {}
 
 func (x *Near) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1671,7 @@ func (x *Near) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Near.ProtoReflect.Descriptor instead.
 func (*Near) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{13}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Near) GetMember() string {
@@ -1516,7 +1707,7 @@ type PlaceRequest struct {
 
 func (x *PlaceRequest) Reset() {
 	*x = PlaceRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1528,7 +1719,7 @@ func (x *PlaceRequest) String() string {
 func (*PlaceRequest) ProtoMessage() {}
 
 func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1541,7 +1732,7 @@ func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRequest.ProtoReflect.Descriptor instead.
 func (*PlaceRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{14}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PlaceRequest) GetKind() string {
@@ -1584,7 +1775,7 @@ type PlaceResponse struct {
 
 func (x *PlaceResponse) Reset() {
 	*x = PlaceResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1596,7 +1787,7 @@ func (x *PlaceResponse) String() string {
 func (*PlaceResponse) ProtoMessage() {}
 
 func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1609,7 +1800,7 @@ func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceResponse.ProtoReflect.Descriptor instead.
 func (*PlaceResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{15}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PlaceResponse) GetPlacement() *Placement {
@@ -1644,7 +1835,7 @@ type BatchPlaceRequest struct {
 
 func (x *BatchPlaceRequest) Reset() {
 	*x = BatchPlaceRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1656,7 +1847,7 @@ func (x *BatchPlaceRequest) String() string {
 func (*BatchPlaceRequest) ProtoMessage() {}
 
 func (x *BatchPlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1669,7 +1860,7 @@ func (x *BatchPlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchPlaceRequest.ProtoReflect.Descriptor instead.
 func (*BatchPlaceRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{16}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BatchPlaceRequest) GetIdentities() []*Identity {
@@ -1703,7 +1894,7 @@ type BatchPlaceResponse struct {
 
 func (x *BatchPlaceResponse) Reset() {
 	*x = BatchPlaceResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1906,7 @@ func (x *BatchPlaceResponse) String() string {
 func (*BatchPlaceResponse) ProtoMessage() {}
 
 func (x *BatchPlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1919,7 @@ func (x *BatchPlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchPlaceResponse.ProtoReflect.Descriptor instead.
 func (*BatchPlaceResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{17}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BatchPlaceResponse) GetResults() []*PlaceResult {
@@ -1757,7 +1948,7 @@ type PlaceResult struct {
 
 func (x *PlaceResult) Reset() {
 	*x = PlaceResult{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +1960,7 @@ func (x *PlaceResult) String() string {
 func (*PlaceResult) ProtoMessage() {}
 
 func (x *PlaceResult) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +1973,7 @@ func (x *PlaceResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceResult.ProtoReflect.Descriptor instead.
 func (*PlaceResult) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{18}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PlaceResult) GetPlacement() *Placement {
@@ -1821,7 +2012,7 @@ type RemoveRequest struct {
 
 func (x *RemoveRequest) Reset() {
 	*x = RemoveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +2024,7 @@ func (x *RemoveRequest) String() string {
 func (*RemoveRequest) ProtoMessage() {}
 
 func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +2037,7 @@ func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{19}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RemoveRequest) GetKind() string {
@@ -1899,7 +2090,7 @@ type RemoveResponse struct {
 
 func (x *RemoveResponse) Reset() {
 	*x = RemoveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +2102,7 @@ func (x *RemoveResponse) String() string {
 func (*RemoveResponse) ProtoMessage() {}
 
 func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +2115,7 @@ func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveResponse.ProtoReflect.Descriptor instead.
 func (*RemoveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{20}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RemoveResponse) GetDone() bool {
@@ -1972,7 +2163,7 @@ type MoveRequest struct {
 
 func (x *MoveRequest) Reset() {
 	*x = MoveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2175,7 @@ func (x *MoveRequest) String() string {
 func (*MoveRequest) ProtoMessage() {}
 
 func (x *MoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2188,7 @@ func (x *MoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveRequest.ProtoReflect.Descriptor instead.
 func (*MoveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *MoveRequest) GetKind() string {
@@ -2057,7 +2248,7 @@ type MoveResponse struct {
 
 func (x *MoveResponse) Reset() {
 	*x = MoveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2069,7 +2260,7 @@ func (x *MoveResponse) String() string {
 func (*MoveResponse) ProtoMessage() {}
 
 func (x *MoveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2082,7 +2273,7 @@ func (x *MoveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveResponse.ProtoReflect.Descriptor instead.
 func (*MoveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *MoveResponse) GetDone() bool {
@@ -2135,7 +2326,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2338,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2351,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListRequest) GetKind() string {
@@ -2226,15 +2417,17 @@ type ListResponse struct {
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	Read          *Read  `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
 	// How many follow on later pages, when count_more was set; with more_at_least perhaps more than that.
-	More          uint64 `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
-	MoreAtLeast   bool   `protobuf:"varint,5,opt,name=more_at_least,json=moreAtLeast,proto3" json:"more_at_least,omitempty"`
+	More        uint64 `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	MoreAtLeast bool   `protobuf:"varint,5,opt,name=more_at_least,json=moreAtLeast,proto3" json:"more_at_least,omitempty"`
+	// When only what is not settled was asked for, and the leader answers: what removals wait for.
+	Hold          *Hold `protobuf:"bytes,6,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2439,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +2452,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListResponse) GetPlacements() []*Placement {
@@ -2297,6 +2490,13 @@ func (x *ListResponse) GetMoreAtLeast() bool {
 	return false
 }
 
+func (x *ListResponse) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
 // Member is one incarnation of a member.
 type Member struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -2320,7 +2520,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2532,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2545,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Member) GetName() string {
@@ -2433,7 +2633,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2445,7 +2645,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2458,7 +2658,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
 }
 
 type ListMembersResponse struct {
@@ -2471,7 +2671,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2683,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2696,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -2525,7 +2725,7 @@ type DrainMemberRequest struct {
 
 func (x *DrainMemberRequest) Reset() {
 	*x = DrainMemberRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2537,7 +2737,7 @@ func (x *DrainMemberRequest) String() string {
 func (*DrainMemberRequest) ProtoMessage() {}
 
 func (x *DrainMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2550,7 +2750,7 @@ func (x *DrainMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainMemberRequest.ProtoReflect.Descriptor instead.
 func (*DrainMemberRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DrainMemberRequest) GetName() string {
@@ -2586,7 +2786,7 @@ type DrainMemberResponse struct {
 
 func (x *DrainMemberResponse) Reset() {
 	*x = DrainMemberResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +2798,7 @@ func (x *DrainMemberResponse) String() string {
 func (*DrainMemberResponse) ProtoMessage() {}
 
 func (x *DrainMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2611,7 +2811,7 @@ func (x *DrainMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainMemberResponse.ProtoReflect.Descriptor instead.
 func (*DrainMemberResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DrainMemberResponse) GetMember() *Member {
@@ -2648,7 +2848,7 @@ type ExpireMemberRequest struct {
 
 func (x *ExpireMemberRequest) Reset() {
 	*x = ExpireMemberRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2660,7 +2860,7 @@ func (x *ExpireMemberRequest) String() string {
 func (*ExpireMemberRequest) ProtoMessage() {}
 
 func (x *ExpireMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2673,7 +2873,7 @@ func (x *ExpireMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireMemberRequest.ProtoReflect.Descriptor instead.
 func (*ExpireMemberRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExpireMemberRequest) GetName() string {
@@ -2711,7 +2911,7 @@ type ExpireMemberResponse struct {
 
 func (x *ExpireMemberResponse) Reset() {
 	*x = ExpireMemberResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +2923,7 @@ func (x *ExpireMemberResponse) String() string {
 func (*ExpireMemberResponse) ProtoMessage() {}
 
 func (x *ExpireMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +2936,7 @@ func (x *ExpireMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireMemberResponse.ProtoReflect.Descriptor instead.
 func (*ExpireMemberResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExpireMemberResponse) GetDone() bool {
@@ -2785,7 +2985,7 @@ type BlockEntry struct {
 
 func (x *BlockEntry) Reset() {
 	*x = BlockEntry{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2797,7 +2997,7 @@ func (x *BlockEntry) String() string {
 func (*BlockEntry) ProtoMessage() {}
 
 func (x *BlockEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2810,7 +3010,7 @@ func (x *BlockEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockEntry.ProtoReflect.Descriptor instead.
 func (*BlockEntry) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BlockEntry) GetMember() string {
@@ -2874,7 +3074,7 @@ type ListBlocksRequest struct {
 
 func (x *ListBlocksRequest) Reset() {
 	*x = ListBlocksRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2886,7 +3086,7 @@ func (x *ListBlocksRequest) String() string {
 func (*ListBlocksRequest) ProtoMessage() {}
 
 func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2899,7 +3099,7 @@ func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlocksRequest.ProtoReflect.Descriptor instead.
 func (*ListBlocksRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListBlocksRequest) GetPageSize() uint32 {
@@ -2928,7 +3128,7 @@ type ListBlocksResponse struct {
 
 func (x *ListBlocksResponse) Reset() {
 	*x = ListBlocksResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2940,7 +3140,7 @@ func (x *ListBlocksResponse) String() string {
 func (*ListBlocksResponse) ProtoMessage() {}
 
 func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2953,7 +3153,7 @@ func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlocksResponse.ProtoReflect.Descriptor instead.
 func (*ListBlocksResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListBlocksResponse) GetBlocks() []*BlockEntry {
@@ -2995,7 +3195,7 @@ type BlockRequest struct {
 
 func (x *BlockRequest) Reset() {
 	*x = BlockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3007,7 +3207,7 @@ func (x *BlockRequest) String() string {
 func (*BlockRequest) ProtoMessage() {}
 
 func (x *BlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3020,7 +3220,7 @@ func (x *BlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockRequest.ProtoReflect.Descriptor instead.
 func (*BlockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *BlockRequest) GetMember() string {
@@ -3086,7 +3286,7 @@ type BlockResponse struct {
 
 func (x *BlockResponse) Reset() {
 	*x = BlockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3098,7 +3298,7 @@ func (x *BlockResponse) String() string {
 func (*BlockResponse) ProtoMessage() {}
 
 func (x *BlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3111,7 +3311,7 @@ func (x *BlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockResponse.ProtoReflect.Descriptor instead.
 func (*BlockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *BlockResponse) GetBlock() *BlockEntry {
@@ -3154,7 +3354,7 @@ type UnblockRequest struct {
 
 func (x *UnblockRequest) Reset() {
 	*x = UnblockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +3366,7 @@ func (x *UnblockRequest) String() string {
 func (*UnblockRequest) ProtoMessage() {}
 
 func (x *UnblockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +3379,7 @@ func (x *UnblockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnblockRequest.ProtoReflect.Descriptor instead.
 func (*UnblockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *UnblockRequest) GetMember() string {
@@ -3221,7 +3421,7 @@ type UnblockResponse struct {
 
 func (x *UnblockResponse) Reset() {
 	*x = UnblockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3233,7 +3433,7 @@ func (x *UnblockResponse) String() string {
 func (*UnblockResponse) ProtoMessage() {}
 
 func (x *UnblockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3246,7 +3446,7 @@ func (x *UnblockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnblockResponse.ProtoReflect.Descriptor instead.
 func (*UnblockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *UnblockResponse) GetChanged() bool {
@@ -3287,7 +3487,7 @@ type Kind struct {
 
 func (x *Kind) Reset() {
 	*x = Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3299,7 +3499,7 @@ func (x *Kind) String() string {
 func (*Kind) ProtoMessage() {}
 
 func (x *Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3312,7 +3512,7 @@ func (x *Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kind.ProtoReflect.Descriptor instead.
 func (*Kind) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Kind) GetName() string {
@@ -3383,7 +3583,7 @@ type ListKindsRequest struct {
 
 func (x *ListKindsRequest) Reset() {
 	*x = ListKindsRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3395,7 +3595,7 @@ func (x *ListKindsRequest) String() string {
 func (*ListKindsRequest) ProtoMessage() {}
 
 func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3408,7 +3608,7 @@ func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKindsRequest.ProtoReflect.Descriptor instead.
 func (*ListKindsRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListKindsRequest) GetPageSize() uint32 {
@@ -3437,7 +3637,7 @@ type ListKindsResponse struct {
 
 func (x *ListKindsResponse) Reset() {
 	*x = ListKindsResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3449,7 +3649,7 @@ func (x *ListKindsResponse) String() string {
 func (*ListKindsResponse) ProtoMessage() {}
 
 func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3462,7 +3662,7 @@ func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKindsResponse.ProtoReflect.Descriptor instead.
 func (*ListKindsResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListKindsResponse) GetKinds() []*Kind {
@@ -3509,7 +3709,7 @@ type SetKindRequest struct {
 
 func (x *SetKindRequest) Reset() {
 	*x = SetKindRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3521,7 +3721,7 @@ func (x *SetKindRequest) String() string {
 func (*SetKindRequest) ProtoMessage() {}
 
 func (x *SetKindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3534,7 +3734,7 @@ func (x *SetKindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKindRequest.ProtoReflect.Descriptor instead.
 func (*SetKindRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetKindRequest) GetName() string {
@@ -3612,7 +3812,7 @@ type SetKindResponse struct {
 
 func (x *SetKindResponse) Reset() {
 	*x = SetKindResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3624,7 +3824,7 @@ func (x *SetKindResponse) String() string {
 func (*SetKindResponse) ProtoMessage() {}
 
 func (x *SetKindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3637,7 +3837,7 @@ func (x *SetKindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKindResponse.ProtoReflect.Descriptor instead.
 func (*SetKindResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SetKindResponse) GetKind() *Kind {
@@ -3680,7 +3880,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3692,7 +3892,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3705,7 +3905,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Session) GetId() uint64 {
@@ -3765,7 +3965,7 @@ type OpenSessionRequest struct {
 
 func (x *OpenSessionRequest) Reset() {
 	*x = OpenSessionRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3777,7 +3977,7 @@ func (x *OpenSessionRequest) String() string {
 func (*OpenSessionRequest) ProtoMessage() {}
 
 func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3790,7 +3990,7 @@ func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionRequest.ProtoReflect.Descriptor instead.
 func (*OpenSessionRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *OpenSessionRequest) GetTtl() *durationpb.Duration {
@@ -3831,7 +4031,7 @@ type OpenSessionResponse struct {
 
 func (x *OpenSessionResponse) Reset() {
 	*x = OpenSessionResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3843,7 +4043,7 @@ func (x *OpenSessionResponse) String() string {
 func (*OpenSessionResponse) ProtoMessage() {}
 
 func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3856,7 +4056,7 @@ func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionResponse.ProtoReflect.Descriptor instead.
 func (*OpenSessionResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *OpenSessionResponse) GetSession() *Session {
@@ -3882,7 +4082,7 @@ type KeepSessionRequest struct {
 
 func (x *KeepSessionRequest) Reset() {
 	*x = KeepSessionRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3894,7 +4094,7 @@ func (x *KeepSessionRequest) String() string {
 func (*KeepSessionRequest) ProtoMessage() {}
 
 func (x *KeepSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3907,7 +4107,7 @@ func (x *KeepSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepSessionRequest.ProtoReflect.Descriptor instead.
 func (*KeepSessionRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *KeepSessionRequest) GetSession() uint64 {
@@ -3928,7 +4128,7 @@ type KeepSessionResponse struct {
 
 func (x *KeepSessionResponse) Reset() {
 	*x = KeepSessionResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3940,7 +4140,7 @@ func (x *KeepSessionResponse) String() string {
 func (*KeepSessionResponse) ProtoMessage() {}
 
 func (x *KeepSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3953,7 +4153,7 @@ func (x *KeepSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepSessionResponse.ProtoReflect.Descriptor instead.
 func (*KeepSessionResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *KeepSessionResponse) GetTtl() *durationpb.Duration {
@@ -3981,7 +4181,7 @@ type LostLock struct {
 
 func (x *LostLock) Reset() {
 	*x = LostLock{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3993,7 +4193,7 @@ func (x *LostLock) String() string {
 func (*LostLock) ProtoMessage() {}
 
 func (x *LostLock) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4006,7 +4206,7 @@ func (x *LostLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostLock.ProtoReflect.Descriptor instead.
 func (*LostLock) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *LostLock) GetName() string {
@@ -4033,7 +4233,7 @@ type CloseSessionRequest struct {
 
 func (x *CloseSessionRequest) Reset() {
 	*x = CloseSessionRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4045,7 +4245,7 @@ func (x *CloseSessionRequest) String() string {
 func (*CloseSessionRequest) ProtoMessage() {}
 
 func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4058,7 +4258,7 @@ func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionRequest.ProtoReflect.Descriptor instead.
 func (*CloseSessionRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CloseSessionRequest) GetSession() uint64 {
@@ -4084,7 +4284,7 @@ type CloseSessionResponse struct {
 
 func (x *CloseSessionResponse) Reset() {
 	*x = CloseSessionResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4096,7 +4296,7 @@ func (x *CloseSessionResponse) String() string {
 func (*CloseSessionResponse) ProtoMessage() {}
 
 func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4109,7 +4309,7 @@ func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionResponse.ProtoReflect.Descriptor instead.
 func (*CloseSessionResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *CloseSessionResponse) GetRead() *Read {
@@ -4131,7 +4331,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4143,7 +4343,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4156,7 +4356,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListSessionsRequest) GetPageSize() uint32 {
@@ -4185,7 +4385,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4197,7 +4397,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4210,7 +4410,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -4242,7 +4442,7 @@ type LockMode struct {
 
 func (x *LockMode) Reset() {
 	*x = LockMode{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4254,7 +4454,7 @@ func (x *LockMode) String() string {
 func (*LockMode) ProtoMessage() {}
 
 func (x *LockMode) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4267,7 +4467,7 @@ func (x *LockMode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockMode.ProtoReflect.Descriptor instead.
 func (*LockMode) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
 }
 
 // Lock is a lock that somebody holds or waits for.
@@ -4287,7 +4487,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4299,7 +4499,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4312,7 +4512,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Lock) GetName() string {
@@ -4369,7 +4569,7 @@ type LockClaim struct {
 
 func (x *LockClaim) Reset() {
 	*x = LockClaim{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4381,7 +4581,7 @@ func (x *LockClaim) String() string {
 func (*LockClaim) ProtoMessage() {}
 
 func (x *LockClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4394,7 +4594,7 @@ func (x *LockClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockClaim.ProtoReflect.Descriptor instead.
 func (*LockClaim) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *LockClaim) GetToken() uint64 {
@@ -4472,7 +4672,7 @@ type AcquireLockRequest struct {
 
 func (x *AcquireLockRequest) Reset() {
 	*x = AcquireLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4484,7 +4684,7 @@ func (x *AcquireLockRequest) String() string {
 func (*AcquireLockRequest) ProtoMessage() {}
 
 func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4497,7 +4697,7 @@ func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireLockRequest.ProtoReflect.Descriptor instead.
 func (*AcquireLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *AcquireLockRequest) GetName() string {
@@ -4586,7 +4786,7 @@ type AcquireLockResponse struct {
 
 func (x *AcquireLockResponse) Reset() {
 	*x = AcquireLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4598,7 +4798,7 @@ func (x *AcquireLockResponse) String() string {
 func (*AcquireLockResponse) ProtoMessage() {}
 
 func (x *AcquireLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4611,7 +4811,7 @@ func (x *AcquireLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireLockResponse.ProtoReflect.Descriptor instead.
 func (*AcquireLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *AcquireLockResponse) GetName() string {
@@ -4668,7 +4868,7 @@ type RenewLockRequest struct {
 
 func (x *RenewLockRequest) Reset() {
 	*x = RenewLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4680,7 +4880,7 @@ func (x *RenewLockRequest) String() string {
 func (*RenewLockRequest) ProtoMessage() {}
 
 func (x *RenewLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4693,7 +4893,7 @@ func (x *RenewLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewLockRequest.ProtoReflect.Descriptor instead.
 func (*RenewLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RenewLockRequest) GetName() string {
@@ -4727,7 +4927,7 @@ type RenewLockResponse struct {
 
 func (x *RenewLockResponse) Reset() {
 	*x = RenewLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4739,7 +4939,7 @@ func (x *RenewLockResponse) String() string {
 func (*RenewLockResponse) ProtoMessage() {}
 
 func (x *RenewLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4752,7 +4952,7 @@ func (x *RenewLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewLockResponse.ProtoReflect.Descriptor instead.
 func (*RenewLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RenewLockResponse) GetToken() uint64 {
@@ -4786,7 +4986,7 @@ type ReleaseLockRequest struct {
 
 func (x *ReleaseLockRequest) Reset() {
 	*x = ReleaseLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4798,7 +4998,7 @@ func (x *ReleaseLockRequest) String() string {
 func (*ReleaseLockRequest) ProtoMessage() {}
 
 func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4811,7 +5011,7 @@ func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLockRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ReleaseLockRequest) GetName() string {
@@ -4865,7 +5065,7 @@ type ReleaseLockResponse struct {
 
 func (x *ReleaseLockResponse) Reset() {
 	*x = ReleaseLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4877,7 +5077,7 @@ func (x *ReleaseLockResponse) String() string {
 func (*ReleaseLockResponse) ProtoMessage() {}
 
 func (x *ReleaseLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4890,7 +5090,7 @@ func (x *ReleaseLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLockResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ReleaseLockResponse) GetRead() *Read {
@@ -4912,7 +5112,7 @@ type BreakLockRequest struct {
 
 func (x *BreakLockRequest) Reset() {
 	*x = BreakLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4924,7 +5124,7 @@ func (x *BreakLockRequest) String() string {
 func (*BreakLockRequest) ProtoMessage() {}
 
 func (x *BreakLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4937,7 +5137,7 @@ func (x *BreakLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakLockRequest.ProtoReflect.Descriptor instead.
 func (*BreakLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *BreakLockRequest) GetName() string {
@@ -4976,7 +5176,7 @@ type BreakLockResponse struct {
 
 func (x *BreakLockResponse) Reset() {
 	*x = BreakLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4988,7 +5188,7 @@ func (x *BreakLockResponse) String() string {
 func (*BreakLockResponse) ProtoMessage() {}
 
 func (x *BreakLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5001,7 +5201,7 @@ func (x *BreakLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakLockResponse.ProtoReflect.Descriptor instead.
 func (*BreakLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *BreakLockResponse) GetLock() *Lock {
@@ -5041,7 +5241,7 @@ type GetLockRequest struct {
 
 func (x *GetLockRequest) Reset() {
 	*x = GetLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5053,7 +5253,7 @@ func (x *GetLockRequest) String() string {
 func (*GetLockRequest) ProtoMessage() {}
 
 func (x *GetLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5066,7 +5266,7 @@ func (x *GetLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLockRequest.ProtoReflect.Descriptor instead.
 func (*GetLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetLockRequest) GetName() string {
@@ -5086,7 +5286,7 @@ type GetLockResponse struct {
 
 func (x *GetLockResponse) Reset() {
 	*x = GetLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5098,7 +5298,7 @@ func (x *GetLockResponse) String() string {
 func (*GetLockResponse) ProtoMessage() {}
 
 func (x *GetLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5111,7 +5311,7 @@ func (x *GetLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLockResponse.ProtoReflect.Descriptor instead.
 func (*GetLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *GetLockResponse) GetLock() *Lock {
@@ -5140,7 +5340,7 @@ type ListLocksRequest struct {
 
 func (x *ListLocksRequest) Reset() {
 	*x = ListLocksRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5152,7 +5352,7 @@ func (x *ListLocksRequest) String() string {
 func (*ListLocksRequest) ProtoMessage() {}
 
 func (x *ListLocksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5165,7 +5365,7 @@ func (x *ListLocksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLocksRequest.ProtoReflect.Descriptor instead.
 func (*ListLocksRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListLocksRequest) GetPageSize() uint32 {
@@ -5194,7 +5394,7 @@ type ListLocksResponse struct {
 
 func (x *ListLocksResponse) Reset() {
 	*x = ListLocksResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5206,7 +5406,7 @@ func (x *ListLocksResponse) String() string {
 func (*ListLocksResponse) ProtoMessage() {}
 
 func (x *ListLocksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5219,7 +5419,7 @@ func (x *ListLocksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLocksResponse.ProtoReflect.Descriptor instead.
 func (*ListLocksResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{68}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListLocksResponse) GetLocks() []*Lock {
@@ -5255,7 +5455,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5267,7 +5467,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5280,7 +5480,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{69}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Held) GetKind() string {
@@ -5324,7 +5524,7 @@ type FromMember struct {
 
 func (x *FromMember) Reset() {
 	*x = FromMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5336,7 +5536,7 @@ func (x *FromMember) String() string {
 func (*FromMember) ProtoMessage() {}
 
 func (x *FromMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5349,7 +5549,7 @@ func (x *FromMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromMember.ProtoReflect.Descriptor instead.
 func (*FromMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *FromMember) GetMessage() isFromMember_Message {
@@ -5495,7 +5695,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5507,7 +5707,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5520,7 +5720,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Join) GetMember() *Member {
@@ -5551,7 +5751,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5563,7 +5763,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5576,7 +5776,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{72}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Resume) GetIncarnation() uint64 {
@@ -5610,7 +5810,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5622,7 +5822,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5635,7 +5835,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{73}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Keepalive) GetNonce() uint64 {
@@ -5655,7 +5855,7 @@ type Confirm struct {
 
 func (x *Confirm) Reset() {
 	*x = Confirm{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5667,7 +5867,7 @@ func (x *Confirm) String() string {
 func (*Confirm) ProtoMessage() {}
 
 func (x *Confirm) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5680,7 +5880,7 @@ func (x *Confirm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
 func (*Confirm) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{74}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Confirm) GetHeld() []*Held {
@@ -5700,7 +5900,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5712,7 +5912,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5725,7 +5925,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{75}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Failed) GetFailures() []*Failure {
@@ -5748,7 +5948,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5760,7 +5960,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5773,7 +5973,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{76}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Failure) GetHeld() *Held {
@@ -5807,7 +6007,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5819,7 +6019,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5832,7 +6032,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{77}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *Released) GetHeld() []*Held {
@@ -5851,7 +6051,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5863,7 +6063,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5876,7 +6076,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{78}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{79}
 }
 
 // Leave says that everything has stopped.
@@ -5888,7 +6088,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5900,7 +6100,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5913,7 +6113,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{79}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{80}
 }
 
 // ToMember is what a member is told.
@@ -5936,7 +6136,7 @@ type ToMember struct {
 
 func (x *ToMember) Reset() {
 	*x = ToMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5948,7 +6148,7 @@ func (x *ToMember) String() string {
 func (*ToMember) ProtoMessage() {}
 
 func (x *ToMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5961,7 +6161,7 @@ func (x *ToMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToMember.ProtoReflect.Descriptor instead.
 func (*ToMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{80}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ToMember) GetMessage() isToMember_Message {
@@ -6109,7 +6309,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6121,7 +6321,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6134,7 +6334,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{81}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *Welcome) GetIncarnation() uint64 {
@@ -6184,7 +6384,7 @@ type Alive struct {
 
 func (x *Alive) Reset() {
 	*x = Alive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6196,7 +6396,7 @@ func (x *Alive) String() string {
 func (*Alive) ProtoMessage() {}
 
 func (x *Alive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6209,7 +6409,7 @@ func (x *Alive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alive.ProtoReflect.Descriptor instead.
 func (*Alive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{82}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Alive) GetNonce() uint64 {
@@ -6236,7 +6436,7 @@ type Gone struct {
 
 func (x *Gone) Reset() {
 	*x = Gone{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6248,7 +6448,7 @@ func (x *Gone) String() string {
 func (*Gone) ProtoMessage() {}
 
 func (x *Gone) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6261,7 +6461,7 @@ func (x *Gone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gone.ProtoReflect.Descriptor instead.
 func (*Gone) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{83}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Gone) GetReason() string {
@@ -6281,7 +6481,7 @@ type Activate struct {
 
 func (x *Activate) Reset() {
 	*x = Activate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6293,7 +6493,7 @@ func (x *Activate) String() string {
 func (*Activate) ProtoMessage() {}
 
 func (x *Activate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6306,7 +6506,7 @@ func (x *Activate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activate.ProtoReflect.Descriptor instead.
 func (*Activate) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{84}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *Activate) GetHeld() []*Held {
@@ -6326,7 +6526,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6338,7 +6538,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6351,7 +6551,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{85}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *Stop) GetHeld() []*Held {
@@ -6371,7 +6571,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6383,7 +6583,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6396,7 +6596,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{86}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Outcome) GetOutcomes() []*HeldOutcome {
@@ -6418,7 +6618,7 @@ type HeldOutcome struct {
 
 func (x *HeldOutcome) Reset() {
 	*x = HeldOutcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6430,7 +6630,7 @@ func (x *HeldOutcome) String() string {
 func (*HeldOutcome) ProtoMessage() {}
 
 func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6443,7 +6643,7 @@ func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldOutcome.ProtoReflect.Descriptor instead.
 func (*HeldOutcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{87}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *HeldOutcome) GetHeld() *Held {
@@ -6478,7 +6678,7 @@ type Redirect struct {
 
 func (x *Redirect) Reset() {
 	*x = Redirect{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6490,7 +6690,7 @@ func (x *Redirect) String() string {
 func (*Redirect) ProtoMessage() {}
 
 func (x *Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6503,7 +6703,7 @@ func (x *Redirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redirect.ProtoReflect.Descriptor instead.
 func (*Redirect) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{88}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *Redirect) GetServer() string {
@@ -6530,7 +6730,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6542,7 +6742,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6555,7 +6755,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{89}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *Left) GetDraining() bool {
@@ -6573,7 +6773,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6585,7 +6785,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6598,7 +6798,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{90}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{91}
 }
 
 type StatusResponse struct {
@@ -6617,15 +6817,17 @@ type StatusResponse struct {
 	Problems []string `protobuf:"bytes,10,rep,name=problems,proto3" json:"problems,omitempty"`
 	Read     *Read    `protobuf:"bytes,11,opt,name=read,proto3" json:"read,omitempty"`
 	// Open sessions, and locks that somebody holds or waits for.
-	Sessions      uint64 `protobuf:"varint,30,opt,name=sessions,proto3" json:"sessions,omitempty"`
-	Locks         uint64 `protobuf:"varint,31,opt,name=locks,proto3" json:"locks,omitempty"`
+	Sessions uint64 `protobuf:"varint,30,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Locks    uint64 `protobuf:"varint,31,opt,name=locks,proto3" json:"locks,omitempty"`
+	// What keeps the barrier back, behind which removals are complete.
+	Hold          *Hold `protobuf:"bytes,32,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6637,7 +6839,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6650,7 +6852,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{91}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *StatusResponse) GetCluster() string {
@@ -6744,6 +6946,13 @@ func (x *StatusResponse) GetLocks() uint64 {
 	return 0
 }
 
+func (x *StatusResponse) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
 // ServerInfo is one server as the leader sees it.
 type ServerInfo struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -6759,14 +6968,16 @@ type ServerInfo struct {
 	Index  uint64 `protobuf:"varint,8,opt,name=index,proto3" json:"index,omitempty"`
 	Digest string `protobuf:"bytes,9,opt,name=digest,proto3" json:"digest,omitempty"`
 	// How many log entries it is behind the leader.
-	Behind        uint64 `protobuf:"varint,10,opt,name=behind,proto3" json:"behind,omitempty"`
+	Behind uint64 `protobuf:"varint,10,opt,name=behind,proto3" json:"behind,omitempty"`
+	// How long its read lease lasts. Not set when it has none: it asks for one with the first look-up.
+	ReadLease     *durationpb.Duration `protobuf:"bytes,11,opt,name=read_lease,json=readLease,proto3" json:"read_lease,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServerInfo) Reset() {
 	*x = ServerInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6778,7 +6989,7 @@ func (x *ServerInfo) String() string {
 func (*ServerInfo) ProtoMessage() {}
 
 func (x *ServerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6791,7 +7002,7 @@ func (x *ServerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerInfo.ProtoReflect.Descriptor instead.
 func (*ServerInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{92}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ServerInfo) GetName() string {
@@ -6864,6 +7075,13 @@ func (x *ServerInfo) GetBehind() uint64 {
 	return 0
 }
 
+func (x *ServerInfo) GetReadLease() *durationpb.Duration {
+	if x != nil {
+		return x.ReadLease
+	}
+	return nil
+}
+
 type ServerStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -6872,7 +7090,7 @@ type ServerStatusRequest struct {
 
 func (x *ServerStatusRequest) Reset() {
 	*x = ServerStatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6884,7 +7102,7 @@ func (x *ServerStatusRequest) String() string {
 func (*ServerStatusRequest) ProtoMessage() {}
 
 func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6897,7 +7115,7 @@ func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ServerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{93}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{94}
 }
 
 type ServerStatusResponse struct {
@@ -6912,19 +7130,26 @@ type ServerStatusResponse struct {
 	Index   uint64 `protobuf:"varint,7,opt,name=index,proto3" json:"index,omitempty"`
 	Barrier uint64 `protobuf:"varint,8,opt,name=barrier,proto3" json:"barrier,omitempty"`
 	// The digest of the state at index.
-	Digest        string                 `protobuf:"bytes,9,opt,name=digest,proto3" json:"digest,omitempty"`
-	Version       string                 `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
-	Started       *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started,proto3" json:"started,omitempty"`
-	GrpcAddress   string                 `protobuf:"bytes,12,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
-	HttpAddress   string                 `protobuf:"bytes,13,opt,name=http_address,json=httpAddress,proto3" json:"http_address,omitempty"`
-	RaftAddress   string                 `protobuf:"bytes,14,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
+	Digest      string                 `protobuf:"bytes,9,opt,name=digest,proto3" json:"digest,omitempty"`
+	Version     string                 `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
+	Started     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started,proto3" json:"started,omitempty"`
+	GrpcAddress string                 `protobuf:"bytes,12,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
+	HttpAddress string                 `protobuf:"bytes,13,opt,name=http_address,json=httpAddress,proto3" json:"http_address,omitempty"`
+	RaftAddress string                 `protobuf:"bytes,14,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
+	// The read lease that it has: how long it still lasts, its floor, and who granted it in which term.
+	ReadLease   *durationpb.Duration `protobuf:"bytes,15,opt,name=read_lease,json=readLease,proto3" json:"read_lease,omitempty"`
+	Floor       uint64               `protobuf:"varint,16,opt,name=floor,proto3" json:"floor,omitempty"`
+	GrantedBy   string               `protobuf:"bytes,17,opt,name=granted_by,json=grantedBy,proto3" json:"granted_by,omitempty"`
+	GrantedTerm uint64               `protobuf:"varint,18,opt,name=granted_term,json=grantedTerm,proto3" json:"granted_term,omitempty"`
+	// The state has everything that was acknowledged so long ago. Not set when the server does not know.
+	Age           *durationpb.Duration `protobuf:"bytes,19,opt,name=age,proto3" json:"age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServerStatusResponse) Reset() {
 	*x = ServerStatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6936,7 +7161,7 @@ func (x *ServerStatusResponse) String() string {
 func (*ServerStatusResponse) ProtoMessage() {}
 
 func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6949,7 +7174,7 @@ func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ServerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{94}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ServerStatusResponse) GetName() string {
@@ -7050,6 +7275,41 @@ func (x *ServerStatusResponse) GetRaftAddress() string {
 	return ""
 }
 
+func (x *ServerStatusResponse) GetReadLease() *durationpb.Duration {
+	if x != nil {
+		return x.ReadLease
+	}
+	return nil
+}
+
+func (x *ServerStatusResponse) GetFloor() uint64 {
+	if x != nil {
+		return x.Floor
+	}
+	return 0
+}
+
+func (x *ServerStatusResponse) GetGrantedBy() string {
+	if x != nil {
+		return x.GrantedBy
+	}
+	return ""
+}
+
+func (x *ServerStatusResponse) GetGrantedTerm() uint64 {
+	if x != nil {
+		return x.GrantedTerm
+	}
+	return 0
+}
+
+func (x *ServerStatusResponse) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
 type RemoveServerRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -7059,7 +7319,7 @@ type RemoveServerRequest struct {
 
 func (x *RemoveServerRequest) Reset() {
 	*x = RemoveServerRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7071,7 +7331,7 @@ func (x *RemoveServerRequest) String() string {
 func (*RemoveServerRequest) ProtoMessage() {}
 
 func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7084,7 +7344,7 @@ func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveServerRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{95}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *RemoveServerRequest) GetName() string {
@@ -7103,7 +7363,7 @@ type RemoveServerResponse struct {
 
 func (x *RemoveServerResponse) Reset() {
 	*x = RemoveServerResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7115,7 +7375,7 @@ func (x *RemoveServerResponse) String() string {
 func (*RemoveServerResponse) ProtoMessage() {}
 
 func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7128,7 +7388,7 @@ func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveServerResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{96}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *RemoveServerResponse) GetRead() *Read {
@@ -7148,7 +7408,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7160,7 +7420,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7173,7 +7433,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{97}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *TransferLeadershipRequest) GetTo() string {
@@ -7192,7 +7452,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7204,7 +7464,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7217,7 +7477,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{98}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *TransferLeadershipResponse) GetLeader() string {
@@ -7235,7 +7495,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7247,7 +7507,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7260,7 +7520,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{99}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{100}
 }
 
 type SaveResponse struct {
@@ -7272,7 +7532,7 @@ type SaveResponse struct {
 
 func (x *SaveResponse) Reset() {
 	*x = SaveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7284,7 +7544,7 @@ func (x *SaveResponse) String() string {
 func (*SaveResponse) ProtoMessage() {}
 
 func (x *SaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7297,7 +7557,7 @@ func (x *SaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveResponse.ProtoReflect.Descriptor instead.
 func (*SaveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{100}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *SaveResponse) GetData() []byte {
@@ -7347,7 +7607,7 @@ type SnapshotInfo struct {
 
 func (x *SnapshotInfo) Reset() {
 	*x = SnapshotInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7359,7 +7619,7 @@ func (x *SnapshotInfo) String() string {
 func (*SnapshotInfo) ProtoMessage() {}
 
 func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7372,7 +7632,7 @@ func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{101}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *SnapshotInfo) GetFile() string {
@@ -7559,7 +7819,7 @@ type SnapshotRestore struct {
 
 func (x *SnapshotRestore) Reset() {
 	*x = SnapshotRestore{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7571,7 +7831,7 @@ func (x *SnapshotRestore) String() string {
 func (*SnapshotRestore) ProtoMessage() {}
 
 func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7584,7 +7844,7 @@ func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRestore.ProtoReflect.Descriptor instead.
 func (*SnapshotRestore) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{102}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *SnapshotRestore) GetFrom() *SnapshotInfo {
@@ -7668,7 +7928,7 @@ type SnapshotDiff struct {
 
 func (x *SnapshotDiff) Reset() {
 	*x = SnapshotDiff{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7680,7 +7940,7 @@ func (x *SnapshotDiff) String() string {
 func (*SnapshotDiff) ProtoMessage() {}
 
 func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7693,7 +7953,7 @@ func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{103}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *SnapshotDiff) GetFrom() *SnapshotInfo {
@@ -7794,7 +8054,7 @@ type LockChange struct {
 
 func (x *LockChange) Reset() {
 	*x = LockChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7806,7 +8066,7 @@ func (x *LockChange) String() string {
 func (*LockChange) ProtoMessage() {}
 
 func (x *LockChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7819,7 +8079,7 @@ func (x *LockChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockChange.ProtoReflect.Descriptor instead.
 func (*LockChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *LockChange) GetType() LockChange_Type {
@@ -7867,7 +8127,7 @@ type SnapshotChange struct {
 
 func (x *SnapshotChange) Reset() {
 	*x = SnapshotChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7879,7 +8139,7 @@ func (x *SnapshotChange) String() string {
 func (*SnapshotChange) ProtoMessage() {}
 
 func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7892,7 +8152,7 @@ func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotChange.ProtoReflect.Descriptor instead.
 func (*SnapshotChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *SnapshotChange) GetType() SnapshotChange_Type {
@@ -7958,7 +8218,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7970,7 +8230,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7983,7 +8243,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *Plan) GetCluster() string {
@@ -8060,7 +8320,7 @@ type PlanMove struct {
 
 func (x *PlanMove) Reset() {
 	*x = PlanMove{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8072,7 +8332,7 @@ func (x *PlanMove) String() string {
 func (*PlanMove) ProtoMessage() {}
 
 func (x *PlanMove) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8085,7 +8345,7 @@ func (x *PlanMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanMove.ProtoReflect.Descriptor instead.
 func (*PlanMove) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *PlanMove) GetKind() string {
@@ -8142,7 +8402,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8154,7 +8414,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8167,7 +8427,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{108}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *HistoryRequest) GetKind() string {
@@ -8207,7 +8467,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8219,7 +8479,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8232,7 +8492,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *HistoryResponse) GetEvents() []*PlacementEvent {
@@ -8290,7 +8550,7 @@ type PlacementEvent struct {
 
 func (x *PlacementEvent) Reset() {
 	*x = PlacementEvent{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8302,7 +8562,7 @@ func (x *PlacementEvent) String() string {
 func (*PlacementEvent) ProtoMessage() {}
 
 func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8315,7 +8575,7 @@ func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlacementEvent.ProtoReflect.Descriptor instead.
 func (*PlacementEvent) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *PlacementEvent) GetIndex() uint64 {
@@ -8425,7 +8685,7 @@ type Explanation_Candidate struct {
 
 func (x *Explanation_Candidate) Reset() {
 	*x = Explanation_Candidate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8437,7 +8697,7 @@ func (x *Explanation_Candidate) String() string {
 func (*Explanation_Candidate) ProtoMessage() {}
 
 func (x *Explanation_Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8520,7 +8780,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8532,7 +8792,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8545,7 +8805,7 @@ func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo_KindCount.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo_KindCount) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{101, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{102, 0}
 }
 
 func (x *SnapshotInfo_KindCount) GetKind() string {
@@ -8589,7 +8849,7 @@ type SnapshotDiff_Counts struct {
 
 func (x *SnapshotDiff_Counts) Reset() {
 	*x = SnapshotDiff_Counts{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8601,7 +8861,7 @@ func (x *SnapshotDiff_Counts) String() string {
 func (*SnapshotDiff_Counts) ProtoMessage() {}
 
 func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8614,7 +8874,7 @@ func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff_Counts.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff_Counts) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{103, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104, 0}
 }
 
 func (x *SnapshotDiff_Counts) GetName() string {
@@ -8677,7 +8937,7 @@ type SnapshotDiff_KindChange struct {
 
 func (x *SnapshotDiff_KindChange) Reset() {
 	*x = SnapshotDiff_KindChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8689,7 +8949,7 @@ func (x *SnapshotDiff_KindChange) String() string {
 func (*SnapshotDiff_KindChange) ProtoMessage() {}
 
 func (x *SnapshotDiff_KindChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8702,7 +8962,7 @@ func (x *SnapshotDiff_KindChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff_KindChange.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff_KindChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{103, 1}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104, 1}
 }
 
 func (x *SnapshotDiff_KindChange) GetFrom() *Kind {
@@ -8738,7 +8998,7 @@ type Plan_Kind struct {
 
 func (x *Plan_Kind) Reset() {
 	*x = Plan_Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8750,7 +9010,7 @@ func (x *Plan_Kind) String() string {
 func (*Plan_Kind) ProtoMessage() {}
 
 func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8763,7 +9023,7 @@ func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Kind.ProtoReflect.Descriptor instead.
 func (*Plan_Kind) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107, 0}
 }
 
 func (x *Plan_Kind) GetName() string {
@@ -8827,7 +9087,7 @@ type Plan_Member struct {
 
 func (x *Plan_Member) Reset() {
 	*x = Plan_Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[120]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8839,7 +9099,7 @@ func (x *Plan_Member) String() string {
 func (*Plan_Member) ProtoMessage() {}
 
 func (x *Plan_Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[120]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8852,7 +9112,7 @@ func (x *Plan_Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Member.ProtoReflect.Descriptor instead.
 func (*Plan_Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106, 1}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107, 1}
 }
 
 func (x *Plan_Member) GetName() string {
@@ -8916,7 +9176,7 @@ type Plan_Flow struct {
 
 func (x *Plan_Flow) Reset() {
 	*x = Plan_Flow{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8928,7 +9188,7 @@ func (x *Plan_Flow) String() string {
 func (*Plan_Flow) ProtoMessage() {}
 
 func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8941,7 +9201,7 @@ func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Flow.ProtoReflect.Descriptor instead.
 func (*Plan_Flow) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106, 2}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107, 2}
 }
 
 func (x *Plan_Flow) GetFrom() string {
@@ -8972,7 +9232,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x1elookupclient/apiv1/berth.proto\x12\bberth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"0\n" +
 	"\bIdentity\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\"\xe9\x02\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"\x9b\x03\n" +
 	"\tPlacement\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12/\n" +
@@ -8984,7 +9244,8 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\vincarnation\x18\b \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x12\x18\n" +
 	"\aattempt\x18\n" +
-	" \x01(\rR\aattempt\"M\n" +
+	" \x01(\rR\aattempt\x120\n" +
+	"\x05since\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"M\n" +
 	"\x05Phase\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -8999,37 +9260,48 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x06LEADER\x10\x01\x12\f\n" +
 	"\bFOLLOWER\x10\x02\x12\f\n" +
 	"\bNONVOTER\x10\x03\x12\v\n" +
-	"\aFORMING\x10\x04\"8\n" +
-	"\x05Level\"/\n" +
+	"\aFORMING\x10\x04\"C\n" +
+	"\x05Level\":\n" +
 	"\x04Name\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06LEASED\x10\x01\x12\n" +
 	"\n" +
-	"\x06LEADER\x10\x02\"\xc5\x01\n" +
+	"\x06LEADER\x10\x02\x12\t\n" +
+	"\x05STALE\x10\x03\"\x84\x03\n" +
 	"\x04Read\x12\x1b\n" +
 	"\tserved_by\x18\x01 \x01(\tR\bservedBy\x12'\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x13.berth.v1.Role.NameR\x04role\x12*\n" +
 	"\x05level\x18\x03 \x01(\x0e2\x14.berth.v1.Level.NameR\x05level\x12\x12\n" +
 	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x14\n" +
 	"\x05index\x18\x05 \x01(\x04R\x05index\x12!\n" +
-	"\fforwarded_by\x18\x06 \x01(\tR\vforwardedBy\"\xb1\x01\n" +
+	"\fforwarded_by\x18\x06 \x01(\tR\vforwardedBy\x12\x14\n" +
+	"\x05floor\x18\a \x01(\x04R\x05floor\x128\n" +
+	"\n" +
+	"lease_left\x18\b \x01(\v2\x19.google.protobuf.DurationR\tleaseLeft\x12\x1d\n" +
+	"\n" +
+	"granted_by\x18\t \x01(\tR\tgrantedBy\x12!\n" +
+	"\fgranted_term\x18\n" +
+	" \x01(\x04R\vgrantedTerm\x12+\n" +
+	"\x03age\x18\v \x01(\v2\x19.google.protobuf.DurationR\x03age\"\xb1\x01\n" +
 	"\x05Error\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x129\n" +
 	"\bmetadata\x18\x03 \x03(\v2\x1d.berth.v1.Error.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"{\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd8\x01\n" +
 	"\rLookupRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12*\n" +
 	"\x05level\x18\x03 \x01(\x0e2\x14.berth.v1.Level.NameR\x05level\x12\x18\n" +
-	"\aexplain\x18\x04 \x01(\bR\aexplain\"\xa0\x01\n" +
+	"\aexplain\x18\x04 \x01(\bR\aexplain\x12>\n" +
+	"\rmax_staleness\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\fmaxStaleness\x12\x1b\n" +
+	"\tmin_index\x18\x06 \x01(\x04R\bminIndex\"\xa0\x01\n" +
 	"\x0eLookupResponse\x121\n" +
 	"\tplacement\x18\x01 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\"\n" +
 	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\x127\n" +
-	"\vexplanation\x18\x03 \x01(\v2\x15.berth.v1.ExplanationR\vexplanation\"\x93\x06\n" +
+	"\vexplanation\x18\x03 \x01(\v2\x15.berth.v1.ExplanationR\vexplanation\"\xb7\x06\n" +
 	"\vExplanation\x12,\n" +
 	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12!\n" +
 	"\fplaced_index\x18\x02 \x01(\x04R\vplacedIndex\x12;\n" +
@@ -9049,7 +9321,8 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"candidates\x12\x18\n" +
 	"\amembers\x18\f \x01(\rR\amembers\x12\x18\n" +
 	"\ablocked\x18\r \x01(\tR\ablocked\x12\x1b\n" +
-	"\tmoving_to\x18\x0e \x01(\tR\bmovingTo\x1a\xd3\x01\n" +
+	"\tmoving_to\x18\x0e \x01(\tR\bmovingTo\x12\"\n" +
+	"\x04hold\x18\x0f \x01(\v2\x0e.berth.v1.HoldR\x04hold\x1a\xd3\x01\n" +
 	"\tCandidate\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x1a\n" +
@@ -9058,12 +9331,21 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x04load\x18\x05 \x01(\rR\x04load\x12\x16\n" +
 	"\x06weight\x18\x06 \x01(\rR\x06weight\x12\x14\n" +
 	"\x05score\x18\a \x01(\x04R\x05score\x12\x1a\n" +
-	"\bdistance\x18\b \x01(\rR\bdistance\"t\n" +
+	"\bdistance\x18\b \x01(\rR\bdistance\"\xe3\x01\n" +
+	"\x04Hold\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12-\n" +
+	"\x04left\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04left\x121\n" +
+	"\x06waited\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06waited\x121\n" +
+	"\x06former\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x06former\x12\x18\n" +
+	"\aholders\x18\x06 \x01(\rR\aholders\"\xd1\x01\n" +
 	"\x12BatchLookupRequest\x122\n" +
 	"\n" +
 	"identities\x18\x01 \x03(\v2\x12.berth.v1.IdentityR\n" +
 	"identities\x12*\n" +
-	"\x05level\x18\x02 \x01(\x0e2\x14.berth.v1.Level.NameR\x05level\"k\n" +
+	"\x05level\x18\x02 \x01(\x0e2\x14.berth.v1.Level.NameR\x05level\x12>\n" +
+	"\rmax_staleness\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fmaxStaleness\x12\x1b\n" +
+	"\tmin_index\x18\x04 \x01(\x04R\bminIndex\"k\n" +
 	"\x13BatchLookupResponse\x120\n" +
 	"\aresults\x18\x01 \x03(\v2\x16.berth.v1.LookupResultR\aresults\x12\"\n" +
 	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"h\n" +
@@ -9135,7 +9417,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x06prefix\x18\x06 \x01(\tR\x06prefix\x12\x1c\n" +
 	"\tunsettled\x18\a \x01(\bR\tunsettled\x12\x1d\n" +
 	"\n" +
-	"count_more\x18\b \x01(\bR\tcountMore\"\xc7\x01\n" +
+	"count_more\x18\b \x01(\bR\tcountMore\"\xeb\x01\n" +
 	"\fListResponse\x123\n" +
 	"\n" +
 	"placements\x18\x01 \x03(\v2\x13.berth.v1.PlacementR\n" +
@@ -9143,7 +9425,8 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
 	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\x12\x12\n" +
 	"\x04more\x18\x04 \x01(\x04R\x04more\x12\"\n" +
-	"\rmore_at_least\x18\x05 \x01(\bR\vmoreAtLeast\"\x95\x04\n" +
+	"\rmore_at_least\x18\x05 \x01(\bR\vmoreAtLeast\x12\"\n" +
+	"\x04hold\x18\x06 \x01(\v2\x0e.berth.v1.HoldR\x04hold\"\x95\x04\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x18\n" +
@@ -9460,7 +9743,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\"\"\n" +
 	"\x04Left\x12\x1a\n" +
 	"\bdraining\x18\x01 \x01(\bR\bdraining\"\x0f\n" +
-	"\rStatusRequest\"\x94\x03\n" +
+	"\rStatusRequest\"\xb8\x03\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\tR\x06leader\x12\x12\n" +
@@ -9475,7 +9758,8 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	" \x03(\tR\bproblems\x12\"\n" +
 	"\x04read\x18\v \x01(\v2\x0e.berth.v1.ReadR\x04read\x12\x1a\n" +
 	"\bsessions\x18\x1e \x01(\x04R\bsessions\x12\x14\n" +
-	"\x05locks\x18\x1f \x01(\x04R\x05locks\"\xb0\x02\n" +
+	"\x05locks\x18\x1f \x01(\x04R\x05locks\x12\"\n" +
+	"\x04hold\x18  \x01(\v2\x0e.berth.v1.HoldR\x04hold\"\xea\x02\n" +
 	"\n" +
 	"ServerInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
@@ -9488,8 +9772,10 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x05index\x18\b \x01(\x04R\x05index\x12\x16\n" +
 	"\x06digest\x18\t \x01(\tR\x06digest\x12\x16\n" +
 	"\x06behind\x18\n" +
-	" \x01(\x04R\x06behind\"\x15\n" +
-	"\x13ServerStatusRequest\"\xbc\x03\n" +
+	" \x01(\x04R\x06behind\x128\n" +
+	"\n" +
+	"read_lease\x18\v \x01(\v2\x19.google.protobuf.DurationR\treadLease\"\x15\n" +
+	"\x13ServerStatusRequest\"\xfb\x04\n" +
 	"\x14ServerStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x18\n" +
@@ -9505,7 +9791,14 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\astarted\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12!\n" +
 	"\fgrpc_address\x18\f \x01(\tR\vgrpcAddress\x12!\n" +
 	"\fhttp_address\x18\r \x01(\tR\vhttpAddress\x12!\n" +
-	"\fraft_address\x18\x0e \x01(\tR\vraftAddress\")\n" +
+	"\fraft_address\x18\x0e \x01(\tR\vraftAddress\x128\n" +
+	"\n" +
+	"read_lease\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\treadLease\x12\x14\n" +
+	"\x05floor\x18\x10 \x01(\x04R\x05floor\x12\x1d\n" +
+	"\n" +
+	"granted_by\x18\x11 \x01(\tR\tgrantedBy\x12!\n" +
+	"\fgranted_term\x18\x12 \x01(\x04R\vgrantedTerm\x12+\n" +
+	"\x03age\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x03age\")\n" +
 	"\x13RemoveServerRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\":\n" +
 	"\x14RemoveServerResponse\x12\"\n" +
@@ -9745,7 +10038,7 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 }
 
 var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 122)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 123)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
@@ -9765,357 +10058,372 @@ var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(*LookupRequest)(nil),              // 15: berth.v1.LookupRequest
 	(*LookupResponse)(nil),             // 16: berth.v1.LookupResponse
 	(*Explanation)(nil),                // 17: berth.v1.Explanation
-	(*BatchLookupRequest)(nil),         // 18: berth.v1.BatchLookupRequest
-	(*BatchLookupResponse)(nil),        // 19: berth.v1.BatchLookupResponse
-	(*LookupResult)(nil),               // 20: berth.v1.LookupResult
-	(*Retry)(nil),                      // 21: berth.v1.Retry
-	(*Near)(nil),                       // 22: berth.v1.Near
-	(*PlaceRequest)(nil),               // 23: berth.v1.PlaceRequest
-	(*PlaceResponse)(nil),              // 24: berth.v1.PlaceResponse
-	(*BatchPlaceRequest)(nil),          // 25: berth.v1.BatchPlaceRequest
-	(*BatchPlaceResponse)(nil),         // 26: berth.v1.BatchPlaceResponse
-	(*PlaceResult)(nil),                // 27: berth.v1.PlaceResult
-	(*RemoveRequest)(nil),              // 28: berth.v1.RemoveRequest
-	(*RemoveResponse)(nil),             // 29: berth.v1.RemoveResponse
-	(*MoveRequest)(nil),                // 30: berth.v1.MoveRequest
-	(*MoveResponse)(nil),               // 31: berth.v1.MoveResponse
-	(*ListRequest)(nil),                // 32: berth.v1.ListRequest
-	(*ListResponse)(nil),               // 33: berth.v1.ListResponse
-	(*Member)(nil),                     // 34: berth.v1.Member
-	(*ListMembersRequest)(nil),         // 35: berth.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 36: berth.v1.ListMembersResponse
-	(*DrainMemberRequest)(nil),         // 37: berth.v1.DrainMemberRequest
-	(*DrainMemberResponse)(nil),        // 38: berth.v1.DrainMemberResponse
-	(*ExpireMemberRequest)(nil),        // 39: berth.v1.ExpireMemberRequest
-	(*ExpireMemberResponse)(nil),       // 40: berth.v1.ExpireMemberResponse
-	(*BlockEntry)(nil),                 // 41: berth.v1.BlockEntry
-	(*ListBlocksRequest)(nil),          // 42: berth.v1.ListBlocksRequest
-	(*ListBlocksResponse)(nil),         // 43: berth.v1.ListBlocksResponse
-	(*BlockRequest)(nil),               // 44: berth.v1.BlockRequest
-	(*BlockResponse)(nil),              // 45: berth.v1.BlockResponse
-	(*UnblockRequest)(nil),             // 46: berth.v1.UnblockRequest
-	(*UnblockResponse)(nil),            // 47: berth.v1.UnblockResponse
-	(*Kind)(nil),                       // 48: berth.v1.Kind
-	(*ListKindsRequest)(nil),           // 49: berth.v1.ListKindsRequest
-	(*ListKindsResponse)(nil),          // 50: berth.v1.ListKindsResponse
-	(*SetKindRequest)(nil),             // 51: berth.v1.SetKindRequest
-	(*SetKindResponse)(nil),            // 52: berth.v1.SetKindResponse
-	(*Session)(nil),                    // 53: berth.v1.Session
-	(*OpenSessionRequest)(nil),         // 54: berth.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),        // 55: berth.v1.OpenSessionResponse
-	(*KeepSessionRequest)(nil),         // 56: berth.v1.KeepSessionRequest
-	(*KeepSessionResponse)(nil),        // 57: berth.v1.KeepSessionResponse
-	(*LostLock)(nil),                   // 58: berth.v1.LostLock
-	(*CloseSessionRequest)(nil),        // 59: berth.v1.CloseSessionRequest
-	(*CloseSessionResponse)(nil),       // 60: berth.v1.CloseSessionResponse
-	(*ListSessionsRequest)(nil),        // 61: berth.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 62: berth.v1.ListSessionsResponse
-	(*LockMode)(nil),                   // 63: berth.v1.LockMode
-	(*Lock)(nil),                       // 64: berth.v1.Lock
-	(*LockClaim)(nil),                  // 65: berth.v1.LockClaim
-	(*AcquireLockRequest)(nil),         // 66: berth.v1.AcquireLockRequest
-	(*AcquireLockResponse)(nil),        // 67: berth.v1.AcquireLockResponse
-	(*RenewLockRequest)(nil),           // 68: berth.v1.RenewLockRequest
-	(*RenewLockResponse)(nil),          // 69: berth.v1.RenewLockResponse
-	(*ReleaseLockRequest)(nil),         // 70: berth.v1.ReleaseLockRequest
-	(*ReleaseLockResponse)(nil),        // 71: berth.v1.ReleaseLockResponse
-	(*BreakLockRequest)(nil),           // 72: berth.v1.BreakLockRequest
-	(*BreakLockResponse)(nil),          // 73: berth.v1.BreakLockResponse
-	(*GetLockRequest)(nil),             // 74: berth.v1.GetLockRequest
-	(*GetLockResponse)(nil),            // 75: berth.v1.GetLockResponse
-	(*ListLocksRequest)(nil),           // 76: berth.v1.ListLocksRequest
-	(*ListLocksResponse)(nil),          // 77: berth.v1.ListLocksResponse
-	(*Held)(nil),                       // 78: berth.v1.Held
-	(*FromMember)(nil),                 // 79: berth.v1.FromMember
-	(*Join)(nil),                       // 80: berth.v1.Join
-	(*Resume)(nil),                     // 81: berth.v1.Resume
-	(*Keepalive)(nil),                  // 82: berth.v1.Keepalive
-	(*Confirm)(nil),                    // 83: berth.v1.Confirm
-	(*Failed)(nil),                     // 84: berth.v1.Failed
-	(*Failure)(nil),                    // 85: berth.v1.Failure
-	(*Released)(nil),                   // 86: berth.v1.Released
-	(*Drain)(nil),                      // 87: berth.v1.Drain
-	(*Leave)(nil),                      // 88: berth.v1.Leave
-	(*ToMember)(nil),                   // 89: berth.v1.ToMember
-	(*Welcome)(nil),                    // 90: berth.v1.Welcome
-	(*Alive)(nil),                      // 91: berth.v1.Alive
-	(*Gone)(nil),                       // 92: berth.v1.Gone
-	(*Activate)(nil),                   // 93: berth.v1.Activate
-	(*Stop)(nil),                       // 94: berth.v1.Stop
-	(*Outcome)(nil),                    // 95: berth.v1.Outcome
-	(*HeldOutcome)(nil),                // 96: berth.v1.HeldOutcome
-	(*Redirect)(nil),                   // 97: berth.v1.Redirect
-	(*Left)(nil),                       // 98: berth.v1.Left
-	(*StatusRequest)(nil),              // 99: berth.v1.StatusRequest
-	(*StatusResponse)(nil),             // 100: berth.v1.StatusResponse
-	(*ServerInfo)(nil),                 // 101: berth.v1.ServerInfo
-	(*ServerStatusRequest)(nil),        // 102: berth.v1.ServerStatusRequest
-	(*ServerStatusResponse)(nil),       // 103: berth.v1.ServerStatusResponse
-	(*RemoveServerRequest)(nil),        // 104: berth.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),       // 105: berth.v1.RemoveServerResponse
-	(*TransferLeadershipRequest)(nil),  // 106: berth.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 107: berth.v1.TransferLeadershipResponse
-	(*SaveRequest)(nil),                // 108: berth.v1.SaveRequest
-	(*SaveResponse)(nil),               // 109: berth.v1.SaveResponse
-	(*SnapshotInfo)(nil),               // 110: berth.v1.SnapshotInfo
-	(*SnapshotRestore)(nil),            // 111: berth.v1.SnapshotRestore
-	(*SnapshotDiff)(nil),               // 112: berth.v1.SnapshotDiff
-	(*LockChange)(nil),                 // 113: berth.v1.LockChange
-	(*SnapshotChange)(nil),             // 114: berth.v1.SnapshotChange
-	(*Plan)(nil),                       // 115: berth.v1.Plan
-	(*PlanMove)(nil),                   // 116: berth.v1.PlanMove
-	(*HistoryRequest)(nil),             // 117: berth.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 118: berth.v1.HistoryResponse
-	(*PlacementEvent)(nil),             // 119: berth.v1.PlacementEvent
-	nil,                                // 120: berth.v1.Error.MetadataEntry
-	(*Explanation_Candidate)(nil),      // 121: berth.v1.Explanation.Candidate
-	nil,                                // 122: berth.v1.Member.LabelsEntry
-	nil,                                // 123: berth.v1.Kind.RequireEntry
-	nil,                                // 124: berth.v1.SetKindRequest.RequireEntry
-	(*SnapshotInfo_KindCount)(nil),     // 125: berth.v1.SnapshotInfo.KindCount
-	(*SnapshotDiff_Counts)(nil),        // 126: berth.v1.SnapshotDiff.Counts
-	(*SnapshotDiff_KindChange)(nil),    // 127: berth.v1.SnapshotDiff.KindChange
-	(*Plan_Kind)(nil),                  // 128: berth.v1.Plan.Kind
-	(*Plan_Member)(nil),                // 129: berth.v1.Plan.Member
-	(*Plan_Flow)(nil),                  // 130: berth.v1.Plan.Flow
-	(*timestamppb.Timestamp)(nil),      // 131: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 132: google.protobuf.Duration
+	(*Hold)(nil),                       // 18: berth.v1.Hold
+	(*BatchLookupRequest)(nil),         // 19: berth.v1.BatchLookupRequest
+	(*BatchLookupResponse)(nil),        // 20: berth.v1.BatchLookupResponse
+	(*LookupResult)(nil),               // 21: berth.v1.LookupResult
+	(*Retry)(nil),                      // 22: berth.v1.Retry
+	(*Near)(nil),                       // 23: berth.v1.Near
+	(*PlaceRequest)(nil),               // 24: berth.v1.PlaceRequest
+	(*PlaceResponse)(nil),              // 25: berth.v1.PlaceResponse
+	(*BatchPlaceRequest)(nil),          // 26: berth.v1.BatchPlaceRequest
+	(*BatchPlaceResponse)(nil),         // 27: berth.v1.BatchPlaceResponse
+	(*PlaceResult)(nil),                // 28: berth.v1.PlaceResult
+	(*RemoveRequest)(nil),              // 29: berth.v1.RemoveRequest
+	(*RemoveResponse)(nil),             // 30: berth.v1.RemoveResponse
+	(*MoveRequest)(nil),                // 31: berth.v1.MoveRequest
+	(*MoveResponse)(nil),               // 32: berth.v1.MoveResponse
+	(*ListRequest)(nil),                // 33: berth.v1.ListRequest
+	(*ListResponse)(nil),               // 34: berth.v1.ListResponse
+	(*Member)(nil),                     // 35: berth.v1.Member
+	(*ListMembersRequest)(nil),         // 36: berth.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 37: berth.v1.ListMembersResponse
+	(*DrainMemberRequest)(nil),         // 38: berth.v1.DrainMemberRequest
+	(*DrainMemberResponse)(nil),        // 39: berth.v1.DrainMemberResponse
+	(*ExpireMemberRequest)(nil),        // 40: berth.v1.ExpireMemberRequest
+	(*ExpireMemberResponse)(nil),       // 41: berth.v1.ExpireMemberResponse
+	(*BlockEntry)(nil),                 // 42: berth.v1.BlockEntry
+	(*ListBlocksRequest)(nil),          // 43: berth.v1.ListBlocksRequest
+	(*ListBlocksResponse)(nil),         // 44: berth.v1.ListBlocksResponse
+	(*BlockRequest)(nil),               // 45: berth.v1.BlockRequest
+	(*BlockResponse)(nil),              // 46: berth.v1.BlockResponse
+	(*UnblockRequest)(nil),             // 47: berth.v1.UnblockRequest
+	(*UnblockResponse)(nil),            // 48: berth.v1.UnblockResponse
+	(*Kind)(nil),                       // 49: berth.v1.Kind
+	(*ListKindsRequest)(nil),           // 50: berth.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),          // 51: berth.v1.ListKindsResponse
+	(*SetKindRequest)(nil),             // 52: berth.v1.SetKindRequest
+	(*SetKindResponse)(nil),            // 53: berth.v1.SetKindResponse
+	(*Session)(nil),                    // 54: berth.v1.Session
+	(*OpenSessionRequest)(nil),         // 55: berth.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),        // 56: berth.v1.OpenSessionResponse
+	(*KeepSessionRequest)(nil),         // 57: berth.v1.KeepSessionRequest
+	(*KeepSessionResponse)(nil),        // 58: berth.v1.KeepSessionResponse
+	(*LostLock)(nil),                   // 59: berth.v1.LostLock
+	(*CloseSessionRequest)(nil),        // 60: berth.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),       // 61: berth.v1.CloseSessionResponse
+	(*ListSessionsRequest)(nil),        // 62: berth.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 63: berth.v1.ListSessionsResponse
+	(*LockMode)(nil),                   // 64: berth.v1.LockMode
+	(*Lock)(nil),                       // 65: berth.v1.Lock
+	(*LockClaim)(nil),                  // 66: berth.v1.LockClaim
+	(*AcquireLockRequest)(nil),         // 67: berth.v1.AcquireLockRequest
+	(*AcquireLockResponse)(nil),        // 68: berth.v1.AcquireLockResponse
+	(*RenewLockRequest)(nil),           // 69: berth.v1.RenewLockRequest
+	(*RenewLockResponse)(nil),          // 70: berth.v1.RenewLockResponse
+	(*ReleaseLockRequest)(nil),         // 71: berth.v1.ReleaseLockRequest
+	(*ReleaseLockResponse)(nil),        // 72: berth.v1.ReleaseLockResponse
+	(*BreakLockRequest)(nil),           // 73: berth.v1.BreakLockRequest
+	(*BreakLockResponse)(nil),          // 74: berth.v1.BreakLockResponse
+	(*GetLockRequest)(nil),             // 75: berth.v1.GetLockRequest
+	(*GetLockResponse)(nil),            // 76: berth.v1.GetLockResponse
+	(*ListLocksRequest)(nil),           // 77: berth.v1.ListLocksRequest
+	(*ListLocksResponse)(nil),          // 78: berth.v1.ListLocksResponse
+	(*Held)(nil),                       // 79: berth.v1.Held
+	(*FromMember)(nil),                 // 80: berth.v1.FromMember
+	(*Join)(nil),                       // 81: berth.v1.Join
+	(*Resume)(nil),                     // 82: berth.v1.Resume
+	(*Keepalive)(nil),                  // 83: berth.v1.Keepalive
+	(*Confirm)(nil),                    // 84: berth.v1.Confirm
+	(*Failed)(nil),                     // 85: berth.v1.Failed
+	(*Failure)(nil),                    // 86: berth.v1.Failure
+	(*Released)(nil),                   // 87: berth.v1.Released
+	(*Drain)(nil),                      // 88: berth.v1.Drain
+	(*Leave)(nil),                      // 89: berth.v1.Leave
+	(*ToMember)(nil),                   // 90: berth.v1.ToMember
+	(*Welcome)(nil),                    // 91: berth.v1.Welcome
+	(*Alive)(nil),                      // 92: berth.v1.Alive
+	(*Gone)(nil),                       // 93: berth.v1.Gone
+	(*Activate)(nil),                   // 94: berth.v1.Activate
+	(*Stop)(nil),                       // 95: berth.v1.Stop
+	(*Outcome)(nil),                    // 96: berth.v1.Outcome
+	(*HeldOutcome)(nil),                // 97: berth.v1.HeldOutcome
+	(*Redirect)(nil),                   // 98: berth.v1.Redirect
+	(*Left)(nil),                       // 99: berth.v1.Left
+	(*StatusRequest)(nil),              // 100: berth.v1.StatusRequest
+	(*StatusResponse)(nil),             // 101: berth.v1.StatusResponse
+	(*ServerInfo)(nil),                 // 102: berth.v1.ServerInfo
+	(*ServerStatusRequest)(nil),        // 103: berth.v1.ServerStatusRequest
+	(*ServerStatusResponse)(nil),       // 104: berth.v1.ServerStatusResponse
+	(*RemoveServerRequest)(nil),        // 105: berth.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),       // 106: berth.v1.RemoveServerResponse
+	(*TransferLeadershipRequest)(nil),  // 107: berth.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 108: berth.v1.TransferLeadershipResponse
+	(*SaveRequest)(nil),                // 109: berth.v1.SaveRequest
+	(*SaveResponse)(nil),               // 110: berth.v1.SaveResponse
+	(*SnapshotInfo)(nil),               // 111: berth.v1.SnapshotInfo
+	(*SnapshotRestore)(nil),            // 112: berth.v1.SnapshotRestore
+	(*SnapshotDiff)(nil),               // 113: berth.v1.SnapshotDiff
+	(*LockChange)(nil),                 // 114: berth.v1.LockChange
+	(*SnapshotChange)(nil),             // 115: berth.v1.SnapshotChange
+	(*Plan)(nil),                       // 116: berth.v1.Plan
+	(*PlanMove)(nil),                   // 117: berth.v1.PlanMove
+	(*HistoryRequest)(nil),             // 118: berth.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 119: berth.v1.HistoryResponse
+	(*PlacementEvent)(nil),             // 120: berth.v1.PlacementEvent
+	nil,                                // 121: berth.v1.Error.MetadataEntry
+	(*Explanation_Candidate)(nil),      // 122: berth.v1.Explanation.Candidate
+	nil,                                // 123: berth.v1.Member.LabelsEntry
+	nil,                                // 124: berth.v1.Kind.RequireEntry
+	nil,                                // 125: berth.v1.SetKindRequest.RequireEntry
+	(*SnapshotInfo_KindCount)(nil),     // 126: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 127: berth.v1.SnapshotDiff.Counts
+	(*SnapshotDiff_KindChange)(nil),    // 128: berth.v1.SnapshotDiff.KindChange
+	(*Plan_Kind)(nil),                  // 129: berth.v1.Plan.Kind
+	(*Plan_Member)(nil),                // 130: berth.v1.Plan.Member
+	(*Plan_Flow)(nil),                  // 131: berth.v1.Plan.Flow
+	(*timestamppb.Timestamp)(nil),      // 132: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 133: google.protobuf.Duration
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,   // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
-	1,   // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
-	2,   // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	120, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
-	2,   // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
-	10,  // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
-	13,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
-	17,  // 7: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
-	131, // 8: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
-	131, // 9: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
-	131, // 10: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
-	131, // 11: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
-	121, // 12: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
-	9,   // 13: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
-	2,   // 14: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
-	20,  // 15: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
-	13,  // 16: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
-	10,  // 17: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
-	14,  // 18: berth.v1.LookupResult.error:type_name -> berth.v1.Error
-	21,  // 19: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
-	22,  // 20: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
-	10,  // 21: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
-	13,  // 22: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
-	9,   // 23: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
-	21,  // 24: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
-	22,  // 25: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
-	27,  // 26: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
-	13,  // 27: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
-	10,  // 28: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
-	14,  // 29: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
-	21,  // 30: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	132, // 31: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
-	10,  // 32: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
-	13,  // 33: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
-	21,  // 34: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
-	132, // 35: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
-	10,  // 36: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
-	13,  // 37: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
-	0,   // 38: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	10,  // 39: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	13,  // 40: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	122, // 41: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
-	3,   // 42: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	132, // 43: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	34,  // 44: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	13,  // 45: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	21,  // 46: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
-	34,  // 47: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
-	13,  // 48: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
-	132, // 49: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
-	13,  // 50: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
-	131, // 51: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
-	131, // 52: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
-	41,  // 53: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
-	13,  // 54: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
-	132, // 55: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
-	21,  // 56: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
-	41,  // 57: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
-	10,  // 58: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
-	13,  // 59: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
-	21,  // 60: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
-	13,  // 61: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
-	123, // 62: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
-	132, // 63: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
-	48,  // 64: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
-	13,  // 65: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
-	21,  // 66: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	124, // 67: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
-	132, // 68: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
-	48,  // 69: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
-	13,  // 70: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	132, // 71: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
-	132, // 72: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
-	132, // 73: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
-	21,  // 74: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
-	53,  // 75: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
-	13,  // 76: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
-	132, // 77: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
-	58,  // 78: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
-	21,  // 79: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
-	13,  // 80: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
-	53,  // 81: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
-	13,  // 82: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
-	65,  // 83: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
-	4,   // 84: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
-	5,   // 85: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
-	132, // 86: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
-	4,   // 87: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
-	132, // 88: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
-	132, // 89: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
-	21,  // 90: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
-	132, // 91: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
-	132, // 92: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
-	13,  // 93: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
-	132, // 94: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
-	21,  // 95: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
-	13,  // 96: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
-	21,  // 97: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
-	64,  // 98: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
-	132, // 99: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
-	13,  // 100: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
-	64,  // 101: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
-	13,  // 102: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
-	64,  // 103: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
-	13,  // 104: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
-	80,  // 105: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	81,  // 106: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	82,  // 107: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	83,  // 108: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	84,  // 109: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	86,  // 110: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	87,  // 111: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	88,  // 112: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	34,  // 113: berth.v1.Join.member:type_name -> berth.v1.Member
-	21,  // 114: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	78,  // 115: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	85,  // 116: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	78,  // 117: berth.v1.Failure.held:type_name -> berth.v1.Held
-	78,  // 118: berth.v1.Released.held:type_name -> berth.v1.Held
-	90,  // 119: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	91,  // 120: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	92,  // 121: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	93,  // 122: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	94,  // 123: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	95,  // 124: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	97,  // 125: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	98,  // 126: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	132, // 127: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	132, // 128: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	78,  // 129: berth.v1.Activate.held:type_name -> berth.v1.Held
-	78,  // 130: berth.v1.Stop.held:type_name -> berth.v1.Held
-	96,  // 131: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	78,  // 132: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	101, // 133: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	13,  // 134: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
-	1,   // 135: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
-	1,   // 136: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	131, // 137: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	13,  // 138: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	125, // 139: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	34,  // 140: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	48,  // 141: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
-	110, // 142: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	110, // 143: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	110, // 144: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	126, // 145: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	126, // 146: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	127, // 147: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
-	113, // 148: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
-	6,   // 149: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
-	65,  // 150: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
-	65,  // 151: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
-	7,   // 152: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	10,  // 153: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	10,  // 154: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	113, // 155: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
-	128, // 156: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
-	129, // 157: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
-	130, // 158: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
-	119, // 159: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
-	13,  // 160: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
-	131, // 161: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
-	8,   // 162: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
-	48,  // 163: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
-	48,  // 164: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
-	15,  // 165: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	18,  // 166: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	23,  // 167: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	25,  // 168: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	28,  // 169: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	30,  // 170: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
-	32,  // 171: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	117, // 172: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
-	35,  // 173: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	37,  // 174: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
-	39,  // 175: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
-	79,  // 176: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	42,  // 177: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
-	44,  // 178: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
-	46,  // 179: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
-	49,  // 180: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	51,  // 181: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	54,  // 182: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
-	56,  // 183: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
-	59,  // 184: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
-	61,  // 185: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
-	66,  // 186: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
-	68,  // 187: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
-	70,  // 188: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
-	72,  // 189: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
-	74,  // 190: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
-	76,  // 191: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
-	99,  // 192: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	102, // 193: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	104, // 194: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	106, // 195: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	108, // 196: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	16,  // 197: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	19,  // 198: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	24,  // 199: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	26,  // 200: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	29,  // 201: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	31,  // 202: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
-	33,  // 203: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	118, // 204: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
-	36,  // 205: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	38,  // 206: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
-	40,  // 207: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
-	89,  // 208: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	43,  // 209: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
-	45,  // 210: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
-	47,  // 211: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
-	50,  // 212: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	52,  // 213: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	55,  // 214: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
-	57,  // 215: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
-	60,  // 216: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
-	62,  // 217: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
-	67,  // 218: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
-	69,  // 219: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
-	71,  // 220: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
-	73,  // 221: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
-	75,  // 222: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
-	77,  // 223: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
-	100, // 224: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	103, // 225: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	105, // 226: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	107, // 227: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	109, // 228: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	197, // [197:229] is the sub-list for method output_type
-	165, // [165:197] is the sub-list for method input_type
-	165, // [165:165] is the sub-list for extension type_name
-	165, // [165:165] is the sub-list for extension extendee
-	0,   // [0:165] is the sub-list for field type_name
+	132, // 1: berth.v1.Placement.since:type_name -> google.protobuf.Timestamp
+	1,   // 2: berth.v1.Read.role:type_name -> berth.v1.Role.Name
+	2,   // 3: berth.v1.Read.level:type_name -> berth.v1.Level.Name
+	133, // 4: berth.v1.Read.lease_left:type_name -> google.protobuf.Duration
+	133, // 5: berth.v1.Read.age:type_name -> google.protobuf.Duration
+	121, // 6: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	2,   // 7: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
+	133, // 8: berth.v1.LookupRequest.max_staleness:type_name -> google.protobuf.Duration
+	10,  // 9: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
+	13,  // 10: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
+	17,  // 11: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
+	132, // 12: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
+	132, // 13: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
+	132, // 14: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
+	132, // 15: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
+	122, // 16: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
+	18,  // 17: berth.v1.Explanation.hold:type_name -> berth.v1.Hold
+	133, // 18: berth.v1.Hold.left:type_name -> google.protobuf.Duration
+	133, // 19: berth.v1.Hold.waited:type_name -> google.protobuf.Duration
+	133, // 20: berth.v1.Hold.former:type_name -> google.protobuf.Duration
+	9,   // 21: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
+	2,   // 22: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
+	133, // 23: berth.v1.BatchLookupRequest.max_staleness:type_name -> google.protobuf.Duration
+	21,  // 24: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
+	13,  // 25: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
+	10,  // 26: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
+	14,  // 27: berth.v1.LookupResult.error:type_name -> berth.v1.Error
+	22,  // 28: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
+	23,  // 29: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
+	10,  // 30: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
+	13,  // 31: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
+	9,   // 32: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
+	22,  // 33: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
+	23,  // 34: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
+	28,  // 35: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
+	13,  // 36: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
+	10,  // 37: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
+	14,  // 38: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
+	22,  // 39: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
+	133, // 40: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	10,  // 41: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
+	13,  // 42: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
+	22,  // 43: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
+	133, // 44: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
+	10,  // 45: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
+	13,  // 46: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
+	0,   // 47: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
+	10,  // 48: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	13,  // 49: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	18,  // 50: berth.v1.ListResponse.hold:type_name -> berth.v1.Hold
+	123, // 51: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	3,   // 52: berth.v1.Member.state:type_name -> berth.v1.Member.State
+	133, // 53: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	35,  // 54: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	13,  // 55: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	22,  // 56: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
+	35,  // 57: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
+	13,  // 58: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
+	133, // 59: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
+	13,  // 60: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
+	132, // 61: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
+	132, // 62: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
+	42,  // 63: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
+	13,  // 64: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
+	133, // 65: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
+	22,  // 66: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
+	42,  // 67: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
+	10,  // 68: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
+	13,  // 69: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
+	22,  // 70: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
+	13,  // 71: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
+	124, // 72: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
+	133, // 73: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
+	49,  // 74: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	13,  // 75: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	22,  // 76: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	125, // 77: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
+	133, // 78: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
+	49,  // 79: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	13,  // 80: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	133, // 81: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
+	133, // 82: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
+	133, // 83: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
+	22,  // 84: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
+	54,  // 85: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
+	13,  // 86: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
+	133, // 87: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
+	59,  // 88: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
+	22,  // 89: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
+	13,  // 90: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
+	54,  // 91: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
+	13,  // 92: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
+	66,  // 93: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
+	4,   // 94: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
+	5,   // 95: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
+	133, // 96: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
+	4,   // 97: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
+	133, // 98: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
+	133, // 99: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
+	22,  // 100: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
+	133, // 101: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
+	133, // 102: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
+	13,  // 103: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
+	133, // 104: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
+	22,  // 105: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
+	13,  // 106: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
+	22,  // 107: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
+	65,  // 108: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
+	133, // 109: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
+	13,  // 110: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
+	65,  // 111: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
+	13,  // 112: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
+	65,  // 113: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
+	13,  // 114: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
+	81,  // 115: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	82,  // 116: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	83,  // 117: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	84,  // 118: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	85,  // 119: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	87,  // 120: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	88,  // 121: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	89,  // 122: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	35,  // 123: berth.v1.Join.member:type_name -> berth.v1.Member
+	22,  // 124: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	79,  // 125: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	86,  // 126: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	79,  // 127: berth.v1.Failure.held:type_name -> berth.v1.Held
+	79,  // 128: berth.v1.Released.held:type_name -> berth.v1.Held
+	91,  // 129: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	92,  // 130: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	93,  // 131: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	94,  // 132: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	95,  // 133: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	96,  // 134: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	98,  // 135: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	99,  // 136: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	133, // 137: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	133, // 138: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	79,  // 139: berth.v1.Activate.held:type_name -> berth.v1.Held
+	79,  // 140: berth.v1.Stop.held:type_name -> berth.v1.Held
+	97,  // 141: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	79,  // 142: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	102, // 143: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	13,  // 144: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	18,  // 145: berth.v1.StatusResponse.hold:type_name -> berth.v1.Hold
+	1,   // 146: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
+	133, // 147: berth.v1.ServerInfo.read_lease:type_name -> google.protobuf.Duration
+	1,   // 148: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
+	132, // 149: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	133, // 150: berth.v1.ServerStatusResponse.read_lease:type_name -> google.protobuf.Duration
+	133, // 151: berth.v1.ServerStatusResponse.age:type_name -> google.protobuf.Duration
+	13,  // 152: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	126, // 153: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	35,  // 154: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	49,  // 155: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
+	111, // 156: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	111, // 157: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	111, // 158: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	127, // 159: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	127, // 160: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	128, // 161: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
+	114, // 162: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
+	6,   // 163: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
+	66,  // 164: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
+	66,  // 165: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
+	7,   // 166: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	10,  // 167: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	10,  // 168: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	114, // 169: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
+	129, // 170: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	130, // 171: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	131, // 172: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	120, // 173: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
+	13,  // 174: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
+	132, // 175: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
+	8,   // 176: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
+	49,  // 177: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
+	49,  // 178: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
+	15,  // 179: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	19,  // 180: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	24,  // 181: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	26,  // 182: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	29,  // 183: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	31,  // 184: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
+	33,  // 185: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	118, // 186: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	36,  // 187: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	38,  // 188: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
+	40,  // 189: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
+	80,  // 190: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	43,  // 191: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
+	45,  // 192: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
+	47,  // 193: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
+	50,  // 194: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	52,  // 195: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	55,  // 196: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
+	57,  // 197: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
+	60,  // 198: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
+	62,  // 199: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
+	67,  // 200: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
+	69,  // 201: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
+	71,  // 202: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
+	73,  // 203: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
+	75,  // 204: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
+	77,  // 205: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
+	100, // 206: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	103, // 207: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	105, // 208: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	107, // 209: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	109, // 210: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	16,  // 211: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	20,  // 212: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	25,  // 213: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	27,  // 214: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	30,  // 215: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	32,  // 216: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
+	34,  // 217: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	119, // 218: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	37,  // 219: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	39,  // 220: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
+	41,  // 221: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
+	90,  // 222: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	44,  // 223: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
+	46,  // 224: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
+	48,  // 225: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
+	51,  // 226: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	53,  // 227: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	56,  // 228: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
+	58,  // 229: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
+	61,  // 230: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
+	63,  // 231: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
+	68,  // 232: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
+	70,  // 233: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
+	72,  // 234: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
+	74,  // 235: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
+	76,  // 236: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
+	78,  // 237: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
+	101, // 238: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	104, // 239: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	106, // 240: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	108, // 241: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	110, // 242: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	211, // [211:243] is the sub-list for method output_type
+	179, // [179:211] is the sub-list for method input_type
+	179, // [179:179] is the sub-list for extension type_name
+	179, // [179:179] is the sub-list for extension extendee
+	0,   // [0:179] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -10123,8 +10431,8 @@ func file_lookupclient_apiv1_berth_proto_init() {
 	if File_lookupclient_apiv1_berth_proto != nil {
 		return
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[42].OneofWrappers = []any{}
-	file_lookupclient_apiv1_berth_proto_msgTypes[70].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[43].OneofWrappers = []any{}
+	file_lookupclient_apiv1_berth_proto_msgTypes[71].OneofWrappers = []any{
 		(*FromMember_Join)(nil),
 		(*FromMember_Resume)(nil),
 		(*FromMember_Keepalive)(nil),
@@ -10134,7 +10442,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		(*FromMember_Drain)(nil),
 		(*FromMember_Leave)(nil),
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[80].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[81].OneofWrappers = []any{
 		(*ToMember_Welcome)(nil),
 		(*ToMember_Alive)(nil),
 		(*ToMember_Gone)(nil),
@@ -10150,7 +10458,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   122,
+			NumMessages:   123,
 			NumExtensions: 0,
 			NumServices:   8,
 		},

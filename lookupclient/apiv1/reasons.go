@@ -26,6 +26,7 @@ const (
 	ReasonMemberExpired      Reason = "MEMBER_EXPIRED"
 	ReasonMemberUnknown      Reason = "MEMBER_UNKNOWN"
 	ReasonIndexCompacted     Reason = "INDEX_COMPACTED"
+	ReasonTooStale           Reason = "TOO_STALE"
 	ReasonClusterMismatch    Reason = "CLUSTER_MISMATCH"
 	ReasonUnsupportedVersion Reason = "UNSUPPORTED_VERSION"
 	ReasonUnauthenticated    Reason = "UNAUTHENTICATED"
@@ -107,6 +108,10 @@ var reasons = []ReasonInfo{
 		"There is no member of that name.", "berth member list.", "Check the spelling."},
 	{ReasonIndexCompacted, codes.OutOfRange, false,
 		"The state as of that index is no longer kept.", "How long it took between two pages.", "Begin the list again."},
+	{ReasonTooStale, codes.Unavailable, true,
+		"The server has nothing as new as was asked for, and cannot reach a leader that proves its state.",
+		"The error says how old the state is. berth status shows who leads, and how far behind each server is.",
+		"Ask another server, or allow more: --max-staleness, --min-index."},
 	{ReasonClusterMismatch, codes.FailedPrecondition, false,
 		"The server belongs to another cluster than the caller expects: the cluster was restored, or the address is wrong. Nothing was done. A member that is told so stops everything.",
 		"berth status shows the id of the cluster that is there; the error has it too. berth snapshot inspect shows the id of a file's.",

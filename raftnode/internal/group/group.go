@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -74,11 +75,18 @@ type Group struct {
 	closed error
 
 	transfers transfers
+
+	lease         atomic.Pointer[ReadLease]
+	fresh         fresh
+	newestRemoval atomic.Uint64
+	removals      chan struct{}
 }
 
 // Open forms the group, when its servers are given and the log is empty, or takes part in it again.
 func Open(c Config) (*Group, error) {
-	g := &Group{config: c, machine: newMachine(c.Stop, cmp.Or(c.FeatureLevel, fsm.FeatureLevel))}
+	g := &Group{config: c, machine: newMachine(c.Stop, cmp.Or(c.FeatureLevel, fsm.FeatureLevel)), removals: make(chan struct{}, 1)}
+	g.leader = &leader{group: g, over: make(chan *Tenure, 1)}
+	g.machine.removed = g.removed
 	g.trans = newTransport(c.Stream, c.Timing, c.Intercept, c.Logger)
 	logs, err := raft.NewLogCache(512, c.Stores.Log)
 	if err != nil {
@@ -99,8 +107,7 @@ func Open(c Config) (*Group, error) {
 		propose: func(data []byte) raft.ApplyFuture { return g.raft.Apply(data, 0) },
 		view:    g.View, now: c.Now, work: make(chan struct{}, batchesInFlight),
 	}
-	g.leader = &leader{group: g, over: make(chan *Tenure, 1)}
-	g.batcher.lost = g.leader.lost
+	g.batcher.lost, g.batcher.proved = g.leader.lost, g.proved
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	for range batchesInFlight {
 		g.tasks.Go(func() { g.batcher.run(g.ctx) })
