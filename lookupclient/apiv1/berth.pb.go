@@ -211,6 +211,8 @@ const (
 	Member_EXPIRED     Member_State = 4
 	Member_BLOCKED     Member_State = 5
 	Member_SUPERSEDED  Member_State = 6
+	// It is over, and not everybody has seen that: look-ups may still be answered that it owns something.
+	Member_ENDING Member_State = 7
 )
 
 // Enum value maps for Member_State.
@@ -223,6 +225,7 @@ var (
 		4: "EXPIRED",
 		5: "BLOCKED",
 		6: "SUPERSEDED",
+		7: "ENDING",
 	}
 	Member_State_value = map[string]int32{
 		"UNSPECIFIED": 0,
@@ -232,6 +235,7 @@ var (
 		"EXPIRED":     4,
 		"BLOCKED":     5,
 		"SUPERSEDED":  6,
+		"ENDING":      7,
 	}
 )
 
@@ -9426,7 +9430,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\x12\x12\n" +
 	"\x04more\x18\x04 \x01(\x04R\x04more\x12\"\n" +
 	"\rmore_at_least\x18\x05 \x01(\bR\vmoreAtLeast\x12\"\n" +
-	"\x04hold\x18\x06 \x01(\v2\x0e.berth.v1.HoldR\x04hold\"\x95\x04\n" +
+	"\x04hold\x18\x06 \x01(\v2\x0e.berth.v1.HoldR\x04hold\"\xa1\x04\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x18\n" +
@@ -9443,7 +9447,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"lease_left\x18\v \x01(\v2\x19.google.protobuf.DurationR\tleaseLeft\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"d\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"p\n" +
 	"\x05State\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04LIVE\x10\x01\x12\f\n" +
@@ -9452,7 +9456,9 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\aEXPIRED\x10\x04\x12\v\n" +
 	"\aBLOCKED\x10\x05\x12\x0e\n" +
 	"\n" +
-	"SUPERSEDED\x10\x06\"\x14\n" +
+	"SUPERSEDED\x10\x06\x12\n" +
+	"\n" +
+	"\x06ENDING\x10\a\"\x14\n" +
 	"\x12ListMembersRequest\"e\n" +
 	"\x13ListMembersResponse\x12*\n" +
 	"\amembers\x18\x01 \x03(\v2\x10.berth.v1.MemberR\amembers\x12\"\n" +

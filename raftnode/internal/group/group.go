@@ -247,6 +247,18 @@ func (g *Group) AwaitIndex(ctx context.Context, index uint64) (*snapshot.View, e
 	return g.Await(ctx, func(v *snapshot.View) bool { return v.Index >= index })
 }
 
+// Complete says whether a removal at an index is visible to everybody, for good.
+func Complete(v *snapshot.View, index uint64) bool {
+	oldest := v.OldestRemoval()
+	return index <= v.Barrier || oldest == 0 || index < oldest
+}
+
+// AwaitComplete waits until a removal at an index is complete.
+func (g *Group) AwaitComplete(ctx context.Context, index uint64) error {
+	_, err := g.Await(ctx, func(v *snapshot.View) bool { return Complete(v, index) })
+	return err
+}
+
 const (
 	snapshotBytesDefault   = 64 << 20
 	snapshotEntriesDefault = 1 << 16
