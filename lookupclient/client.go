@@ -3,6 +3,7 @@ package lookupclient
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -53,14 +54,27 @@ type Placement struct {
 	// Index is the log index of the state that answered, and ServedBy the server.
 	Index    uint64
 	ServedBy string
+	// Level is what the answer promises: Leased when the server answered under its read lease, Leader when the leader proved
+	// itself for it. Age is, of a Stale one, how old the state may be at most; negative when the server does not know.
+	Level Level
+	Age   time.Duration
 }
 
 func placementOf(p *apiv1.Placement, r *apiv1.Read) Placement {
 	return Placement{
 		Identity: placement.Identity{Kind: p.GetKind(), Key: p.GetKey()}, Phase: placement.Phase(p.GetPhase() - apiv1.Placement_ABSENT),
 		Member: placement.MemberID(p.GetMember()), Address: p.GetAddress(), Epoch: placement.Epoch(p.GetEpoch()), Draining: p.GetDraining(),
-		Index: r.GetIndex(), ServedBy: r.GetServedBy(),
+		Index: r.GetIndex(), ServedBy: r.GetServedBy(), Level: levelOf(r), Age: ageOf(r),
 	}
+}
+
+func levelOf(r *apiv1.Read) Level { return Level(max(0, slices.Index(levels[:], r.GetLevel()))) }
+
+func ageOf(r *apiv1.Read) time.Duration {
+	if r.GetLevel() == apiv1.Level_STALE && r.Age == nil {
+		return -1
+	}
+	return r.GetAge().AsDuration()
 }
 
 // Lookup returns the settled placement of an identity. The answer is linearizable: it was so at a moment between the

@@ -33,7 +33,8 @@ var (
 	ErrLockLost = errors.New("lock lost")
 	// ErrLockNotFound: nobody holds the lock or waits for it.
 	ErrLockNotFound = errors.New("lock not found")
-	// ErrUnavailable: no leader, no majority, or no server could be reached; nothing was changed.
+	// ErrUnavailable: no leader, no majority, or no server could be reached, or none has a state as new as was asked for;
+	// nothing was changed.
 	ErrUnavailable = errors.New("cluster unavailable")
 	// ErrOverloaded: the cluster takes no more at the moment; nothing was changed.
 	ErrOverloaded = errors.New("cluster overloaded")
@@ -89,7 +90,7 @@ func (e *Error) Is(target error) bool {
 		return target == ErrLockLost
 	case apiv1.ReasonLockNotFound:
 		return target == ErrLockNotFound
-	case apiv1.ReasonNoLeader, apiv1.ReasonNoQuorum, apiv1.ReasonUnreachable:
+	case apiv1.ReasonNoLeader, apiv1.ReasonNoQuorum, apiv1.ReasonUnreachable, apiv1.ReasonTooStale:
 		return target == ErrUnavailable
 	case apiv1.ReasonOverloaded:
 		return target == ErrOverloaded

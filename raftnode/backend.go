@@ -15,6 +15,7 @@ import (
 	"github.com/seed13d31b7f/berth/raftnode/internal/api"
 	"github.com/seed13d31b7f/berth/raftnode/internal/group"
 	"github.com/seed13d31b7f/berth/raftnode/internal/leader"
+	"github.com/seed13d31b7f/berth/raftnode/lease"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
 
@@ -43,6 +44,23 @@ func (b backend) Driver() *leader.Driver { return b.node.driver() }
 
 // ReadView returns a view that has everything that was acknowledged before the call.
 func (b backend) ReadView(ctx context.Context) (*snapshot.View, error) { return b.node.reads.view(ctx) }
+
+// Leased is the newest state, and the lease that it may be read under.
+func (b backend) Leased() (*snapshot.View, *group.ReadLease, lease.Instant) {
+	g := b.node.group()
+	if g == nil || b.node.config.NoReadLeases {
+		return snapshot.Empty(), nil, 0
+	}
+	v, l, now := g.Leased()
+	b.node.holding.want(now)
+	if l == nil {
+		b.node.holding.miss()
+	}
+	return v, l, now
+}
+
+// Looked counts a look-up.
+func (b backend) Looked(p api.Path) { b.node.metrics.lookups[p].Inc() }
 
 // Peer is a connection to another server.
 func (b backend) Peer(name string) (grpc.ClientConnInterface, error) { return b.node.peers.get(name) }

@@ -22,6 +22,9 @@ const (
 	// MemberTTLDefault is how long a member's lease lasts. Not smaller: a failover, in which no lease is renewed, takes
 	// up to two seconds. Not larger: a dead member's placements wait for it, and a quarter longer.
 	MemberTTLDefault = 5 * time.Second
+	// ReadLeaseDefault is how long a read lease lasts. Not shorter: what a holder has left when a leader dies, more than half of
+	// it, has to reach over the failover. Not longer: so long, and a quarter, removals wait for a server that died.
+	ReadLeaseDefault = 3 * time.Second
 	// ActivationTimeoutDefault is how long a member may take to confirm an activation.
 	ActivationTimeoutDefault = 5 * time.Second
 )
@@ -57,6 +60,13 @@ type Config struct {
 	// ActivationTimeout is how long a member may take to confirm an activation, at least 100 ms. Default
 	// ActivationTimeoutDefault.
 	ActivationTimeout time.Duration
+	// ReadLease is how long the read leases last that this server grants when it leads, 100 ms to one minute. A removal
+	// waits for so long, and a quarter, when a server that has one does not answer, and after each change of the leader.
+	// Default ReadLeaseDefault.
+	ReadLease time.Duration
+	// NoReadLeases has this server grant none and ask for none: each look-up asks the leader. Needed where the clock of a
+	// whole machine may stop while it is paused, or goes back with a snapshot of its memory.
+	NoReadLeases bool
 	// Insecure allows to listen, without encryption, on other addresses than those of this machine alone.
 	Insecure bool
 	// Version is what the server says of its binary. Default "devel".
@@ -109,6 +119,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MemberTTL == 0 {
 		c.MemberTTL = MemberTTLDefault
+	}
+	if c.ReadLease == 0 {
+		c.ReadLease = ReadLeaseDefault
 	}
 	if c.ActivationTimeout == 0 {
 		c.ActivationTimeout = ActivationTimeoutDefault
@@ -182,6 +195,9 @@ func (c Config) Validate() error {
 	if c.MemberTTL < time.Second || c.MemberTTL > time.Hour {
 		fault("MemberTTL", c.MemberTTL, "1s to 1h is allowed: below, a failover costs every member its lease")
 	}
+	if c.ReadLease < 100*time.Millisecond || c.ReadLease > time.Minute {
+		fault("ReadLease", c.ReadLease, "100ms to 1m is allowed: a removal waits for so long when a server does not answer")
+	}
 	if c.ActivationTimeout < 100*time.Millisecond || c.ActivationTimeout > time.Hour {
 		fault("ActivationTimeout", c.ActivationTimeout, "100ms to 1h is allowed")
 	}
@@ -230,4 +246,12 @@ func (c *Config) advertisedFor(given string, listening net.Addr) string {
 		return given
 	}
 	return net.JoinHostPort(strings.TrimSpace(host), p)
+}
+
+// readLease is how long the read leases of this server's tenures last; zero when it grants none.
+func (c *Config) readLease() time.Duration {
+	if c.NoReadLeases {
+		return 0
+	}
+	return c.ReadLease
 }

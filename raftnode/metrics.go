@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/raftnode/internal/api"
+	"github.com/seed13d31b7f/berth/raftnode/internal/group"
 )
 
 // metrics is what a server measures, in a registry of its own. Names are in base units; no label has an identity in it.
@@ -21,6 +23,7 @@ type metrics struct {
 	calls    *prometheus.HistogramVec
 	writes   *prometheus.HistogramVec
 	garbage  prometheus.Counter
+	lookups  [5]prometheus.Counter // by api.Path
 }
 
 func newMetrics(n *Node) *metrics {
@@ -38,7 +41,17 @@ func newMetrics(n *Node) *metrics {
 			Name: "berth_raft_port_garbage_total", Help: "Connections to the Raft port that were no server's.",
 		}),
 	}
-	m.registry.MustRegister(m.calls, m.writes, m.garbage, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), (*stateCollector)(m))
+	lookups := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "berth_lookups_total", Help: "Look-ups, by what answered them: lease, leader or stale. A batch counts once.",
+	}, []string{"path"})
+	misses := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "berth_lease_misses_total", Help: "Look-ups that were not answered under a read lease, and why: no_lease or not_settled.",
+	}, []string{"reason"})
+	m.lookups = [...]prometheus.Counter{
+		api.ByLease: lookups.WithLabelValues("lease"), api.ByLeader: lookups.WithLabelValues("leader"), api.ByStale: lookups.WithLabelValues("stale"),
+		api.NoLease: misses.WithLabelValues("no_lease"), api.NotSettled: misses.WithLabelValues("not_settled"),
+	}
+	m.registry.MustRegister(m.calls, m.writes, m.garbage, lookups, misses, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), (*stateCollector)(m))
 	return m
 }
 
@@ -80,6 +93,9 @@ var (
 	descTerm       = desc("raft_term", "The newest term that the server knows.")
 	descIndex      = desc("published_index", "The log index of the newest state that the server has published.")
 	descBarrier    = desc("barrier_index", "The log index up to which removals are visible to everybody.")
+	descLease      = desc("read_lease_remaining_seconds", "How long this server's read lease still lasts; zero when it has none.")
+	descHolders    = desc("read_lease_holders", "Read leases that there may be, as the leader knows; zero on the others.")
+	descRemoval    = desc("removal_waiting_seconds", "How long the oldest removal has waited for the barrier, on the leader.")
 	descPlacements = desc("placements", "Placements, by phase.", "phase")
 	descMembers    = desc("members", "Members, by state.", "state")
 	descSessions   = desc("sessions", "Open sessions.")
@@ -96,7 +112,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (m *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descInfo, descLeader, descTerm, descIndex, descBarrier, descPlacements, descMembers, descSessions, descLocks, descClaims, descServers, descCommands, descBatches, descWaiting, descWatchers, descSent, descResets} {
+	for _, d := range []*prometheus.Desc{descInfo, descLeader, descTerm, descIndex, descBarrier, descLease, descHolders, descRemoval, descPlacements, descMembers, descSessions, descLocks, descClaims, descServers, descCommands, descBatches, descWaiting, descWatchers, descSent, descResets} {
 		ch <- d
 	}
 }
@@ -126,6 +142,13 @@ func (m *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descTerm, float64(term))
 	gauge(descIndex, float64(v.Index))
 	gauge(descBarrier, float64(v.Barrier))
+	gauge(descLease, g.LeaseLeft().Seconds())
+	var hold group.Hold
+	if t := g.Tenure(); t != nil {
+		hold = t.Hold(v)
+	}
+	gauge(descHolders, float64(hold.Holders))
+	gauge(descRemoval, hold.Waited.Seconds())
 	gauge(descSessions, float64(v.SessionCount()))
 	gauge(descLocks, float64(v.LockCount()))
 	gauge(descClaims, float64(v.ClaimCount()))

@@ -30,6 +30,7 @@ type Node struct {
 	peers   *peers
 	reads   *reads
 	metrics *metrics
+	holding *holding
 	serving *serving
 
 	raftAddress, grpcAddress, httpAddress string // as others reach them
@@ -63,7 +64,7 @@ func Open(c Config) (*Node, error) {
 	n := &Node{config: c.withDefaults(), started: time.Now(), done: make(chan struct{}), membership: make(chan struct{}, 1)}
 	n.mu.sightings, n.mu.book = map[string]sighting{}, map[string]string{}
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
-	n.peers, n.reads, n.metrics = newPeers(n), &reads{node: n}, newMetrics(n)
+	n.peers, n.reads, n.metrics, n.holding = newPeers(n), &reads{node: n}, newMetrics(n), newHolding(n)
 	n.api = api.New(backend{n})
 	if err := n.open(); err != nil {
 		n.cancel(err)
@@ -304,7 +305,7 @@ func (n *Node) openGroup() error {
 	}
 	g, err := group.Open(group.Config{
 		Server: n.config.Name, Cluster: id.Cluster, Seed: rand.Uint64(), Founders: founders, Timing: n.config.timing(),
-		FeatureLevel: n.config.Seams.FeatureLevel, MemberTTL: n.config.MemberTTL, Stores: stores, Stream: n.port.Raft(), CloseStreams: n.port.CloseStreams,
+		FeatureLevel: n.config.Seams.FeatureLevel, MemberTTL: n.config.MemberTTL, ReadLease: n.config.readLease(), Stores: stores, Stream: n.port.Raft(), CloseStreams: n.port.CloseStreams,
 		Now: n.config.Seams.Now, OnTenure: n.onTenure, Stop: n.failStop,
 		Reopen:    func(err error) { n.stop(fmt.Errorf("%w: %w", ErrReopen, err)) },
 		Intercept: n.intercept(), Logger: n.config.Logger.Named("raft"),
@@ -316,6 +317,10 @@ func (n *Node) openGroup() error {
 	n.mu.Lock()
 	n.mu.stores, n.mu.group = stores, g
 	n.mu.Unlock()
+	if !n.config.NoReadLeases {
+		n.tasks.Go(func() { n.holding.run(n.ctx, g) })
+		n.tasks.Go(func() { n.holding.acknowledge(n.ctx, g) })
+	}
 	if n.ctx.Err() != nil { // closed meanwhile; closeParts may not have seen the group
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()

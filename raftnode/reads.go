@@ -102,7 +102,10 @@ func (r *reads) run() {
 		}
 		r.mu.Unlock()
 		ctx, cancel := context.WithTimeout(r.node.ctx, roundTimeout)
-		now.index, now.err = r.ask(ctx)
+		began := r.node.config.Seams.Now()
+		if now.index, now.err = r.ask(ctx); now.err == nil {
+			r.node.group().Prove(now.index, began)
+		}
 		cancel()
 		close(now.done)
 	}

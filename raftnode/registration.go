@@ -108,6 +108,9 @@ type peerService struct {
 	node *Node
 }
 
+// errNoTenure is the answer of a server that does not lead, or cannot prove it.
+var errNoTenure = status.Error(codes.Unavailable, "this server does not lead")
+
 // ReadIndex proves this server's tenure.
 func (s *peerService) ReadIndex(ctx context.Context, _ *peerv1.ReadIndexRequest) (*peerv1.ReadIndexResponse, error) {
 	g := s.node.group()
@@ -133,7 +136,10 @@ func (s *peerService) Progress(ctx context.Context, req *peerv1.ProgressRequest)
 	if err != nil {
 		v = g.View()
 	}
-	return &peerv1.ProgressResponse{Index: v.Index, Term: v.Term, Digest: v.Digest().String(), Version: s.node.config.Version}, nil
+	return &peerv1.ProgressResponse{
+		Index: v.Index, Term: v.Term, Digest: v.Digest().String(), Version: s.node.config.Version,
+		ReadLease: uint64(g.LeaseLeft()),
+	}, nil
 }
 
 // Register makes a server known and, when it is new, adds it to the group without a vote. A server that does not lead

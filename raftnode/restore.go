@@ -63,7 +63,7 @@ func Restore(c RestoreConfig) (*snapshot.View, error) {
 	self := storage.Founder{Server: c.Name, Incarnation: ulid.Make().String()}
 	id := storage.Identity{
 		Server: self.Server, Incarnation: self.Incarnation, Founders: []storage.Founder{self}, Cluster: clusterID([]storage.Founder{self}),
-		FormerTTL: time.Duration(min(max(c.View.Cluster.MaxMemberTTL, c.View.Cluster.MaxSessionTTL, 1), math.MaxInt64/2)),
+		FormerTTL: time.Duration(min(max(c.View.Cluster.MaxMemberTTL, c.View.Cluster.MaxSessionTTL, c.View.Cluster.MaxReadLease, 1), math.MaxInt64/2)),
 	}
 	v, err := fsm.Restore(c.View, id.Cluster, c.AboveGeneration, c.KeepLocks)
 	if err != nil {

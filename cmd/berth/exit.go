@@ -33,7 +33,7 @@ func exitStatus(r apiv1.Reason) int {
 		return exitUsage
 	case apiv1.ReasonNotPlaced, apiv1.ReasonLockNotFound, apiv1.ReasonMemberUnknown:
 		return exitNotThere
-	case apiv1.ReasonNoLeader, apiv1.ReasonNoQuorum, apiv1.ReasonUnreachable, apiv1.ReasonOverloaded:
+	case apiv1.ReasonNoLeader, apiv1.ReasonNoQuorum, apiv1.ReasonUnreachable, apiv1.ReasonOverloaded, apiv1.ReasonTooStale:
 		return exitUnavailable
 	case apiv1.ReasonEpochMismatch, apiv1.ReasonLockHeld, apiv1.ReasonLockLost, apiv1.ReasonMemberExpired:
 		return exitLost

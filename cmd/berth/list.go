@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -30,7 +31,7 @@ func (a *app) listCommand() *cobra.Command {
 			return usage("--limit 0: at least 1, or --all")
 		}
 		return a.ask(func(c *lookupclient.Client) error {
-			l.api = apiv1.NewPlacementsClient(c.Conn())
+			l.client, l.api = c, apiv1.NewPlacementsClient(c.Conn())
 			return l.run(ctx)
 		})
 	})
@@ -55,10 +56,11 @@ page keeps it for a minute; after that the list has to begin again (INDEX_COMPAC
 // listing is one run of the command.
 type listing struct {
 	*app
-	api   apiv1.PlacementsClient
-	req   apiv1.ListRequest
-	limit uint32
-	whole bool
+	client *lookupclient.Client
+	api    apiv1.PlacementsClient
+	req    apiv1.ListRequest
+	limit  uint32
+	whole  bool
 
 	all    apiv1.ListResponse // for the one document of the format JSON
 	header bool
@@ -86,8 +88,16 @@ func (l *listing) run(ctx context.Context) error {
 			break
 		}
 	}
+	if err := l.hold(ctx, l.client); err != nil {
+		return err
+	}
 	if l.printer.Format == output.JSON {
 		return l.printer.Print(&l.all, nil)
+	}
+	if l.printer.Format == output.Table {
+		if err := l.printer.Table(func(r *output.Rows) { holdLines(r, l.all.Hold) }); err != nil {
+			return err
+		}
 	}
 	if l.all.NextPageToken != "" {
 		l.say("%s more: --page %s, or --all", l.more(), l.all.NextPageToken)
@@ -126,7 +136,11 @@ func (l *listing) take(resp *apiv1.ListResponse) error {
 	}
 	return l.printer.Table(func(r *output.Rows) {
 		if !l.header {
-			r.Row("IDENTITY", "PHASE", "MEMBER", "ADDRESS", "EPOCH", "WHY")
+			columns := []any{"IDENTITY", "PHASE", "MEMBER", "ADDRESS", "EPOCH", "WHY"}
+			if l.req.Unsettled {
+				columns = append(columns, "AGE")
+			}
+			r.Row(columns...)
 			l.header = true
 		}
 		for _, p := range resp.Placements {
@@ -138,7 +152,32 @@ func (l *listing) take(resp *apiv1.ListResponse) error {
 			if p.Attempt > 0 {
 				why = fmt.Sprintf("%s, after %d failed", why, p.Attempt)
 			}
-			r.Row(p.Kind+"/"+p.Key, phase, p.Member, p.Address, p.Epoch, why)
+			cells := []any{p.Kind + "/" + p.Key, phase, p.Member, p.Address, p.Epoch, why}
+			if l.req.Unsettled {
+				cells = append(cells, sinceText(p))
+			}
+			r.Row(cells...)
 		}
 	})
+}
+
+// sinceText is for how long a placement has not been settled.
+func sinceText(p *apiv1.Placement) string {
+	if p.Since == nil {
+		return "?"
+	}
+	return max(0, time.Since(p.Since.AsTime())).Round(100 * time.Millisecond).String()
+}
+
+// hold finds out what removals wait for: the leader knows.
+func (l *listing) hold(ctx context.Context, c *lookupclient.Client) error {
+	if !l.req.Unsettled {
+		return nil
+	}
+	s, err := clusterStatus(ctx, c, l.timeout)
+	if err != nil {
+		return err
+	}
+	l.all.Hold = s.Hold
+	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,17 +18,25 @@ func (a *app) lookupCommand() *cobra.Command {
 	var ids identities
 	var explain, history bool
 	var limit uint32
+	var read reading
 	c := command("lookup ID…", "Show who owns identities", nil, func(ctx context.Context, args []string) error {
+		level, err := read.level()
+		if err != nil {
+			return err
+		}
 		switch {
 		case explain && history:
 			return usage("--explain and --history are two questions")
 		case explain:
-			return a.lookOne(ids, args, "--explain", func(l *looking, id placement.Identity) error { return l.why(ctx, id) })
+			return a.lookOne(ids, args, "--explain", func(l *looking, id placement.Identity) error {
+				l.reading, l.level = read, level
+				return l.why(ctx, id)
+			})
 		case history:
 			return a.lookOne(ids, args, "--history", func(l *looking, id placement.Identity) error { return l.history(ctx, id, limit) })
 		}
 		return a.ask(func(c *lookupclient.Client) error {
-			l := &looking{app: a, api: apiv1.NewPlacementsClient(c.Conn())}
+			l := &looking{app: a, api: apiv1.NewPlacementsClient(c.Conn()), reading: read, level: level}
 			return l.run(ctx, ids, args)
 		})
 	})
@@ -37,6 +46,10 @@ func (a *app) lookupCommand() *cobra.Command {
 	c.Flags().Uint32Var(&limit, "limit", 50, "with --history: how many events to show")
 	c.Long = `Show the settled owner of each identity (kind/key). The answer is linearizable, and says which server gave it, at which log
 index. Several identities are looked up as of one moment.
+
+A server with a read lease answers by itself (--consistency leased); with --consistency leader the leader proves itself for each
+call. With --consistency stale the answer is what the server has: it says how old that may be, and --max-staleness and --min-index
+refuse what is older.
 
 With --explain, who answered and by what proof, since when the identity is placed, why its owner was chosen, and what the
 strategy makes of every member now: the one of rank 1 would be chosen, and who may not be says why not. It answers in every
@@ -49,6 +62,7 @@ removed, on which member, by which command. Servers remember in memory, so they 
   berth lookup cart/42 --history
   berth lookup cart/42 -o json | jq -r .placement.member`
 	ids.flags(c)
+	read.flags(c)
 	a.asking(c)
 	return c
 }
@@ -70,6 +84,8 @@ func (a *app) lookOne(from identities, args []string, flag string, ask func(*loo
 // looking is one run of the command.
 type looking struct {
 	*app
+	reading
+	level    apiv1.Level_Name
 	api      apiv1.PlacementsClient
 	all      apiv1.BatchLookupResponse
 	header   bool
@@ -117,7 +133,7 @@ func (l *looking) run(ctx context.Context, from identities, args []string) error
 func (l *looking) one(ctx context.Context, id placement.Identity) error {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	resp, err := l.api.Lookup(ctx, &apiv1.LookupRequest{Kind: id.Kind, Key: id.Key})
+	resp, err := l.api.Lookup(ctx, l.request(id))
 	if err != nil {
 		return err
 	}
@@ -130,7 +146,11 @@ func (l *looking) one(ctx context.Context, id placement.Identity) error {
 func (l *looking) call(ctx context.Context, ids []placement.Identity) (*apiv1.BatchLookupResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
-	return l.api.BatchLookup(ctx, &apiv1.BatchLookupRequest{Identities: messages(ids)})
+	return l.api.BatchLookup(ctx, &apiv1.BatchLookupRequest{Identities: messages(ids), Level: l.level, MaxStaleness: l.staleness(), MinIndex: l.minIndex})
+}
+
+func (l *looking) request(id placement.Identity) *apiv1.LookupRequest {
+	return &apiv1.LookupRequest{Kind: id.Kind, Key: id.Key, Level: l.level, MaxStaleness: l.staleness(), MinIndex: l.minIndex}
 }
 
 func (l *looking) take(resp *apiv1.BatchLookupResponse) error {
@@ -191,6 +211,12 @@ func servedBy(r *apiv1.Read) string {
 	s := r.ServedBy + " " + strings.ToLower(r.Role.String())
 	if r.ForwardedBy != "" {
 		s += " by way of " + r.ForwardedBy
+	}
+	switch r.Level {
+	case apiv1.Level_LEASED:
+		s += fmt.Sprintf(", lease %.1fs", r.LeaseLeft.AsDuration().Seconds())
+	case apiv1.Level_STALE:
+		s += ", " + age(r)
 	}
 	return s
 }

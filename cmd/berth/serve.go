@@ -44,6 +44,8 @@ fails or stalls.`
 	f.StringVar(&s.config.Timing, "timing", "lan", "how patient the servers are with each other: lan, local or wan; the same on all")
 	f.DurationVar(&s.config.MemberTTL, "member-ttl", raftnode.MemberTTLDefault, "how long the lease of a member lasts")
 	f.DurationVar(&s.config.ActivationTimeout, "activation-timeout", raftnode.ActivationTimeoutDefault, "how long a member may take to confirm an activation")
+	f.DurationVar(&s.config.ReadLease, "read-lease", raftnode.ReadLeaseDefault, "how long the read lease of a server lasts, by which it answers look-ups alone")
+	f.StringVar(&s.leases, "read-leases", "on", "on or off: without them each look-up asks the leader; off where a paused machine's clock may stop")
 	f.BoolVar(&s.config.Insecure, "insecure", false, "listen on other addresses than this machine's own, without encryption")
 	f.StringVar(&s.level, "log-level", "info", "trace, debug, info, warn or error")
 	f.StringVar(&s.format, "log-format", "text", "text or json, on standard error")
@@ -76,6 +78,7 @@ type serving struct {
 	*app
 	config        raftnode.Config
 	level, format string
+	leases        string
 	eof           int
 }
 
@@ -89,6 +92,10 @@ func (s *serving) run(ctx context.Context) error {
 	if s.format != "text" && s.format != "json" {
 		return usage("--log-format %q: there are text and json", s.format)
 	}
+	if s.leases != "on" && s.leases != "off" {
+		return usage("--read-leases %q: there are on and off", s.leases)
+	}
+	s.config.NoReadLeases = s.leases == "off"
 	s.config.Logger = hclog.New(&hclog.LoggerOptions{Name: s.config.Name, Level: level, Output: s.err, JSONFormat: s.format == "json"})
 	s.config.Version = thisVersion().Version
 	for {
@@ -139,6 +146,7 @@ func flagErrors(err error) error {
 	flags := map[string]string{
 		"Name": "name", "DataDir": "data-dir", "RaftAddress": "raft-addr", "GRPCAddress": "grpc-addr", "HTTPAddress": "http-addr",
 		"Join": "join", "Expect": "expect", "Timing": "timing", "MemberTTL": "member-ttl", "ActivationTimeout": "activation-timeout",
+		"ReadLease": "read-lease",
 	}
 	var out []error
 	for _, e := range list.Unwrap() {

@@ -71,19 +71,24 @@ func statusTable(r *output.Rows, s *apiv1.StatusResponse) {
 	r.Line("")
 	r.Line("members %d live, %d draining · placements %s settled, %s pending · locks %s", s.MembersLive, s.MembersDraining,
 		humanize.Comma(int64(s.Settled)), humanize.Comma(int64(s.Pending)), humanize.Comma(int64(s.Locks)))
+	holdLines(r, s.Hold)
 	for _, p := range s.Problems {
 		r.Line("! %s", p)
 	}
 }
 
 func serverTable(r *output.Rows, list []*apiv1.ServerInfo) {
-	r.Row("SERVER", "ROLE", "INDEX", "BEHIND", "STATE DIGEST", "GRPC", "RAFT", "HTTP", "VERSION")
+	r.Row("SERVER", "ROLE", "INDEX", "BEHIND", "READ LEASE", "STATE DIGEST", "GRPC", "RAFT", "HTTP", "VERSION")
 	for _, s := range list {
 		index, behind := fmt.Sprint(s.Index), fmt.Sprint(s.Behind)
 		if !s.Reachable {
 			index, behind = "unreachable", ""
 		}
-		r.Row(s.Name, strings.ToLower(s.Role.String()), index, behind, shortDigest(s.Digest), s.GrpcAddress, s.RaftAddress, s.HttpAddress, s.Version)
+		lease := "-"
+		if s.ReadLease != nil {
+			lease = fmt.Sprintf("%.1fs", s.ReadLease.AsDuration().Seconds())
+		}
+		r.Row(s.Name, strings.ToLower(s.Role.String()), index, behind, lease, shortDigest(s.Digest), s.GrpcAddress, s.RaftAddress, s.HttpAddress, s.Version)
 	}
 }
 

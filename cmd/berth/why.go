@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -19,7 +18,9 @@ func (l *looking) why(ctx context.Context, id placement.Identity) error {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	begin := time.Now()
-	resp, err := l.api.Lookup(ctx, &apiv1.LookupRequest{Kind: id.Kind, Key: id.Key, Explain: true})
+	req := l.request(id)
+	req.Explain = true
+	resp, err := l.api.Lookup(ctx, req)
 	took := time.Since(begin)
 	if err != nil {
 		return err
@@ -46,7 +47,7 @@ func whyTable(r *output.Rows, resp *apiv1.LookupResponse, took time.Duration) {
 	r.Line("")
 	fact := func(name, format string, args ...any) { r.Line("  %-11s %s", name, fmt.Sprintf(format, args...)) }
 	fact("asked", "%s, in %v", servedBy(resp.Read), took.Round(10*time.Microsecond))
-	fact("proof", "%s: linearizable as of index %d, term %d", strings.ToLower(resp.Read.GetLevel().String()), resp.Read.GetIndex(), resp.Read.GetTerm())
+	fact("proof", "%s", promise(resp.Read))
 	switch {
 	case p.Member == "":
 	case x.PlacedIndex == 0:
@@ -67,6 +68,7 @@ func whyTable(r *output.Rows, resp *apiv1.LookupResponse, took time.Duration) {
 		fact("settled", "not yet: %s has not confirmed", p.Member)
 	case p.Phase == apiv1.Placement_TOMBSTONE:
 		fact("removed", "at index %d, not complete before the barrier is there, which is at %d", x.RemovedIndex, x.Barrier)
+		holdLines(r, x.Hold)
 	}
 	if p.Member != "" {
 		fact("owner", "%s is %s", p.Member, x.OwnerState)

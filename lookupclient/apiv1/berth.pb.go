@@ -154,6 +154,8 @@ const (
 	Level_LEASED Level_Name = 1
 	// Linearizable: by a proof of leadership that began after the request arrived.
 	Level_LEADER Level_Name = 2
+	// What the server has published, however old: the answer says how old it may be.
+	Level_STALE Level_Name = 3
 )
 
 // Enum value maps for Level_Name.
@@ -162,11 +164,13 @@ var (
 		0: "UNSPECIFIED",
 		1: "LEASED",
 		2: "LEADER",
+		3: "STALE",
 	}
 	Level_Name_value = map[string]int32{
 		"UNSPECIFIED": 0,
 		"LEASED":      1,
 		"LEADER":      2,
+		"STALE":       3,
 	}
 )
 
@@ -207,6 +211,8 @@ const (
 	Member_EXPIRED     Member_State = 4
 	Member_BLOCKED     Member_State = 5
 	Member_SUPERSEDED  Member_State = 6
+	// It is over, and not everybody has seen that: look-ups may still be answered that it owns something.
+	Member_ENDING Member_State = 7
 )
 
 // Enum value maps for Member_State.
@@ -219,6 +225,7 @@ var (
 		4: "EXPIRED",
 		5: "BLOCKED",
 		6: "SUPERSEDED",
+		7: "ENDING",
 	}
 	Member_State_value = map[string]int32{
 		"UNSPECIFIED": 0,
@@ -228,6 +235,7 @@ var (
 		"EXPIRED":     4,
 		"BLOCKED":     5,
 		"SUPERSEDED":  6,
+		"ENDING":      7,
 	}
 )
 
@@ -255,7 +263,7 @@ func (x Member_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Member_State.Descriptor instead.
 func (Member_State) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26, 0}
 }
 
 type LockMode_Name int32
@@ -307,7 +315,7 @@ func (x LockMode_Name) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LockMode_Name.Descriptor instead.
 func (LockMode_Name) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55, 0}
 }
 
 type LockClaim_Loss int32
@@ -358,7 +366,7 @@ func (x LockClaim_Loss) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LockClaim_Loss.Descriptor instead.
 func (LockClaim_Loss) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57, 0}
 }
 
 type LockChange_Type int32
@@ -410,7 +418,7 @@ func (x LockChange_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LockChange_Type.Descriptor instead.
 func (LockChange_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105, 0}
 }
 
 type SnapshotChange_Type int32
@@ -468,7 +476,7 @@ func (x SnapshotChange_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SnapshotChange_Type.Descriptor instead.
 func (SnapshotChange_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106, 0}
 }
 
 type PlacementEvent_Type int32
@@ -531,7 +539,7 @@ func (x PlacementEvent_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlacementEvent_Type.Descriptor instead.
 func (PlacementEvent_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{111, 0}
 }
 
 type WatchReset_Why int32
@@ -590,7 +598,7 @@ func (x WatchReset_Why) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WatchReset_Why.Descriptor instead.
 func (WatchReset_Why) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{114, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{115, 0}
 }
 
 type Event_Type int32
@@ -718,7 +726,7 @@ func (x Event_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Event_Type.Descriptor instead.
 func (Event_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{116, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{117, 0}
 }
 
 type Identity struct {
@@ -791,7 +799,10 @@ type Placement struct {
 	// How the owner was chosen.
 	Reason string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Candidates that failed before the owner.
-	Attempt       uint32 `protobuf:"varint,10,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Attempt uint32 `protobuf:"varint,10,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// In lists of what is not settled: the owner was chosen, or the placement removed, at this moment of the replicated clock or
+	// a little before.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=since,proto3" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -896,6 +907,13 @@ func (x *Placement) GetAttempt() uint32 {
 	return 0
 }
 
+func (x *Placement) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 type Role struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -981,7 +999,15 @@ type Read struct {
 	Term  uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
 	Index uint64 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"`
 	// The server that passed the call on, when it was.
-	ForwardedBy   string `protobuf:"bytes,6,opt,name=forwarded_by,json=forwardedBy,proto3" json:"forwarded_by,omitempty"`
+	ForwardedBy string `protobuf:"bytes,6,opt,name=forwarded_by,json=forwardedBy,proto3" json:"forwarded_by,omitempty"`
+	// Of an answer under a read lease: the log index that the state had to have, how long the lease still lasted, and the
+	// server and the term that granted it.
+	Floor       uint64               `protobuf:"varint,7,opt,name=floor,proto3" json:"floor,omitempty"`
+	LeaseLeft   *durationpb.Duration `protobuf:"bytes,8,opt,name=lease_left,json=leaseLeft,proto3" json:"lease_left,omitempty"`
+	GrantedBy   string               `protobuf:"bytes,9,opt,name=granted_by,json=grantedBy,proto3" json:"granted_by,omitempty"`
+	GrantedTerm uint64               `protobuf:"varint,10,opt,name=granted_term,json=grantedTerm,proto3" json:"granted_term,omitempty"`
+	// Of a stale answer: the state had everything that was acknowledged so long ago. Not set when the server does not know.
+	Age           *durationpb.Duration `protobuf:"bytes,11,opt,name=age,proto3" json:"age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1058,6 +1084,41 @@ func (x *Read) GetForwardedBy() string {
 	return ""
 }
 
+func (x *Read) GetFloor() uint64 {
+	if x != nil {
+		return x.Floor
+	}
+	return 0
+}
+
+func (x *Read) GetLeaseLeft() *durationpb.Duration {
+	if x != nil {
+		return x.LeaseLeft
+	}
+	return nil
+}
+
+func (x *Read) GetGrantedBy() string {
+	if x != nil {
+		return x.GrantedBy
+	}
+	return ""
+}
+
+func (x *Read) GetGrantedTerm() uint64 {
+	if x != nil {
+		return x.GrantedTerm
+	}
+	return 0
+}
+
+func (x *Read) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
 // Error is the fate of one item of a batch that failed.
 type Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1125,7 +1186,11 @@ type LookupRequest struct {
 	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	Level Level_Name             `protobuf:"varint,3,opt,name=level,proto3,enum=berth.v1.Level_Name" json:"level,omitempty"`
 	// Say why and since when. The answer is then given in every phase: one that is not settled is no error.
-	Explain       bool `protobuf:"varint,4,opt,name=explain,proto3" json:"explain,omitempty"`
+	Explain bool `protobuf:"varint,4,opt,name=explain,proto3" json:"explain,omitempty"`
+	// Refuse to answer from a state that may be older. With STALE alone; zero for any age.
+	MaxStaleness *durationpb.Duration `protobuf:"bytes,5,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
+	// Wait for a state that has this log index, and refuse when it does not come.
+	MinIndex      uint64 `protobuf:"varint,6,opt,name=min_index,json=minIndex,proto3" json:"min_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1186,6 +1251,20 @@ func (x *LookupRequest) GetExplain() bool {
 		return x.Explain
 	}
 	return false
+}
+
+func (x *LookupRequest) GetMaxStaleness() *durationpb.Duration {
+	if x != nil {
+		return x.MaxStaleness
+	}
+	return nil
+}
+
+func (x *LookupRequest) GetMinIndex() uint64 {
+	if x != nil {
+		return x.MinIndex
+	}
+	return 0
 }
 
 type LookupResponse struct {
@@ -1276,8 +1355,10 @@ type Explanation struct {
 	// The member that the identity is on its way to.
 	MovingTo string `protobuf:"bytes,14,opt,name=moving_to,json=movingTo,proto3" json:"moving_to,omitempty"`
 	// How often in a row it crashed, and when the last time: it is blocked for a while when that is often.
-	Crashes       uint32                 `protobuf:"varint,40,opt,name=crashes,proto3" json:"crashes,omitempty"`
-	LastCrash     *timestamppb.Timestamp `protobuf:"bytes,41,opt,name=last_crash,json=lastCrash,proto3" json:"last_crash,omitempty"`
+	Crashes   uint32                 `protobuf:"varint,40,opt,name=crashes,proto3" json:"crashes,omitempty"`
+	LastCrash *timestamppb.Timestamp `protobuf:"bytes,41,opt,name=last_crash,json=lastCrash,proto3" json:"last_crash,omitempty"`
+	// Of a removal that is not complete: what it waits for, when the leader answers.
+	Hold          *Hold `protobuf:"bytes,15,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1424,17 +1505,117 @@ func (x *Explanation) GetLastCrash() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Explanation) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+// Hold is what keeps the barrier back, behind which removals are complete.
+type Hold struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The server whose read lease does, the log index that it is known to have published, and how long its lease may still
+	// last. Empty when nobody's does.
+	Server string               `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Index  uint64               `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	Left   *durationpb.Duration `protobuf:"bytes,3,opt,name=left,proto3" json:"left,omitempty"`
+	// How long the oldest removal has waited.
+	Waited *durationpb.Duration `protobuf:"bytes,4,opt,name=waited,proto3" json:"waited,omitempty"`
+	// How long the read leases that former leaders granted may still last: until then the barrier stays where it is.
+	Former *durationpb.Duration `protobuf:"bytes,5,opt,name=former,proto3" json:"former,omitempty"`
+	// How many read leases there may be.
+	Holders       uint32 `protobuf:"varint,6,opt,name=holders,proto3" json:"holders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hold) Reset() {
+	*x = Hold{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hold) ProtoMessage() {}
+
+func (x *Hold) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hold.ProtoReflect.Descriptor instead.
+func (*Hold) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Hold) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Hold) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Hold) GetLeft() *durationpb.Duration {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+func (x *Hold) GetWaited() *durationpb.Duration {
+	if x != nil {
+		return x.Waited
+	}
+	return nil
+}
+
+func (x *Hold) GetFormer() *durationpb.Duration {
+	if x != nil {
+		return x.Former
+	}
+	return nil
+}
+
+func (x *Hold) GetHolders() uint32 {
+	if x != nil {
+		return x.Holders
+	}
+	return 0
+}
+
 type BatchLookupRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Identities    []*Identity            `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
-	Level         Level_Name             `protobuf:"varint,2,opt,name=level,proto3,enum=berth.v1.Level_Name" json:"level,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Identities []*Identity            `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
+	Level      Level_Name             `protobuf:"varint,2,opt,name=level,proto3,enum=berth.v1.Level_Name" json:"level,omitempty"`
+	// As of a Lookup.
+	MaxStaleness  *durationpb.Duration `protobuf:"bytes,3,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
+	MinIndex      uint64               `protobuf:"varint,4,opt,name=min_index,json=minIndex,proto3" json:"min_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BatchLookupRequest) Reset() {
 	*x = BatchLookupRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[9]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1627,7 @@ func (x *BatchLookupRequest) String() string {
 func (*BatchLookupRequest) ProtoMessage() {}
 
 func (x *BatchLookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[9]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1640,7 @@ func (x *BatchLookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchLookupRequest.ProtoReflect.Descriptor instead.
 func (*BatchLookupRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{9}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BatchLookupRequest) GetIdentities() []*Identity {
@@ -1476,6 +1657,20 @@ func (x *BatchLookupRequest) GetLevel() Level_Name {
 	return Level_UNSPECIFIED
 }
 
+func (x *BatchLookupRequest) GetMaxStaleness() *durationpb.Duration {
+	if x != nil {
+		return x.MaxStaleness
+	}
+	return nil
+}
+
+func (x *BatchLookupRequest) GetMinIndex() uint64 {
+	if x != nil {
+		return x.MinIndex
+	}
+	return 0
+}
+
 type BatchLookupResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Results       []*LookupResult        `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
@@ -1486,7 +1681,7 @@ type BatchLookupResponse struct {
 
 func (x *BatchLookupResponse) Reset() {
 	*x = BatchLookupResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[10]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1693,7 @@ func (x *BatchLookupResponse) String() string {
 func (*BatchLookupResponse) ProtoMessage() {}
 
 func (x *BatchLookupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[10]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1706,7 @@ func (x *BatchLookupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchLookupResponse.ProtoReflect.Descriptor instead.
 func (*BatchLookupResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{10}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BatchLookupResponse) GetResults() []*LookupResult {
@@ -1539,7 +1734,7 @@ type LookupResult struct {
 
 func (x *LookupResult) Reset() {
 	*x = LookupResult{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[11]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +1746,7 @@ func (x *LookupResult) String() string {
 func (*LookupResult) ProtoMessage() {}
 
 func (x *LookupResult) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[11]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +1759,7 @@ func (x *LookupResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupResult.ProtoReflect.Descriptor instead.
 func (*LookupResult) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{11}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LookupResult) GetPlacement() *Placement {
@@ -1596,7 +1791,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1803,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[12]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1816,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{12}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Retry) GetRequestId() string {
@@ -1659,7 +1854,7 @@ type Near struct {
 
 func (x *Near) Reset() {
 	*x = Near{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1866,7 @@ func (x *Near) String() string {
 func (*Near) ProtoMessage() {}
 
 func (x *Near) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[13]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1879,7 @@ func (x *Near) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Near.ProtoReflect.Descriptor instead.
 func (*Near) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{13}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Near) GetMember() string {
@@ -1720,7 +1915,7 @@ type PlaceRequest struct {
 
 func (x *PlaceRequest) Reset() {
 	*x = PlaceRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +1927,7 @@ func (x *PlaceRequest) String() string {
 func (*PlaceRequest) ProtoMessage() {}
 
 func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[14]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +1940,7 @@ func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceRequest.ProtoReflect.Descriptor instead.
 func (*PlaceRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{14}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PlaceRequest) GetKind() string {
@@ -1788,7 +1983,7 @@ type PlaceResponse struct {
 
 func (x *PlaceResponse) Reset() {
 	*x = PlaceResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1995,7 @@ func (x *PlaceResponse) String() string {
 func (*PlaceResponse) ProtoMessage() {}
 
 func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[15]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +2008,7 @@ func (x *PlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceResponse.ProtoReflect.Descriptor instead.
 func (*PlaceResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{15}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PlaceResponse) GetPlacement() *Placement {
@@ -1848,7 +2043,7 @@ type BatchPlaceRequest struct {
 
 func (x *BatchPlaceRequest) Reset() {
 	*x = BatchPlaceRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +2055,7 @@ func (x *BatchPlaceRequest) String() string {
 func (*BatchPlaceRequest) ProtoMessage() {}
 
 func (x *BatchPlaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[16]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +2068,7 @@ func (x *BatchPlaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchPlaceRequest.ProtoReflect.Descriptor instead.
 func (*BatchPlaceRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{16}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BatchPlaceRequest) GetIdentities() []*Identity {
@@ -1907,7 +2102,7 @@ type BatchPlaceResponse struct {
 
 func (x *BatchPlaceResponse) Reset() {
 	*x = BatchPlaceResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +2114,7 @@ func (x *BatchPlaceResponse) String() string {
 func (*BatchPlaceResponse) ProtoMessage() {}
 
 func (x *BatchPlaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[17]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +2127,7 @@ func (x *BatchPlaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchPlaceResponse.ProtoReflect.Descriptor instead.
 func (*BatchPlaceResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{17}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BatchPlaceResponse) GetResults() []*PlaceResult {
@@ -1961,7 +2156,7 @@ type PlaceResult struct {
 
 func (x *PlaceResult) Reset() {
 	*x = PlaceResult{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1973,7 +2168,7 @@ func (x *PlaceResult) String() string {
 func (*PlaceResult) ProtoMessage() {}
 
 func (x *PlaceResult) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[18]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1986,7 +2181,7 @@ func (x *PlaceResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlaceResult.ProtoReflect.Descriptor instead.
 func (*PlaceResult) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{18}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PlaceResult) GetPlacement() *Placement {
@@ -2025,7 +2220,7 @@ type RemoveRequest struct {
 
 func (x *RemoveRequest) Reset() {
 	*x = RemoveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2232,7 @@ func (x *RemoveRequest) String() string {
 func (*RemoveRequest) ProtoMessage() {}
 
 func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[19]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2245,7 @@ func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{19}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RemoveRequest) GetKind() string {
@@ -2103,7 +2298,7 @@ type RemoveResponse struct {
 
 func (x *RemoveResponse) Reset() {
 	*x = RemoveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2310,7 @@ func (x *RemoveResponse) String() string {
 func (*RemoveResponse) ProtoMessage() {}
 
 func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[20]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2323,7 @@ func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveResponse.ProtoReflect.Descriptor instead.
 func (*RemoveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{20}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RemoveResponse) GetDone() bool {
@@ -2176,7 +2371,7 @@ type MoveRequest struct {
 
 func (x *MoveRequest) Reset() {
 	*x = MoveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2188,7 +2383,7 @@ func (x *MoveRequest) String() string {
 func (*MoveRequest) ProtoMessage() {}
 
 func (x *MoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[21]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2201,7 +2396,7 @@ func (x *MoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveRequest.ProtoReflect.Descriptor instead.
 func (*MoveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{21}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *MoveRequest) GetKind() string {
@@ -2261,7 +2456,7 @@ type MoveResponse struct {
 
 func (x *MoveResponse) Reset() {
 	*x = MoveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2273,7 +2468,7 @@ func (x *MoveResponse) String() string {
 func (*MoveResponse) ProtoMessage() {}
 
 func (x *MoveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[22]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2286,7 +2481,7 @@ func (x *MoveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveResponse.ProtoReflect.Descriptor instead.
 func (*MoveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{22}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *MoveResponse) GetDone() bool {
@@ -2339,7 +2534,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2351,7 +2546,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[23]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2364,7 +2559,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{23}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListRequest) GetKind() string {
@@ -2430,15 +2625,17 @@ type ListResponse struct {
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	Read          *Read  `protobuf:"bytes,3,opt,name=read,proto3" json:"read,omitempty"`
 	// How many follow on later pages, when count_more was set; with more_at_least perhaps more than that.
-	More          uint64 `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
-	MoreAtLeast   bool   `protobuf:"varint,5,opt,name=more_at_least,json=moreAtLeast,proto3" json:"more_at_least,omitempty"`
+	More        uint64 `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	MoreAtLeast bool   `protobuf:"varint,5,opt,name=more_at_least,json=moreAtLeast,proto3" json:"more_at_least,omitempty"`
+	// When only what is not settled was asked for, and the leader answers: what removals wait for.
+	Hold          *Hold `protobuf:"bytes,6,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2450,7 +2647,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[24]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2463,7 +2660,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{24}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListResponse) GetPlacements() []*Placement {
@@ -2501,6 +2698,13 @@ func (x *ListResponse) GetMoreAtLeast() bool {
 	return false
 }
 
+func (x *ListResponse) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
 // Member is one incarnation of a member.
 type Member struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -2526,7 +2730,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2538,7 +2742,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[25]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2551,7 +2755,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{25}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Member) GetName() string {
@@ -2646,7 +2850,7 @@ type ListMembersRequest struct {
 
 func (x *ListMembersRequest) Reset() {
 	*x = ListMembersRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +2862,7 @@ func (x *ListMembersRequest) String() string {
 func (*ListMembersRequest) ProtoMessage() {}
 
 func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[26]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +2875,7 @@ func (x *ListMembersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersRequest.ProtoReflect.Descriptor instead.
 func (*ListMembersRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{26}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
 }
 
 type ListMembersResponse struct {
@@ -2684,7 +2888,7 @@ type ListMembersResponse struct {
 
 func (x *ListMembersResponse) Reset() {
 	*x = ListMembersResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2696,7 +2900,7 @@ func (x *ListMembersResponse) String() string {
 func (*ListMembersResponse) ProtoMessage() {}
 
 func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[27]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2709,7 +2913,7 @@ func (x *ListMembersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMembersResponse.ProtoReflect.Descriptor instead.
 func (*ListMembersResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{27}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListMembersResponse) GetMembers() []*Member {
@@ -2740,7 +2944,7 @@ type DrainMemberRequest struct {
 
 func (x *DrainMemberRequest) Reset() {
 	*x = DrainMemberRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2752,7 +2956,7 @@ func (x *DrainMemberRequest) String() string {
 func (*DrainMemberRequest) ProtoMessage() {}
 
 func (x *DrainMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[28]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2765,7 +2969,7 @@ func (x *DrainMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainMemberRequest.ProtoReflect.Descriptor instead.
 func (*DrainMemberRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{28}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DrainMemberRequest) GetName() string {
@@ -2808,7 +3012,7 @@ type DrainMemberResponse struct {
 
 func (x *DrainMemberResponse) Reset() {
 	*x = DrainMemberResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +3024,7 @@ func (x *DrainMemberResponse) String() string {
 func (*DrainMemberResponse) ProtoMessage() {}
 
 func (x *DrainMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[29]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,7 +3037,7 @@ func (x *DrainMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainMemberResponse.ProtoReflect.Descriptor instead.
 func (*DrainMemberResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{29}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DrainMemberResponse) GetMember() *Member {
@@ -2870,7 +3074,7 @@ type ExpireMemberRequest struct {
 
 func (x *ExpireMemberRequest) Reset() {
 	*x = ExpireMemberRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2882,7 +3086,7 @@ func (x *ExpireMemberRequest) String() string {
 func (*ExpireMemberRequest) ProtoMessage() {}
 
 func (x *ExpireMemberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[30]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2895,7 +3099,7 @@ func (x *ExpireMemberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireMemberRequest.ProtoReflect.Descriptor instead.
 func (*ExpireMemberRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{30}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExpireMemberRequest) GetName() string {
@@ -2933,7 +3137,7 @@ type ExpireMemberResponse struct {
 
 func (x *ExpireMemberResponse) Reset() {
 	*x = ExpireMemberResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3149,7 @@ func (x *ExpireMemberResponse) String() string {
 func (*ExpireMemberResponse) ProtoMessage() {}
 
 func (x *ExpireMemberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[31]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3162,7 @@ func (x *ExpireMemberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireMemberResponse.ProtoReflect.Descriptor instead.
 func (*ExpireMemberResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{31}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExpireMemberResponse) GetDone() bool {
@@ -3007,7 +3211,7 @@ type BlockEntry struct {
 
 func (x *BlockEntry) Reset() {
 	*x = BlockEntry{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3223,7 @@ func (x *BlockEntry) String() string {
 func (*BlockEntry) ProtoMessage() {}
 
 func (x *BlockEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[32]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3236,7 @@ func (x *BlockEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockEntry.ProtoReflect.Descriptor instead.
 func (*BlockEntry) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{32}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BlockEntry) GetMember() string {
@@ -3096,7 +3300,7 @@ type ListBlocksRequest struct {
 
 func (x *ListBlocksRequest) Reset() {
 	*x = ListBlocksRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3108,7 +3312,7 @@ func (x *ListBlocksRequest) String() string {
 func (*ListBlocksRequest) ProtoMessage() {}
 
 func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[33]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3121,7 +3325,7 @@ func (x *ListBlocksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlocksRequest.ProtoReflect.Descriptor instead.
 func (*ListBlocksRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{33}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListBlocksRequest) GetPageSize() uint32 {
@@ -3150,7 +3354,7 @@ type ListBlocksResponse struct {
 
 func (x *ListBlocksResponse) Reset() {
 	*x = ListBlocksResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3162,7 +3366,7 @@ func (x *ListBlocksResponse) String() string {
 func (*ListBlocksResponse) ProtoMessage() {}
 
 func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[34]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3175,7 +3379,7 @@ func (x *ListBlocksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlocksResponse.ProtoReflect.Descriptor instead.
 func (*ListBlocksResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{34}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListBlocksResponse) GetBlocks() []*BlockEntry {
@@ -3217,7 +3421,7 @@ type BlockRequest struct {
 
 func (x *BlockRequest) Reset() {
 	*x = BlockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3229,7 +3433,7 @@ func (x *BlockRequest) String() string {
 func (*BlockRequest) ProtoMessage() {}
 
 func (x *BlockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[35]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3242,7 +3446,7 @@ func (x *BlockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockRequest.ProtoReflect.Descriptor instead.
 func (*BlockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{35}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *BlockRequest) GetMember() string {
@@ -3308,7 +3512,7 @@ type BlockResponse struct {
 
 func (x *BlockResponse) Reset() {
 	*x = BlockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3320,7 +3524,7 @@ func (x *BlockResponse) String() string {
 func (*BlockResponse) ProtoMessage() {}
 
 func (x *BlockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[36]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3333,7 +3537,7 @@ func (x *BlockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockResponse.ProtoReflect.Descriptor instead.
 func (*BlockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{36}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *BlockResponse) GetBlock() *BlockEntry {
@@ -3376,7 +3580,7 @@ type UnblockRequest struct {
 
 func (x *UnblockRequest) Reset() {
 	*x = UnblockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3388,7 +3592,7 @@ func (x *UnblockRequest) String() string {
 func (*UnblockRequest) ProtoMessage() {}
 
 func (x *UnblockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[37]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3401,7 +3605,7 @@ func (x *UnblockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnblockRequest.ProtoReflect.Descriptor instead.
 func (*UnblockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{37}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *UnblockRequest) GetMember() string {
@@ -3443,7 +3647,7 @@ type UnblockResponse struct {
 
 func (x *UnblockResponse) Reset() {
 	*x = UnblockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3455,7 +3659,7 @@ func (x *UnblockResponse) String() string {
 func (*UnblockResponse) ProtoMessage() {}
 
 func (x *UnblockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[38]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3468,7 +3672,7 @@ func (x *UnblockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnblockResponse.ProtoReflect.Descriptor instead.
 func (*UnblockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{38}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *UnblockResponse) GetChanged() bool {
@@ -3509,7 +3713,7 @@ type Kind struct {
 
 func (x *Kind) Reset() {
 	*x = Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3521,7 +3725,7 @@ func (x *Kind) String() string {
 func (*Kind) ProtoMessage() {}
 
 func (x *Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[39]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3534,7 +3738,7 @@ func (x *Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kind.ProtoReflect.Descriptor instead.
 func (*Kind) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{39}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Kind) GetName() string {
@@ -3605,7 +3809,7 @@ type ListKindsRequest struct {
 
 func (x *ListKindsRequest) Reset() {
 	*x = ListKindsRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3617,7 +3821,7 @@ func (x *ListKindsRequest) String() string {
 func (*ListKindsRequest) ProtoMessage() {}
 
 func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[40]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3630,7 +3834,7 @@ func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKindsRequest.ProtoReflect.Descriptor instead.
 func (*ListKindsRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{40}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListKindsRequest) GetPageSize() uint32 {
@@ -3659,7 +3863,7 @@ type ListKindsResponse struct {
 
 func (x *ListKindsResponse) Reset() {
 	*x = ListKindsResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3671,7 +3875,7 @@ func (x *ListKindsResponse) String() string {
 func (*ListKindsResponse) ProtoMessage() {}
 
 func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[41]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3684,7 +3888,7 @@ func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKindsResponse.ProtoReflect.Descriptor instead.
 func (*ListKindsResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{41}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListKindsResponse) GetKinds() []*Kind {
@@ -3731,7 +3935,7 @@ type SetKindRequest struct {
 
 func (x *SetKindRequest) Reset() {
 	*x = SetKindRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3743,7 +3947,7 @@ func (x *SetKindRequest) String() string {
 func (*SetKindRequest) ProtoMessage() {}
 
 func (x *SetKindRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[42]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3756,7 +3960,7 @@ func (x *SetKindRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKindRequest.ProtoReflect.Descriptor instead.
 func (*SetKindRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{42}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetKindRequest) GetName() string {
@@ -3834,7 +4038,7 @@ type SetKindResponse struct {
 
 func (x *SetKindResponse) Reset() {
 	*x = SetKindResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3846,7 +4050,7 @@ func (x *SetKindResponse) String() string {
 func (*SetKindResponse) ProtoMessage() {}
 
 func (x *SetKindResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[43]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3859,7 +4063,7 @@ func (x *SetKindResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetKindResponse.ProtoReflect.Descriptor instead.
 func (*SetKindResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{43}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SetKindResponse) GetKind() *Kind {
@@ -3902,7 +4106,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3914,7 +4118,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[44]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3927,7 +4131,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{44}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Session) GetId() uint64 {
@@ -3987,7 +4191,7 @@ type OpenSessionRequest struct {
 
 func (x *OpenSessionRequest) Reset() {
 	*x = OpenSessionRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3999,7 +4203,7 @@ func (x *OpenSessionRequest) String() string {
 func (*OpenSessionRequest) ProtoMessage() {}
 
 func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[45]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4012,7 +4216,7 @@ func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionRequest.ProtoReflect.Descriptor instead.
 func (*OpenSessionRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{45}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *OpenSessionRequest) GetTtl() *durationpb.Duration {
@@ -4053,7 +4257,7 @@ type OpenSessionResponse struct {
 
 func (x *OpenSessionResponse) Reset() {
 	*x = OpenSessionResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4065,7 +4269,7 @@ func (x *OpenSessionResponse) String() string {
 func (*OpenSessionResponse) ProtoMessage() {}
 
 func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[46]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4078,7 +4282,7 @@ func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionResponse.ProtoReflect.Descriptor instead.
 func (*OpenSessionResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{46}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *OpenSessionResponse) GetSession() *Session {
@@ -4104,7 +4308,7 @@ type KeepSessionRequest struct {
 
 func (x *KeepSessionRequest) Reset() {
 	*x = KeepSessionRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4116,7 +4320,7 @@ func (x *KeepSessionRequest) String() string {
 func (*KeepSessionRequest) ProtoMessage() {}
 
 func (x *KeepSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[47]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4129,7 +4333,7 @@ func (x *KeepSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepSessionRequest.ProtoReflect.Descriptor instead.
 func (*KeepSessionRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{47}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *KeepSessionRequest) GetSession() uint64 {
@@ -4150,7 +4354,7 @@ type KeepSessionResponse struct {
 
 func (x *KeepSessionResponse) Reset() {
 	*x = KeepSessionResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4162,7 +4366,7 @@ func (x *KeepSessionResponse) String() string {
 func (*KeepSessionResponse) ProtoMessage() {}
 
 func (x *KeepSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[48]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4175,7 +4379,7 @@ func (x *KeepSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepSessionResponse.ProtoReflect.Descriptor instead.
 func (*KeepSessionResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{48}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *KeepSessionResponse) GetTtl() *durationpb.Duration {
@@ -4203,7 +4407,7 @@ type LostLock struct {
 
 func (x *LostLock) Reset() {
 	*x = LostLock{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4215,7 +4419,7 @@ func (x *LostLock) String() string {
 func (*LostLock) ProtoMessage() {}
 
 func (x *LostLock) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[49]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4228,7 +4432,7 @@ func (x *LostLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostLock.ProtoReflect.Descriptor instead.
 func (*LostLock) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{49}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *LostLock) GetName() string {
@@ -4255,7 +4459,7 @@ type CloseSessionRequest struct {
 
 func (x *CloseSessionRequest) Reset() {
 	*x = CloseSessionRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4267,7 +4471,7 @@ func (x *CloseSessionRequest) String() string {
 func (*CloseSessionRequest) ProtoMessage() {}
 
 func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[50]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4280,7 +4484,7 @@ func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionRequest.ProtoReflect.Descriptor instead.
 func (*CloseSessionRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{50}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *CloseSessionRequest) GetSession() uint64 {
@@ -4306,7 +4510,7 @@ type CloseSessionResponse struct {
 
 func (x *CloseSessionResponse) Reset() {
 	*x = CloseSessionResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4318,7 +4522,7 @@ func (x *CloseSessionResponse) String() string {
 func (*CloseSessionResponse) ProtoMessage() {}
 
 func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[51]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4331,7 +4535,7 @@ func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionResponse.ProtoReflect.Descriptor instead.
 func (*CloseSessionResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{51}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *CloseSessionResponse) GetRead() *Read {
@@ -4353,7 +4557,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4365,7 +4569,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[52]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4378,7 +4582,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{52}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListSessionsRequest) GetPageSize() uint32 {
@@ -4407,7 +4611,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4419,7 +4623,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[53]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4432,7 +4636,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{53}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -4464,7 +4668,7 @@ type LockMode struct {
 
 func (x *LockMode) Reset() {
 	*x = LockMode{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4476,7 +4680,7 @@ func (x *LockMode) String() string {
 func (*LockMode) ProtoMessage() {}
 
 func (x *LockMode) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[54]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4489,7 +4693,7 @@ func (x *LockMode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockMode.ProtoReflect.Descriptor instead.
 func (*LockMode) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{54}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
 }
 
 // Lock is a lock that somebody holds or waits for.
@@ -4509,7 +4713,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4521,7 +4725,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[55]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4534,7 +4738,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{55}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Lock) GetName() string {
@@ -4591,7 +4795,7 @@ type LockClaim struct {
 
 func (x *LockClaim) Reset() {
 	*x = LockClaim{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4603,7 +4807,7 @@ func (x *LockClaim) String() string {
 func (*LockClaim) ProtoMessage() {}
 
 func (x *LockClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[56]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4616,7 +4820,7 @@ func (x *LockClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockClaim.ProtoReflect.Descriptor instead.
 func (*LockClaim) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{56}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *LockClaim) GetToken() uint64 {
@@ -4694,7 +4898,7 @@ type AcquireLockRequest struct {
 
 func (x *AcquireLockRequest) Reset() {
 	*x = AcquireLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4706,7 +4910,7 @@ func (x *AcquireLockRequest) String() string {
 func (*AcquireLockRequest) ProtoMessage() {}
 
 func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[57]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4719,7 +4923,7 @@ func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireLockRequest.ProtoReflect.Descriptor instead.
 func (*AcquireLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{57}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *AcquireLockRequest) GetName() string {
@@ -4808,7 +5012,7 @@ type AcquireLockResponse struct {
 
 func (x *AcquireLockResponse) Reset() {
 	*x = AcquireLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4820,7 +5024,7 @@ func (x *AcquireLockResponse) String() string {
 func (*AcquireLockResponse) ProtoMessage() {}
 
 func (x *AcquireLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[58]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4833,7 +5037,7 @@ func (x *AcquireLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireLockResponse.ProtoReflect.Descriptor instead.
 func (*AcquireLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{58}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *AcquireLockResponse) GetName() string {
@@ -4890,7 +5094,7 @@ type RenewLockRequest struct {
 
 func (x *RenewLockRequest) Reset() {
 	*x = RenewLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4902,7 +5106,7 @@ func (x *RenewLockRequest) String() string {
 func (*RenewLockRequest) ProtoMessage() {}
 
 func (x *RenewLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[59]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4915,7 +5119,7 @@ func (x *RenewLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewLockRequest.ProtoReflect.Descriptor instead.
 func (*RenewLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{59}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *RenewLockRequest) GetName() string {
@@ -4949,7 +5153,7 @@ type RenewLockResponse struct {
 
 func (x *RenewLockResponse) Reset() {
 	*x = RenewLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4961,7 +5165,7 @@ func (x *RenewLockResponse) String() string {
 func (*RenewLockResponse) ProtoMessage() {}
 
 func (x *RenewLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[60]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4974,7 +5178,7 @@ func (x *RenewLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewLockResponse.ProtoReflect.Descriptor instead.
 func (*RenewLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{60}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RenewLockResponse) GetToken() uint64 {
@@ -5008,7 +5212,7 @@ type ReleaseLockRequest struct {
 
 func (x *ReleaseLockRequest) Reset() {
 	*x = ReleaseLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5020,7 +5224,7 @@ func (x *ReleaseLockRequest) String() string {
 func (*ReleaseLockRequest) ProtoMessage() {}
 
 func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[61]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5033,7 +5237,7 @@ func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLockRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{61}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ReleaseLockRequest) GetName() string {
@@ -5087,7 +5291,7 @@ type ReleaseLockResponse struct {
 
 func (x *ReleaseLockResponse) Reset() {
 	*x = ReleaseLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5099,7 +5303,7 @@ func (x *ReleaseLockResponse) String() string {
 func (*ReleaseLockResponse) ProtoMessage() {}
 
 func (x *ReleaseLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[62]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5112,7 +5316,7 @@ func (x *ReleaseLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLockResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{62}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ReleaseLockResponse) GetRead() *Read {
@@ -5134,7 +5338,7 @@ type BreakLockRequest struct {
 
 func (x *BreakLockRequest) Reset() {
 	*x = BreakLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5146,7 +5350,7 @@ func (x *BreakLockRequest) String() string {
 func (*BreakLockRequest) ProtoMessage() {}
 
 func (x *BreakLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[63]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5159,7 +5363,7 @@ func (x *BreakLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakLockRequest.ProtoReflect.Descriptor instead.
 func (*BreakLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{63}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *BreakLockRequest) GetName() string {
@@ -5198,7 +5402,7 @@ type BreakLockResponse struct {
 
 func (x *BreakLockResponse) Reset() {
 	*x = BreakLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5210,7 +5414,7 @@ func (x *BreakLockResponse) String() string {
 func (*BreakLockResponse) ProtoMessage() {}
 
 func (x *BreakLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[64]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5223,7 +5427,7 @@ func (x *BreakLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BreakLockResponse.ProtoReflect.Descriptor instead.
 func (*BreakLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{64}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *BreakLockResponse) GetLock() *Lock {
@@ -5263,7 +5467,7 @@ type GetLockRequest struct {
 
 func (x *GetLockRequest) Reset() {
 	*x = GetLockRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5275,7 +5479,7 @@ func (x *GetLockRequest) String() string {
 func (*GetLockRequest) ProtoMessage() {}
 
 func (x *GetLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[65]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5288,7 +5492,7 @@ func (x *GetLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLockRequest.ProtoReflect.Descriptor instead.
 func (*GetLockRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{65}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetLockRequest) GetName() string {
@@ -5308,7 +5512,7 @@ type GetLockResponse struct {
 
 func (x *GetLockResponse) Reset() {
 	*x = GetLockResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5320,7 +5524,7 @@ func (x *GetLockResponse) String() string {
 func (*GetLockResponse) ProtoMessage() {}
 
 func (x *GetLockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[66]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5333,7 +5537,7 @@ func (x *GetLockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLockResponse.ProtoReflect.Descriptor instead.
 func (*GetLockResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{66}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *GetLockResponse) GetLock() *Lock {
@@ -5362,7 +5566,7 @@ type ListLocksRequest struct {
 
 func (x *ListLocksRequest) Reset() {
 	*x = ListLocksRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5374,7 +5578,7 @@ func (x *ListLocksRequest) String() string {
 func (*ListLocksRequest) ProtoMessage() {}
 
 func (x *ListLocksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[67]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5387,7 +5591,7 @@ func (x *ListLocksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLocksRequest.ProtoReflect.Descriptor instead.
 func (*ListLocksRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{67}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListLocksRequest) GetPageSize() uint32 {
@@ -5416,7 +5620,7 @@ type ListLocksResponse struct {
 
 func (x *ListLocksResponse) Reset() {
 	*x = ListLocksResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5428,7 +5632,7 @@ func (x *ListLocksResponse) String() string {
 func (*ListLocksResponse) ProtoMessage() {}
 
 func (x *ListLocksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[68]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5441,7 +5645,7 @@ func (x *ListLocksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLocksResponse.ProtoReflect.Descriptor instead.
 func (*ListLocksResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{68}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListLocksResponse) GetLocks() []*Lock {
@@ -5477,7 +5681,7 @@ type Held struct {
 
 func (x *Held) Reset() {
 	*x = Held{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5489,7 +5693,7 @@ func (x *Held) String() string {
 func (*Held) ProtoMessage() {}
 
 func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[69]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5502,7 +5706,7 @@ func (x *Held) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Held.ProtoReflect.Descriptor instead.
 func (*Held) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{69}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Held) GetKind() string {
@@ -5546,7 +5750,7 @@ type FromMember struct {
 
 func (x *FromMember) Reset() {
 	*x = FromMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5558,7 +5762,7 @@ func (x *FromMember) String() string {
 func (*FromMember) ProtoMessage() {}
 
 func (x *FromMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[70]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5571,7 +5775,7 @@ func (x *FromMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromMember.ProtoReflect.Descriptor instead.
 func (*FromMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{70}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *FromMember) GetMessage() isFromMember_Message {
@@ -5717,7 +5921,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5729,7 +5933,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[71]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5742,7 +5946,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{71}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Join) GetMember() *Member {
@@ -5773,7 +5977,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5785,7 +5989,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[72]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5798,7 +6002,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{72}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Resume) GetIncarnation() uint64 {
@@ -5832,7 +6036,7 @@ type Keepalive struct {
 
 func (x *Keepalive) Reset() {
 	*x = Keepalive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5844,7 +6048,7 @@ func (x *Keepalive) String() string {
 func (*Keepalive) ProtoMessage() {}
 
 func (x *Keepalive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[73]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5857,7 +6061,7 @@ func (x *Keepalive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keepalive.ProtoReflect.Descriptor instead.
 func (*Keepalive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{73}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Keepalive) GetNonce() uint64 {
@@ -5877,7 +6081,7 @@ type Confirm struct {
 
 func (x *Confirm) Reset() {
 	*x = Confirm{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5889,7 +6093,7 @@ func (x *Confirm) String() string {
 func (*Confirm) ProtoMessage() {}
 
 func (x *Confirm) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[74]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5902,7 +6106,7 @@ func (x *Confirm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
 func (*Confirm) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{74}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Confirm) GetHeld() []*Held {
@@ -5922,7 +6126,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5934,7 +6138,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[75]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5947,7 +6151,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{75}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Failed) GetFailures() []*Failure {
@@ -5970,7 +6174,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5982,7 +6186,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[76]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5995,7 +6199,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{76}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Failure) GetHeld() *Held {
@@ -6031,7 +6235,7 @@ type Released struct {
 
 func (x *Released) Reset() {
 	*x = Released{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6043,7 +6247,7 @@ func (x *Released) String() string {
 func (*Released) ProtoMessage() {}
 
 func (x *Released) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[77]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6056,7 +6260,7 @@ func (x *Released) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Released.ProtoReflect.Descriptor instead.
 func (*Released) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{77}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *Released) GetHeld() []*Held {
@@ -6084,7 +6288,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6096,7 +6300,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[78]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6109,7 +6313,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{78}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *Drain) GetRate() uint32 {
@@ -6128,7 +6332,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6140,7 +6344,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[79]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6153,7 +6357,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{79}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{80}
 }
 
 // ToMember is what a member is told.
@@ -6176,7 +6380,7 @@ type ToMember struct {
 
 func (x *ToMember) Reset() {
 	*x = ToMember{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6188,7 +6392,7 @@ func (x *ToMember) String() string {
 func (*ToMember) ProtoMessage() {}
 
 func (x *ToMember) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[80]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6201,7 +6405,7 @@ func (x *ToMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToMember.ProtoReflect.Descriptor instead.
 func (*ToMember) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{80}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *ToMember) GetMessage() isToMember_Message {
@@ -6349,7 +6553,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6361,7 +6565,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[81]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6374,7 +6578,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{81}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *Welcome) GetIncarnation() uint64 {
@@ -6424,7 +6628,7 @@ type Alive struct {
 
 func (x *Alive) Reset() {
 	*x = Alive{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6436,7 +6640,7 @@ func (x *Alive) String() string {
 func (*Alive) ProtoMessage() {}
 
 func (x *Alive) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[82]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6449,7 +6653,7 @@ func (x *Alive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alive.ProtoReflect.Descriptor instead.
 func (*Alive) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{82}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Alive) GetNonce() uint64 {
@@ -6476,7 +6680,7 @@ type Gone struct {
 
 func (x *Gone) Reset() {
 	*x = Gone{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6488,7 +6692,7 @@ func (x *Gone) String() string {
 func (*Gone) ProtoMessage() {}
 
 func (x *Gone) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[83]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6501,7 +6705,7 @@ func (x *Gone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gone.ProtoReflect.Descriptor instead.
 func (*Gone) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{83}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Gone) GetReason() string {
@@ -6521,7 +6725,7 @@ type Activate struct {
 
 func (x *Activate) Reset() {
 	*x = Activate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6533,7 +6737,7 @@ func (x *Activate) String() string {
 func (*Activate) ProtoMessage() {}
 
 func (x *Activate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[84]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6546,7 +6750,7 @@ func (x *Activate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activate.ProtoReflect.Descriptor instead.
 func (*Activate) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{84}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *Activate) GetHeld() []*Held {
@@ -6566,7 +6770,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6578,7 +6782,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[85]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6591,7 +6795,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{85}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *Stop) GetHeld() []*Held {
@@ -6611,7 +6815,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6623,7 +6827,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[86]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6636,7 +6840,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{86}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Outcome) GetOutcomes() []*HeldOutcome {
@@ -6658,7 +6862,7 @@ type HeldOutcome struct {
 
 func (x *HeldOutcome) Reset() {
 	*x = HeldOutcome{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6670,7 +6874,7 @@ func (x *HeldOutcome) String() string {
 func (*HeldOutcome) ProtoMessage() {}
 
 func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[87]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6683,7 +6887,7 @@ func (x *HeldOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldOutcome.ProtoReflect.Descriptor instead.
 func (*HeldOutcome) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{87}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *HeldOutcome) GetHeld() *Held {
@@ -6718,7 +6922,7 @@ type Redirect struct {
 
 func (x *Redirect) Reset() {
 	*x = Redirect{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6730,7 +6934,7 @@ func (x *Redirect) String() string {
 func (*Redirect) ProtoMessage() {}
 
 func (x *Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[88]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6743,7 +6947,7 @@ func (x *Redirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redirect.ProtoReflect.Descriptor instead.
 func (*Redirect) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{88}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *Redirect) GetServer() string {
@@ -6770,7 +6974,7 @@ type Left struct {
 
 func (x *Left) Reset() {
 	*x = Left{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6782,7 +6986,7 @@ func (x *Left) String() string {
 func (*Left) ProtoMessage() {}
 
 func (x *Left) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[89]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6795,7 +6999,7 @@ func (x *Left) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Left.ProtoReflect.Descriptor instead.
 func (*Left) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{89}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *Left) GetDraining() bool {
@@ -6813,7 +7017,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6825,7 +7029,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[90]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6838,7 +7042,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{90}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{91}
 }
 
 type StatusResponse struct {
@@ -6857,15 +7061,17 @@ type StatusResponse struct {
 	Problems []string `protobuf:"bytes,10,rep,name=problems,proto3" json:"problems,omitempty"`
 	Read     *Read    `protobuf:"bytes,11,opt,name=read,proto3" json:"read,omitempty"`
 	// Open sessions, and locks that somebody holds or waits for.
-	Sessions      uint64 `protobuf:"varint,30,opt,name=sessions,proto3" json:"sessions,omitempty"`
-	Locks         uint64 `protobuf:"varint,31,opt,name=locks,proto3" json:"locks,omitempty"`
+	Sessions uint64 `protobuf:"varint,30,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Locks    uint64 `protobuf:"varint,31,opt,name=locks,proto3" json:"locks,omitempty"`
+	// What keeps the barrier back, behind which removals are complete.
+	Hold          *Hold `protobuf:"bytes,32,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6877,7 +7083,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[91]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6890,7 +7096,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{91}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *StatusResponse) GetCluster() string {
@@ -6984,6 +7190,13 @@ func (x *StatusResponse) GetLocks() uint64 {
 	return 0
 }
 
+func (x *StatusResponse) GetHold() *Hold {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
 // ServerInfo is one server as the leader sees it.
 type ServerInfo struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -6999,14 +7212,16 @@ type ServerInfo struct {
 	Index  uint64 `protobuf:"varint,8,opt,name=index,proto3" json:"index,omitempty"`
 	Digest string `protobuf:"bytes,9,opt,name=digest,proto3" json:"digest,omitempty"`
 	// How many log entries it is behind the leader.
-	Behind        uint64 `protobuf:"varint,10,opt,name=behind,proto3" json:"behind,omitempty"`
+	Behind uint64 `protobuf:"varint,10,opt,name=behind,proto3" json:"behind,omitempty"`
+	// How long its read lease lasts. Not set when it has none: it asks for one with the first look-up.
+	ReadLease     *durationpb.Duration `protobuf:"bytes,11,opt,name=read_lease,json=readLease,proto3" json:"read_lease,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServerInfo) Reset() {
 	*x = ServerInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7018,7 +7233,7 @@ func (x *ServerInfo) String() string {
 func (*ServerInfo) ProtoMessage() {}
 
 func (x *ServerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[92]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7031,7 +7246,7 @@ func (x *ServerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerInfo.ProtoReflect.Descriptor instead.
 func (*ServerInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{92}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ServerInfo) GetName() string {
@@ -7104,6 +7319,13 @@ func (x *ServerInfo) GetBehind() uint64 {
 	return 0
 }
 
+func (x *ServerInfo) GetReadLease() *durationpb.Duration {
+	if x != nil {
+		return x.ReadLease
+	}
+	return nil
+}
+
 type ServerStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -7112,7 +7334,7 @@ type ServerStatusRequest struct {
 
 func (x *ServerStatusRequest) Reset() {
 	*x = ServerStatusRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7124,7 +7346,7 @@ func (x *ServerStatusRequest) String() string {
 func (*ServerStatusRequest) ProtoMessage() {}
 
 func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[93]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7137,7 +7359,7 @@ func (x *ServerStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusRequest.ProtoReflect.Descriptor instead.
 func (*ServerStatusRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{93}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{94}
 }
 
 type ServerStatusResponse struct {
@@ -7152,19 +7374,26 @@ type ServerStatusResponse struct {
 	Index   uint64 `protobuf:"varint,7,opt,name=index,proto3" json:"index,omitempty"`
 	Barrier uint64 `protobuf:"varint,8,opt,name=barrier,proto3" json:"barrier,omitempty"`
 	// The digest of the state at index.
-	Digest        string                 `protobuf:"bytes,9,opt,name=digest,proto3" json:"digest,omitempty"`
-	Version       string                 `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
-	Started       *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started,proto3" json:"started,omitempty"`
-	GrpcAddress   string                 `protobuf:"bytes,12,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
-	HttpAddress   string                 `protobuf:"bytes,13,opt,name=http_address,json=httpAddress,proto3" json:"http_address,omitempty"`
-	RaftAddress   string                 `protobuf:"bytes,14,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
+	Digest      string                 `protobuf:"bytes,9,opt,name=digest,proto3" json:"digest,omitempty"`
+	Version     string                 `protobuf:"bytes,10,opt,name=version,proto3" json:"version,omitempty"`
+	Started     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started,proto3" json:"started,omitempty"`
+	GrpcAddress string                 `protobuf:"bytes,12,opt,name=grpc_address,json=grpcAddress,proto3" json:"grpc_address,omitempty"`
+	HttpAddress string                 `protobuf:"bytes,13,opt,name=http_address,json=httpAddress,proto3" json:"http_address,omitempty"`
+	RaftAddress string                 `protobuf:"bytes,14,opt,name=raft_address,json=raftAddress,proto3" json:"raft_address,omitempty"`
+	// The read lease that it has: how long it still lasts, its floor, and who granted it in which term.
+	ReadLease   *durationpb.Duration `protobuf:"bytes,15,opt,name=read_lease,json=readLease,proto3" json:"read_lease,omitempty"`
+	Floor       uint64               `protobuf:"varint,16,opt,name=floor,proto3" json:"floor,omitempty"`
+	GrantedBy   string               `protobuf:"bytes,17,opt,name=granted_by,json=grantedBy,proto3" json:"granted_by,omitempty"`
+	GrantedTerm uint64               `protobuf:"varint,18,opt,name=granted_term,json=grantedTerm,proto3" json:"granted_term,omitempty"`
+	// The state has everything that was acknowledged so long ago. Not set when the server does not know.
+	Age           *durationpb.Duration `protobuf:"bytes,19,opt,name=age,proto3" json:"age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServerStatusResponse) Reset() {
 	*x = ServerStatusResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7176,7 +7405,7 @@ func (x *ServerStatusResponse) String() string {
 func (*ServerStatusResponse) ProtoMessage() {}
 
 func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[94]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7189,7 +7418,7 @@ func (x *ServerStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerStatusResponse.ProtoReflect.Descriptor instead.
 func (*ServerStatusResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{94}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ServerStatusResponse) GetName() string {
@@ -7290,6 +7519,41 @@ func (x *ServerStatusResponse) GetRaftAddress() string {
 	return ""
 }
 
+func (x *ServerStatusResponse) GetReadLease() *durationpb.Duration {
+	if x != nil {
+		return x.ReadLease
+	}
+	return nil
+}
+
+func (x *ServerStatusResponse) GetFloor() uint64 {
+	if x != nil {
+		return x.Floor
+	}
+	return 0
+}
+
+func (x *ServerStatusResponse) GetGrantedBy() string {
+	if x != nil {
+		return x.GrantedBy
+	}
+	return ""
+}
+
+func (x *ServerStatusResponse) GetGrantedTerm() uint64 {
+	if x != nil {
+		return x.GrantedTerm
+	}
+	return 0
+}
+
+func (x *ServerStatusResponse) GetAge() *durationpb.Duration {
+	if x != nil {
+		return x.Age
+	}
+	return nil
+}
+
 type RemoveServerRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -7299,7 +7563,7 @@ type RemoveServerRequest struct {
 
 func (x *RemoveServerRequest) Reset() {
 	*x = RemoveServerRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7311,7 +7575,7 @@ func (x *RemoveServerRequest) String() string {
 func (*RemoveServerRequest) ProtoMessage() {}
 
 func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[95]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7324,7 +7588,7 @@ func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveServerRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{95}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *RemoveServerRequest) GetName() string {
@@ -7343,7 +7607,7 @@ type RemoveServerResponse struct {
 
 func (x *RemoveServerResponse) Reset() {
 	*x = RemoveServerResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7355,7 +7619,7 @@ func (x *RemoveServerResponse) String() string {
 func (*RemoveServerResponse) ProtoMessage() {}
 
 func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7368,7 +7632,7 @@ func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveServerResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{96}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *RemoveServerResponse) GetRead() *Read {
@@ -7388,7 +7652,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7400,7 +7664,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7413,7 +7677,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{97}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *TransferLeadershipRequest) GetTo() string {
@@ -7432,7 +7696,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7444,7 +7708,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7457,7 +7721,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{98}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *TransferLeadershipResponse) GetLeader() string {
@@ -7475,7 +7739,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7487,7 +7751,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7500,7 +7764,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{99}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{100}
 }
 
 type SaveResponse struct {
@@ -7512,7 +7776,7 @@ type SaveResponse struct {
 
 func (x *SaveResponse) Reset() {
 	*x = SaveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7524,7 +7788,7 @@ func (x *SaveResponse) String() string {
 func (*SaveResponse) ProtoMessage() {}
 
 func (x *SaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7537,7 +7801,7 @@ func (x *SaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveResponse.ProtoReflect.Descriptor instead.
 func (*SaveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{100}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *SaveResponse) GetData() []byte {
@@ -7587,7 +7851,7 @@ type SnapshotInfo struct {
 
 func (x *SnapshotInfo) Reset() {
 	*x = SnapshotInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7599,7 +7863,7 @@ func (x *SnapshotInfo) String() string {
 func (*SnapshotInfo) ProtoMessage() {}
 
 func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7612,7 +7876,7 @@ func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{101}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *SnapshotInfo) GetFile() string {
@@ -7799,7 +8063,7 @@ type SnapshotRestore struct {
 
 func (x *SnapshotRestore) Reset() {
 	*x = SnapshotRestore{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7811,7 +8075,7 @@ func (x *SnapshotRestore) String() string {
 func (*SnapshotRestore) ProtoMessage() {}
 
 func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7824,7 +8088,7 @@ func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRestore.ProtoReflect.Descriptor instead.
 func (*SnapshotRestore) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{102}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *SnapshotRestore) GetFrom() *SnapshotInfo {
@@ -7908,7 +8172,7 @@ type SnapshotDiff struct {
 
 func (x *SnapshotDiff) Reset() {
 	*x = SnapshotDiff{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7920,7 +8184,7 @@ func (x *SnapshotDiff) String() string {
 func (*SnapshotDiff) ProtoMessage() {}
 
 func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7933,7 +8197,7 @@ func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{103}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *SnapshotDiff) GetFrom() *SnapshotInfo {
@@ -8034,7 +8298,7 @@ type LockChange struct {
 
 func (x *LockChange) Reset() {
 	*x = LockChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8046,7 +8310,7 @@ func (x *LockChange) String() string {
 func (*LockChange) ProtoMessage() {}
 
 func (x *LockChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8059,7 +8323,7 @@ func (x *LockChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockChange.ProtoReflect.Descriptor instead.
 func (*LockChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *LockChange) GetType() LockChange_Type {
@@ -8107,7 +8371,7 @@ type SnapshotChange struct {
 
 func (x *SnapshotChange) Reset() {
 	*x = SnapshotChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8119,7 +8383,7 @@ func (x *SnapshotChange) String() string {
 func (*SnapshotChange) ProtoMessage() {}
 
 func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8132,7 +8396,7 @@ func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotChange.ProtoReflect.Descriptor instead.
 func (*SnapshotChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *SnapshotChange) GetType() SnapshotChange_Type {
@@ -8198,7 +8462,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8210,7 +8474,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8223,7 +8487,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *Plan) GetCluster() string {
@@ -8300,7 +8564,7 @@ type PlanMove struct {
 
 func (x *PlanMove) Reset() {
 	*x = PlanMove{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8312,7 +8576,7 @@ func (x *PlanMove) String() string {
 func (*PlanMove) ProtoMessage() {}
 
 func (x *PlanMove) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8325,7 +8589,7 @@ func (x *PlanMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanMove.ProtoReflect.Descriptor instead.
 func (*PlanMove) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *PlanMove) GetKind() string {
@@ -8382,7 +8646,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8394,7 +8658,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8407,7 +8671,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{108}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *HistoryRequest) GetKind() string {
@@ -8447,7 +8711,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8459,7 +8723,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8472,7 +8736,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *HistoryResponse) GetEvents() []*PlacementEvent {
@@ -8530,7 +8794,7 @@ type PlacementEvent struct {
 
 func (x *PlacementEvent) Reset() {
 	*x = PlacementEvent{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8542,7 +8806,7 @@ func (x *PlacementEvent) String() string {
 func (*PlacementEvent) ProtoMessage() {}
 
 func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8555,7 +8819,7 @@ func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlacementEvent.ProtoReflect.Descriptor instead.
 func (*PlacementEvent) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *PlacementEvent) GetIndex() uint64 {
@@ -8663,7 +8927,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8675,7 +8939,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8688,7 +8952,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{111}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *WatchRequest) GetKind() string {
@@ -8759,7 +9023,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8771,7 +9035,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8784,7 +9048,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{112}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *WatchResponse) GetReset_() *WatchReset {
@@ -8836,7 +9100,7 @@ type WatchMark struct {
 
 func (x *WatchMark) Reset() {
 	*x = WatchMark{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8848,7 +9112,7 @@ func (x *WatchMark) String() string {
 func (*WatchMark) ProtoMessage() {}
 
 func (x *WatchMark) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8861,7 +9125,7 @@ func (x *WatchMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchMark.ProtoReflect.Descriptor instead.
 func (*WatchMark) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{113}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *WatchMark) GetIndex() uint64 {
@@ -8904,7 +9168,7 @@ type WatchReset struct {
 
 func (x *WatchReset) Reset() {
 	*x = WatchReset{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8916,7 +9180,7 @@ func (x *WatchReset) String() string {
 func (*WatchReset) ProtoMessage() {}
 
 func (x *WatchReset) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8929,7 +9193,7 @@ func (x *WatchReset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchReset.ProtoReflect.Descriptor instead.
 func (*WatchReset) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{114}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *WatchReset) GetWhy() WatchReset_Why {
@@ -8962,7 +9226,7 @@ type WatchRecord struct {
 
 func (x *WatchRecord) Reset() {
 	*x = WatchRecord{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8974,7 +9238,7 @@ func (x *WatchRecord) String() string {
 func (*WatchRecord) ProtoMessage() {}
 
 func (x *WatchRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8987,7 +9251,7 @@ func (x *WatchRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRecord.ProtoReflect.Descriptor instead.
 func (*WatchRecord) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{115}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *WatchRecord) GetPlacement() *Placement {
@@ -9076,7 +9340,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9088,7 +9352,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9101,7 +9365,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{116}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -9274,7 +9538,7 @@ type Explanation_Candidate struct {
 
 func (x *Explanation_Candidate) Reset() {
 	*x = Explanation_Candidate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9286,7 +9550,7 @@ func (x *Explanation_Candidate) String() string {
 func (*Explanation_Candidate) ProtoMessage() {}
 
 func (x *Explanation_Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9369,7 +9633,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[122]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9381,7 +9645,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[122]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9394,7 +9658,7 @@ func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo_KindCount.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo_KindCount) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{101, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{102, 0}
 }
 
 func (x *SnapshotInfo_KindCount) GetKind() string {
@@ -9438,7 +9702,7 @@ type SnapshotDiff_Counts struct {
 
 func (x *SnapshotDiff_Counts) Reset() {
 	*x = SnapshotDiff_Counts{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[123]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9450,7 +9714,7 @@ func (x *SnapshotDiff_Counts) String() string {
 func (*SnapshotDiff_Counts) ProtoMessage() {}
 
 func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[123]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9463,7 +9727,7 @@ func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff_Counts.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff_Counts) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{103, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104, 0}
 }
 
 func (x *SnapshotDiff_Counts) GetName() string {
@@ -9526,7 +9790,7 @@ type SnapshotDiff_KindChange struct {
 
 func (x *SnapshotDiff_KindChange) Reset() {
 	*x = SnapshotDiff_KindChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[124]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9538,7 +9802,7 @@ func (x *SnapshotDiff_KindChange) String() string {
 func (*SnapshotDiff_KindChange) ProtoMessage() {}
 
 func (x *SnapshotDiff_KindChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[124]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9551,7 +9815,7 @@ func (x *SnapshotDiff_KindChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff_KindChange.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff_KindChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{103, 1}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104, 1}
 }
 
 func (x *SnapshotDiff_KindChange) GetFrom() *Kind {
@@ -9587,7 +9851,7 @@ type Plan_Kind struct {
 
 func (x *Plan_Kind) Reset() {
 	*x = Plan_Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[125]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9599,7 +9863,7 @@ func (x *Plan_Kind) String() string {
 func (*Plan_Kind) ProtoMessage() {}
 
 func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[125]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9612,7 +9876,7 @@ func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Kind.ProtoReflect.Descriptor instead.
 func (*Plan_Kind) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107, 0}
 }
 
 func (x *Plan_Kind) GetName() string {
@@ -9676,7 +9940,7 @@ type Plan_Member struct {
 
 func (x *Plan_Member) Reset() {
 	*x = Plan_Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[126]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9688,7 +9952,7 @@ func (x *Plan_Member) String() string {
 func (*Plan_Member) ProtoMessage() {}
 
 func (x *Plan_Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[126]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9701,7 +9965,7 @@ func (x *Plan_Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Member.ProtoReflect.Descriptor instead.
 func (*Plan_Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106, 1}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107, 1}
 }
 
 func (x *Plan_Member) GetName() string {
@@ -9765,7 +10029,7 @@ type Plan_Flow struct {
 
 func (x *Plan_Flow) Reset() {
 	*x = Plan_Flow{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[127]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9777,7 +10041,7 @@ func (x *Plan_Flow) String() string {
 func (*Plan_Flow) ProtoMessage() {}
 
 func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[127]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9790,7 +10054,7 @@ func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Flow.ProtoReflect.Descriptor instead.
 func (*Plan_Flow) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106, 2}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107, 2}
 }
 
 func (x *Plan_Flow) GetFrom() string {
@@ -9821,7 +10085,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x1elookupclient/apiv1/berth.proto\x12\bberth.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"0\n" +
 	"\bIdentity\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\"\xe9\x02\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"\x9b\x03\n" +
 	"\tPlacement\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12/\n" +
@@ -9833,7 +10097,8 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\vincarnation\x18\b \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06reason\x18\t \x01(\tR\x06reason\x12\x18\n" +
 	"\aattempt\x18\n" +
-	" \x01(\rR\aattempt\"M\n" +
+	" \x01(\rR\aattempt\x120\n" +
+	"\x05since\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"M\n" +
 	"\x05Phase\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -9848,37 +10113,48 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x06LEADER\x10\x01\x12\f\n" +
 	"\bFOLLOWER\x10\x02\x12\f\n" +
 	"\bNONVOTER\x10\x03\x12\v\n" +
-	"\aFORMING\x10\x04\"8\n" +
-	"\x05Level\"/\n" +
+	"\aFORMING\x10\x04\"C\n" +
+	"\x05Level\":\n" +
 	"\x04Name\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06LEASED\x10\x01\x12\n" +
 	"\n" +
-	"\x06LEADER\x10\x02\"\xc5\x01\n" +
+	"\x06LEADER\x10\x02\x12\t\n" +
+	"\x05STALE\x10\x03\"\x84\x03\n" +
 	"\x04Read\x12\x1b\n" +
 	"\tserved_by\x18\x01 \x01(\tR\bservedBy\x12'\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x13.berth.v1.Role.NameR\x04role\x12*\n" +
 	"\x05level\x18\x03 \x01(\x0e2\x14.berth.v1.Level.NameR\x05level\x12\x12\n" +
 	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x14\n" +
 	"\x05index\x18\x05 \x01(\x04R\x05index\x12!\n" +
-	"\fforwarded_by\x18\x06 \x01(\tR\vforwardedBy\"\xb1\x01\n" +
+	"\fforwarded_by\x18\x06 \x01(\tR\vforwardedBy\x12\x14\n" +
+	"\x05floor\x18\a \x01(\x04R\x05floor\x128\n" +
+	"\n" +
+	"lease_left\x18\b \x01(\v2\x19.google.protobuf.DurationR\tleaseLeft\x12\x1d\n" +
+	"\n" +
+	"granted_by\x18\t \x01(\tR\tgrantedBy\x12!\n" +
+	"\fgranted_term\x18\n" +
+	" \x01(\x04R\vgrantedTerm\x12+\n" +
+	"\x03age\x18\v \x01(\v2\x19.google.protobuf.DurationR\x03age\"\xb1\x01\n" +
 	"\x05Error\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x129\n" +
 	"\bmetadata\x18\x03 \x03(\v2\x1d.berth.v1.Error.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"{\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd8\x01\n" +
 	"\rLookupRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12*\n" +
 	"\x05level\x18\x03 \x01(\x0e2\x14.berth.v1.Level.NameR\x05level\x12\x18\n" +
-	"\aexplain\x18\x04 \x01(\bR\aexplain\"\xa0\x01\n" +
+	"\aexplain\x18\x04 \x01(\bR\aexplain\x12>\n" +
+	"\rmax_staleness\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\fmaxStaleness\x12\x1b\n" +
+	"\tmin_index\x18\x06 \x01(\x04R\bminIndex\"\xa0\x01\n" +
 	"\x0eLookupResponse\x121\n" +
 	"\tplacement\x18\x01 \x01(\v2\x13.berth.v1.PlacementR\tplacement\x12\"\n" +
 	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\x127\n" +
-	"\vexplanation\x18\x03 \x01(\v2\x15.berth.v1.ExplanationR\vexplanation\"\xe8\x06\n" +
+	"\vexplanation\x18\x03 \x01(\v2\x15.berth.v1.ExplanationR\vexplanation\"\x8c\a\n" +
 	"\vExplanation\x12,\n" +
 	"\x03now\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12!\n" +
 	"\fplaced_index\x18\x02 \x01(\x04R\vplacedIndex\x12;\n" +
@@ -9901,7 +10177,8 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\tmoving_to\x18\x0e \x01(\tR\bmovingTo\x12\x18\n" +
 	"\acrashes\x18( \x01(\rR\acrashes\x129\n" +
 	"\n" +
-	"last_crash\x18) \x01(\v2\x1a.google.protobuf.TimestampR\tlastCrash\x1a\xd3\x01\n" +
+	"last_crash\x18) \x01(\v2\x1a.google.protobuf.TimestampR\tlastCrash\x12\"\n" +
+	"\x04hold\x18\x0f \x01(\v2\x0e.berth.v1.HoldR\x04hold\x1a\xd3\x01\n" +
 	"\tCandidate\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x1a\n" +
@@ -9910,12 +10187,21 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x04load\x18\x05 \x01(\rR\x04load\x12\x16\n" +
 	"\x06weight\x18\x06 \x01(\rR\x06weight\x12\x14\n" +
 	"\x05score\x18\a \x01(\x04R\x05score\x12\x1a\n" +
-	"\bdistance\x18\b \x01(\rR\bdistance\"t\n" +
+	"\bdistance\x18\b \x01(\rR\bdistance\"\xe3\x01\n" +
+	"\x04Hold\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12-\n" +
+	"\x04left\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04left\x121\n" +
+	"\x06waited\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06waited\x121\n" +
+	"\x06former\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x06former\x12\x18\n" +
+	"\aholders\x18\x06 \x01(\rR\aholders\"\xd1\x01\n" +
 	"\x12BatchLookupRequest\x122\n" +
 	"\n" +
 	"identities\x18\x01 \x03(\v2\x12.berth.v1.IdentityR\n" +
 	"identities\x12*\n" +
-	"\x05level\x18\x02 \x01(\x0e2\x14.berth.v1.Level.NameR\x05level\"k\n" +
+	"\x05level\x18\x02 \x01(\x0e2\x14.berth.v1.Level.NameR\x05level\x12>\n" +
+	"\rmax_staleness\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fmaxStaleness\x12\x1b\n" +
+	"\tmin_index\x18\x04 \x01(\x04R\bminIndex\"k\n" +
 	"\x13BatchLookupResponse\x120\n" +
 	"\aresults\x18\x01 \x03(\v2\x16.berth.v1.LookupResultR\aresults\x12\"\n" +
 	"\x04read\x18\x02 \x01(\v2\x0e.berth.v1.ReadR\x04read\"h\n" +
@@ -9987,7 +10273,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x06prefix\x18\x06 \x01(\tR\x06prefix\x12\x1c\n" +
 	"\tunsettled\x18\a \x01(\bR\tunsettled\x12\x1d\n" +
 	"\n" +
-	"count_more\x18\b \x01(\bR\tcountMore\"\xc7\x01\n" +
+	"count_more\x18\b \x01(\bR\tcountMore\"\xeb\x01\n" +
 	"\fListResponse\x123\n" +
 	"\n" +
 	"placements\x18\x01 \x03(\v2\x13.berth.v1.PlacementR\n" +
@@ -9995,7 +10281,8 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\"\n" +
 	"\x04read\x18\x03 \x01(\v2\x0e.berth.v1.ReadR\x04read\x12\x12\n" +
 	"\x04more\x18\x04 \x01(\x04R\x04more\x12\"\n" +
-	"\rmore_at_least\x18\x05 \x01(\bR\vmoreAtLeast\"\xb4\x04\n" +
+	"\rmore_at_least\x18\x05 \x01(\bR\vmoreAtLeast\x12\"\n" +
+	"\x04hold\x18\x06 \x01(\v2\x0e.berth.v1.HoldR\x04hold\"\xc0\x04\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x18\n" +
@@ -10014,7 +10301,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"drain_rate\x18\x14 \x01(\rR\tdrainRate\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"d\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"p\n" +
 	"\x05State\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\b\n" +
 	"\x04LIVE\x10\x01\x12\f\n" +
@@ -10023,7 +10310,9 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\aEXPIRED\x10\x04\x12\v\n" +
 	"\aBLOCKED\x10\x05\x12\x0e\n" +
 	"\n" +
-	"SUPERSEDED\x10\x06\"\x14\n" +
+	"SUPERSEDED\x10\x06\x12\n" +
+	"\n" +
+	"\x06ENDING\x10\a\"\x14\n" +
 	"\x12ListMembersRequest\"e\n" +
 	"\x13ListMembersResponse\x12*\n" +
 	"\amembers\x18\x01 \x03(\v2\x10.berth.v1.MemberR\amembers\x12\"\n" +
@@ -10318,7 +10607,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\"\"\n" +
 	"\x04Left\x12\x1a\n" +
 	"\bdraining\x18\x01 \x01(\bR\bdraining\"\x0f\n" +
-	"\rStatusRequest\"\x94\x03\n" +
+	"\rStatusRequest\"\xb8\x03\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\tR\x06leader\x12\x12\n" +
@@ -10333,7 +10622,8 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	" \x03(\tR\bproblems\x12\"\n" +
 	"\x04read\x18\v \x01(\v2\x0e.berth.v1.ReadR\x04read\x12\x1a\n" +
 	"\bsessions\x18\x1e \x01(\x04R\bsessions\x12\x14\n" +
-	"\x05locks\x18\x1f \x01(\x04R\x05locks\"\xb0\x02\n" +
+	"\x05locks\x18\x1f \x01(\x04R\x05locks\x12\"\n" +
+	"\x04hold\x18  \x01(\v2\x0e.berth.v1.HoldR\x04hold\"\xea\x02\n" +
 	"\n" +
 	"ServerInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
@@ -10346,8 +10636,10 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x05index\x18\b \x01(\x04R\x05index\x12\x16\n" +
 	"\x06digest\x18\t \x01(\tR\x06digest\x12\x16\n" +
 	"\x06behind\x18\n" +
-	" \x01(\x04R\x06behind\"\x15\n" +
-	"\x13ServerStatusRequest\"\xbc\x03\n" +
+	" \x01(\x04R\x06behind\x128\n" +
+	"\n" +
+	"read_lease\x18\v \x01(\v2\x19.google.protobuf.DurationR\treadLease\"\x15\n" +
+	"\x13ServerStatusRequest\"\xfb\x04\n" +
 	"\x14ServerStatusResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x18\n" +
@@ -10363,7 +10655,14 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\astarted\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12!\n" +
 	"\fgrpc_address\x18\f \x01(\tR\vgrpcAddress\x12!\n" +
 	"\fhttp_address\x18\r \x01(\tR\vhttpAddress\x12!\n" +
-	"\fraft_address\x18\x0e \x01(\tR\vraftAddress\")\n" +
+	"\fraft_address\x18\x0e \x01(\tR\vraftAddress\x128\n" +
+	"\n" +
+	"read_lease\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\treadLease\x12\x14\n" +
+	"\x05floor\x18\x10 \x01(\x04R\x05floor\x12\x1d\n" +
+	"\n" +
+	"granted_by\x18\x11 \x01(\tR\tgrantedBy\x12!\n" +
+	"\fgranted_term\x18\x12 \x01(\x04R\vgrantedTerm\x12+\n" +
+	"\x03age\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x03age\")\n" +
 	"\x13RemoveServerRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\":\n" +
 	"\x14RemoveServerResponse\x12\"\n" +
@@ -10701,7 +11000,7 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 }
 
 var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 128)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 129)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
@@ -10723,385 +11022,400 @@ var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(*LookupRequest)(nil),              // 17: berth.v1.LookupRequest
 	(*LookupResponse)(nil),             // 18: berth.v1.LookupResponse
 	(*Explanation)(nil),                // 19: berth.v1.Explanation
-	(*BatchLookupRequest)(nil),         // 20: berth.v1.BatchLookupRequest
-	(*BatchLookupResponse)(nil),        // 21: berth.v1.BatchLookupResponse
-	(*LookupResult)(nil),               // 22: berth.v1.LookupResult
-	(*Retry)(nil),                      // 23: berth.v1.Retry
-	(*Near)(nil),                       // 24: berth.v1.Near
-	(*PlaceRequest)(nil),               // 25: berth.v1.PlaceRequest
-	(*PlaceResponse)(nil),              // 26: berth.v1.PlaceResponse
-	(*BatchPlaceRequest)(nil),          // 27: berth.v1.BatchPlaceRequest
-	(*BatchPlaceResponse)(nil),         // 28: berth.v1.BatchPlaceResponse
-	(*PlaceResult)(nil),                // 29: berth.v1.PlaceResult
-	(*RemoveRequest)(nil),              // 30: berth.v1.RemoveRequest
-	(*RemoveResponse)(nil),             // 31: berth.v1.RemoveResponse
-	(*MoveRequest)(nil),                // 32: berth.v1.MoveRequest
-	(*MoveResponse)(nil),               // 33: berth.v1.MoveResponse
-	(*ListRequest)(nil),                // 34: berth.v1.ListRequest
-	(*ListResponse)(nil),               // 35: berth.v1.ListResponse
-	(*Member)(nil),                     // 36: berth.v1.Member
-	(*ListMembersRequest)(nil),         // 37: berth.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 38: berth.v1.ListMembersResponse
-	(*DrainMemberRequest)(nil),         // 39: berth.v1.DrainMemberRequest
-	(*DrainMemberResponse)(nil),        // 40: berth.v1.DrainMemberResponse
-	(*ExpireMemberRequest)(nil),        // 41: berth.v1.ExpireMemberRequest
-	(*ExpireMemberResponse)(nil),       // 42: berth.v1.ExpireMemberResponse
-	(*BlockEntry)(nil),                 // 43: berth.v1.BlockEntry
-	(*ListBlocksRequest)(nil),          // 44: berth.v1.ListBlocksRequest
-	(*ListBlocksResponse)(nil),         // 45: berth.v1.ListBlocksResponse
-	(*BlockRequest)(nil),               // 46: berth.v1.BlockRequest
-	(*BlockResponse)(nil),              // 47: berth.v1.BlockResponse
-	(*UnblockRequest)(nil),             // 48: berth.v1.UnblockRequest
-	(*UnblockResponse)(nil),            // 49: berth.v1.UnblockResponse
-	(*Kind)(nil),                       // 50: berth.v1.Kind
-	(*ListKindsRequest)(nil),           // 51: berth.v1.ListKindsRequest
-	(*ListKindsResponse)(nil),          // 52: berth.v1.ListKindsResponse
-	(*SetKindRequest)(nil),             // 53: berth.v1.SetKindRequest
-	(*SetKindResponse)(nil),            // 54: berth.v1.SetKindResponse
-	(*Session)(nil),                    // 55: berth.v1.Session
-	(*OpenSessionRequest)(nil),         // 56: berth.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),        // 57: berth.v1.OpenSessionResponse
-	(*KeepSessionRequest)(nil),         // 58: berth.v1.KeepSessionRequest
-	(*KeepSessionResponse)(nil),        // 59: berth.v1.KeepSessionResponse
-	(*LostLock)(nil),                   // 60: berth.v1.LostLock
-	(*CloseSessionRequest)(nil),        // 61: berth.v1.CloseSessionRequest
-	(*CloseSessionResponse)(nil),       // 62: berth.v1.CloseSessionResponse
-	(*ListSessionsRequest)(nil),        // 63: berth.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 64: berth.v1.ListSessionsResponse
-	(*LockMode)(nil),                   // 65: berth.v1.LockMode
-	(*Lock)(nil),                       // 66: berth.v1.Lock
-	(*LockClaim)(nil),                  // 67: berth.v1.LockClaim
-	(*AcquireLockRequest)(nil),         // 68: berth.v1.AcquireLockRequest
-	(*AcquireLockResponse)(nil),        // 69: berth.v1.AcquireLockResponse
-	(*RenewLockRequest)(nil),           // 70: berth.v1.RenewLockRequest
-	(*RenewLockResponse)(nil),          // 71: berth.v1.RenewLockResponse
-	(*ReleaseLockRequest)(nil),         // 72: berth.v1.ReleaseLockRequest
-	(*ReleaseLockResponse)(nil),        // 73: berth.v1.ReleaseLockResponse
-	(*BreakLockRequest)(nil),           // 74: berth.v1.BreakLockRequest
-	(*BreakLockResponse)(nil),          // 75: berth.v1.BreakLockResponse
-	(*GetLockRequest)(nil),             // 76: berth.v1.GetLockRequest
-	(*GetLockResponse)(nil),            // 77: berth.v1.GetLockResponse
-	(*ListLocksRequest)(nil),           // 78: berth.v1.ListLocksRequest
-	(*ListLocksResponse)(nil),          // 79: berth.v1.ListLocksResponse
-	(*Held)(nil),                       // 80: berth.v1.Held
-	(*FromMember)(nil),                 // 81: berth.v1.FromMember
-	(*Join)(nil),                       // 82: berth.v1.Join
-	(*Resume)(nil),                     // 83: berth.v1.Resume
-	(*Keepalive)(nil),                  // 84: berth.v1.Keepalive
-	(*Confirm)(nil),                    // 85: berth.v1.Confirm
-	(*Failed)(nil),                     // 86: berth.v1.Failed
-	(*Failure)(nil),                    // 87: berth.v1.Failure
-	(*Released)(nil),                   // 88: berth.v1.Released
-	(*Drain)(nil),                      // 89: berth.v1.Drain
-	(*Leave)(nil),                      // 90: berth.v1.Leave
-	(*ToMember)(nil),                   // 91: berth.v1.ToMember
-	(*Welcome)(nil),                    // 92: berth.v1.Welcome
-	(*Alive)(nil),                      // 93: berth.v1.Alive
-	(*Gone)(nil),                       // 94: berth.v1.Gone
-	(*Activate)(nil),                   // 95: berth.v1.Activate
-	(*Stop)(nil),                       // 96: berth.v1.Stop
-	(*Outcome)(nil),                    // 97: berth.v1.Outcome
-	(*HeldOutcome)(nil),                // 98: berth.v1.HeldOutcome
-	(*Redirect)(nil),                   // 99: berth.v1.Redirect
-	(*Left)(nil),                       // 100: berth.v1.Left
-	(*StatusRequest)(nil),              // 101: berth.v1.StatusRequest
-	(*StatusResponse)(nil),             // 102: berth.v1.StatusResponse
-	(*ServerInfo)(nil),                 // 103: berth.v1.ServerInfo
-	(*ServerStatusRequest)(nil),        // 104: berth.v1.ServerStatusRequest
-	(*ServerStatusResponse)(nil),       // 105: berth.v1.ServerStatusResponse
-	(*RemoveServerRequest)(nil),        // 106: berth.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),       // 107: berth.v1.RemoveServerResponse
-	(*TransferLeadershipRequest)(nil),  // 108: berth.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 109: berth.v1.TransferLeadershipResponse
-	(*SaveRequest)(nil),                // 110: berth.v1.SaveRequest
-	(*SaveResponse)(nil),               // 111: berth.v1.SaveResponse
-	(*SnapshotInfo)(nil),               // 112: berth.v1.SnapshotInfo
-	(*SnapshotRestore)(nil),            // 113: berth.v1.SnapshotRestore
-	(*SnapshotDiff)(nil),               // 114: berth.v1.SnapshotDiff
-	(*LockChange)(nil),                 // 115: berth.v1.LockChange
-	(*SnapshotChange)(nil),             // 116: berth.v1.SnapshotChange
-	(*Plan)(nil),                       // 117: berth.v1.Plan
-	(*PlanMove)(nil),                   // 118: berth.v1.PlanMove
-	(*HistoryRequest)(nil),             // 119: berth.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 120: berth.v1.HistoryResponse
-	(*PlacementEvent)(nil),             // 121: berth.v1.PlacementEvent
-	(*WatchRequest)(nil),               // 122: berth.v1.WatchRequest
-	(*WatchResponse)(nil),              // 123: berth.v1.WatchResponse
-	(*WatchMark)(nil),                  // 124: berth.v1.WatchMark
-	(*WatchReset)(nil),                 // 125: berth.v1.WatchReset
-	(*WatchRecord)(nil),                // 126: berth.v1.WatchRecord
-	(*Event)(nil),                      // 127: berth.v1.Event
-	nil,                                // 128: berth.v1.Error.MetadataEntry
-	(*Explanation_Candidate)(nil),      // 129: berth.v1.Explanation.Candidate
-	nil,                                // 130: berth.v1.Member.LabelsEntry
-	nil,                                // 131: berth.v1.Kind.RequireEntry
-	nil,                                // 132: berth.v1.SetKindRequest.RequireEntry
-	(*SnapshotInfo_KindCount)(nil),     // 133: berth.v1.SnapshotInfo.KindCount
-	(*SnapshotDiff_Counts)(nil),        // 134: berth.v1.SnapshotDiff.Counts
-	(*SnapshotDiff_KindChange)(nil),    // 135: berth.v1.SnapshotDiff.KindChange
-	(*Plan_Kind)(nil),                  // 136: berth.v1.Plan.Kind
-	(*Plan_Member)(nil),                // 137: berth.v1.Plan.Member
-	(*Plan_Flow)(nil),                  // 138: berth.v1.Plan.Flow
-	(*timestamppb.Timestamp)(nil),      // 139: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 140: google.protobuf.Duration
+	(*Hold)(nil),                       // 20: berth.v1.Hold
+	(*BatchLookupRequest)(nil),         // 21: berth.v1.BatchLookupRequest
+	(*BatchLookupResponse)(nil),        // 22: berth.v1.BatchLookupResponse
+	(*LookupResult)(nil),               // 23: berth.v1.LookupResult
+	(*Retry)(nil),                      // 24: berth.v1.Retry
+	(*Near)(nil),                       // 25: berth.v1.Near
+	(*PlaceRequest)(nil),               // 26: berth.v1.PlaceRequest
+	(*PlaceResponse)(nil),              // 27: berth.v1.PlaceResponse
+	(*BatchPlaceRequest)(nil),          // 28: berth.v1.BatchPlaceRequest
+	(*BatchPlaceResponse)(nil),         // 29: berth.v1.BatchPlaceResponse
+	(*PlaceResult)(nil),                // 30: berth.v1.PlaceResult
+	(*RemoveRequest)(nil),              // 31: berth.v1.RemoveRequest
+	(*RemoveResponse)(nil),             // 32: berth.v1.RemoveResponse
+	(*MoveRequest)(nil),                // 33: berth.v1.MoveRequest
+	(*MoveResponse)(nil),               // 34: berth.v1.MoveResponse
+	(*ListRequest)(nil),                // 35: berth.v1.ListRequest
+	(*ListResponse)(nil),               // 36: berth.v1.ListResponse
+	(*Member)(nil),                     // 37: berth.v1.Member
+	(*ListMembersRequest)(nil),         // 38: berth.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 39: berth.v1.ListMembersResponse
+	(*DrainMemberRequest)(nil),         // 40: berth.v1.DrainMemberRequest
+	(*DrainMemberResponse)(nil),        // 41: berth.v1.DrainMemberResponse
+	(*ExpireMemberRequest)(nil),        // 42: berth.v1.ExpireMemberRequest
+	(*ExpireMemberResponse)(nil),       // 43: berth.v1.ExpireMemberResponse
+	(*BlockEntry)(nil),                 // 44: berth.v1.BlockEntry
+	(*ListBlocksRequest)(nil),          // 45: berth.v1.ListBlocksRequest
+	(*ListBlocksResponse)(nil),         // 46: berth.v1.ListBlocksResponse
+	(*BlockRequest)(nil),               // 47: berth.v1.BlockRequest
+	(*BlockResponse)(nil),              // 48: berth.v1.BlockResponse
+	(*UnblockRequest)(nil),             // 49: berth.v1.UnblockRequest
+	(*UnblockResponse)(nil),            // 50: berth.v1.UnblockResponse
+	(*Kind)(nil),                       // 51: berth.v1.Kind
+	(*ListKindsRequest)(nil),           // 52: berth.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),          // 53: berth.v1.ListKindsResponse
+	(*SetKindRequest)(nil),             // 54: berth.v1.SetKindRequest
+	(*SetKindResponse)(nil),            // 55: berth.v1.SetKindResponse
+	(*Session)(nil),                    // 56: berth.v1.Session
+	(*OpenSessionRequest)(nil),         // 57: berth.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),        // 58: berth.v1.OpenSessionResponse
+	(*KeepSessionRequest)(nil),         // 59: berth.v1.KeepSessionRequest
+	(*KeepSessionResponse)(nil),        // 60: berth.v1.KeepSessionResponse
+	(*LostLock)(nil),                   // 61: berth.v1.LostLock
+	(*CloseSessionRequest)(nil),        // 62: berth.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),       // 63: berth.v1.CloseSessionResponse
+	(*ListSessionsRequest)(nil),        // 64: berth.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 65: berth.v1.ListSessionsResponse
+	(*LockMode)(nil),                   // 66: berth.v1.LockMode
+	(*Lock)(nil),                       // 67: berth.v1.Lock
+	(*LockClaim)(nil),                  // 68: berth.v1.LockClaim
+	(*AcquireLockRequest)(nil),         // 69: berth.v1.AcquireLockRequest
+	(*AcquireLockResponse)(nil),        // 70: berth.v1.AcquireLockResponse
+	(*RenewLockRequest)(nil),           // 71: berth.v1.RenewLockRequest
+	(*RenewLockResponse)(nil),          // 72: berth.v1.RenewLockResponse
+	(*ReleaseLockRequest)(nil),         // 73: berth.v1.ReleaseLockRequest
+	(*ReleaseLockResponse)(nil),        // 74: berth.v1.ReleaseLockResponse
+	(*BreakLockRequest)(nil),           // 75: berth.v1.BreakLockRequest
+	(*BreakLockResponse)(nil),          // 76: berth.v1.BreakLockResponse
+	(*GetLockRequest)(nil),             // 77: berth.v1.GetLockRequest
+	(*GetLockResponse)(nil),            // 78: berth.v1.GetLockResponse
+	(*ListLocksRequest)(nil),           // 79: berth.v1.ListLocksRequest
+	(*ListLocksResponse)(nil),          // 80: berth.v1.ListLocksResponse
+	(*Held)(nil),                       // 81: berth.v1.Held
+	(*FromMember)(nil),                 // 82: berth.v1.FromMember
+	(*Join)(nil),                       // 83: berth.v1.Join
+	(*Resume)(nil),                     // 84: berth.v1.Resume
+	(*Keepalive)(nil),                  // 85: berth.v1.Keepalive
+	(*Confirm)(nil),                    // 86: berth.v1.Confirm
+	(*Failed)(nil),                     // 87: berth.v1.Failed
+	(*Failure)(nil),                    // 88: berth.v1.Failure
+	(*Released)(nil),                   // 89: berth.v1.Released
+	(*Drain)(nil),                      // 90: berth.v1.Drain
+	(*Leave)(nil),                      // 91: berth.v1.Leave
+	(*ToMember)(nil),                   // 92: berth.v1.ToMember
+	(*Welcome)(nil),                    // 93: berth.v1.Welcome
+	(*Alive)(nil),                      // 94: berth.v1.Alive
+	(*Gone)(nil),                       // 95: berth.v1.Gone
+	(*Activate)(nil),                   // 96: berth.v1.Activate
+	(*Stop)(nil),                       // 97: berth.v1.Stop
+	(*Outcome)(nil),                    // 98: berth.v1.Outcome
+	(*HeldOutcome)(nil),                // 99: berth.v1.HeldOutcome
+	(*Redirect)(nil),                   // 100: berth.v1.Redirect
+	(*Left)(nil),                       // 101: berth.v1.Left
+	(*StatusRequest)(nil),              // 102: berth.v1.StatusRequest
+	(*StatusResponse)(nil),             // 103: berth.v1.StatusResponse
+	(*ServerInfo)(nil),                 // 104: berth.v1.ServerInfo
+	(*ServerStatusRequest)(nil),        // 105: berth.v1.ServerStatusRequest
+	(*ServerStatusResponse)(nil),       // 106: berth.v1.ServerStatusResponse
+	(*RemoveServerRequest)(nil),        // 107: berth.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),       // 108: berth.v1.RemoveServerResponse
+	(*TransferLeadershipRequest)(nil),  // 109: berth.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 110: berth.v1.TransferLeadershipResponse
+	(*SaveRequest)(nil),                // 111: berth.v1.SaveRequest
+	(*SaveResponse)(nil),               // 112: berth.v1.SaveResponse
+	(*SnapshotInfo)(nil),               // 113: berth.v1.SnapshotInfo
+	(*SnapshotRestore)(nil),            // 114: berth.v1.SnapshotRestore
+	(*SnapshotDiff)(nil),               // 115: berth.v1.SnapshotDiff
+	(*LockChange)(nil),                 // 116: berth.v1.LockChange
+	(*SnapshotChange)(nil),             // 117: berth.v1.SnapshotChange
+	(*Plan)(nil),                       // 118: berth.v1.Plan
+	(*PlanMove)(nil),                   // 119: berth.v1.PlanMove
+	(*HistoryRequest)(nil),             // 120: berth.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 121: berth.v1.HistoryResponse
+	(*PlacementEvent)(nil),             // 122: berth.v1.PlacementEvent
+	(*WatchRequest)(nil),               // 123: berth.v1.WatchRequest
+	(*WatchResponse)(nil),              // 124: berth.v1.WatchResponse
+	(*WatchMark)(nil),                  // 125: berth.v1.WatchMark
+	(*WatchReset)(nil),                 // 126: berth.v1.WatchReset
+	(*WatchRecord)(nil),                // 127: berth.v1.WatchRecord
+	(*Event)(nil),                      // 128: berth.v1.Event
+	nil,                                // 129: berth.v1.Error.MetadataEntry
+	(*Explanation_Candidate)(nil),      // 130: berth.v1.Explanation.Candidate
+	nil,                                // 131: berth.v1.Member.LabelsEntry
+	nil,                                // 132: berth.v1.Kind.RequireEntry
+	nil,                                // 133: berth.v1.SetKindRequest.RequireEntry
+	(*SnapshotInfo_KindCount)(nil),     // 134: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 135: berth.v1.SnapshotDiff.Counts
+	(*SnapshotDiff_KindChange)(nil),    // 136: berth.v1.SnapshotDiff.KindChange
+	(*Plan_Kind)(nil),                  // 137: berth.v1.Plan.Kind
+	(*Plan_Member)(nil),                // 138: berth.v1.Plan.Member
+	(*Plan_Flow)(nil),                  // 139: berth.v1.Plan.Flow
+	(*timestamppb.Timestamp)(nil),      // 140: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 141: google.protobuf.Duration
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,   // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
-	1,   // 1: berth.v1.Read.role:type_name -> berth.v1.Role.Name
-	2,   // 2: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	128, // 3: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
-	2,   // 4: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
-	12,  // 5: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
-	15,  // 6: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
-	19,  // 7: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
-	139, // 8: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
-	139, // 9: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
-	139, // 10: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
-	139, // 11: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
-	129, // 12: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
-	139, // 13: berth.v1.Explanation.last_crash:type_name -> google.protobuf.Timestamp
-	11,  // 14: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
-	2,   // 15: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
-	22,  // 16: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
-	15,  // 17: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
-	12,  // 18: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
-	16,  // 19: berth.v1.LookupResult.error:type_name -> berth.v1.Error
-	23,  // 20: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
-	24,  // 21: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
-	12,  // 22: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
-	15,  // 23: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
-	11,  // 24: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
-	23,  // 25: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
-	24,  // 26: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
-	29,  // 27: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
-	15,  // 28: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
-	12,  // 29: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
-	16,  // 30: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
-	23,  // 31: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	140, // 32: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
-	12,  // 33: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
-	15,  // 34: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
-	23,  // 35: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
-	140, // 36: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
-	12,  // 37: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
-	15,  // 38: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
-	0,   // 39: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	12,  // 40: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	15,  // 41: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	130, // 42: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
-	3,   // 43: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	140, // 44: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	36,  // 45: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	15,  // 46: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	23,  // 47: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
-	36,  // 48: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
-	15,  // 49: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
-	140, // 50: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
-	15,  // 51: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
-	139, // 52: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
-	139, // 53: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
-	43,  // 54: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
-	15,  // 55: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
-	140, // 56: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
-	23,  // 57: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
-	43,  // 58: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
-	12,  // 59: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
-	15,  // 60: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
-	23,  // 61: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
-	15,  // 62: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
-	131, // 63: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
-	140, // 64: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
-	50,  // 65: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
-	15,  // 66: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
-	23,  // 67: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	132, // 68: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
-	140, // 69: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
-	50,  // 70: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
-	15,  // 71: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	140, // 72: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
-	140, // 73: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
-	140, // 74: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
-	23,  // 75: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
-	55,  // 76: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
-	15,  // 77: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
-	140, // 78: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
-	60,  // 79: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
-	23,  // 80: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
-	15,  // 81: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
-	55,  // 82: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
-	15,  // 83: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
-	67,  // 84: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
-	4,   // 85: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
-	5,   // 86: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
-	140, // 87: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
-	4,   // 88: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
-	140, // 89: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
-	140, // 90: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
-	23,  // 91: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
-	140, // 92: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
-	140, // 93: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
-	15,  // 94: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
-	140, // 95: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
-	23,  // 96: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
-	15,  // 97: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
-	23,  // 98: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
-	66,  // 99: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
-	140, // 100: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
-	15,  // 101: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
-	66,  // 102: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
-	15,  // 103: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
-	66,  // 104: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
-	15,  // 105: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
-	82,  // 106: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	83,  // 107: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	84,  // 108: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	85,  // 109: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	86,  // 110: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	88,  // 111: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	89,  // 112: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	90,  // 113: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	36,  // 114: berth.v1.Join.member:type_name -> berth.v1.Member
-	23,  // 115: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	80,  // 116: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	87,  // 117: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	80,  // 118: berth.v1.Failure.held:type_name -> berth.v1.Held
-	80,  // 119: berth.v1.Released.held:type_name -> berth.v1.Held
-	87,  // 120: berth.v1.Released.crashed:type_name -> berth.v1.Failure
-	92,  // 121: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	93,  // 122: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	94,  // 123: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	95,  // 124: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	96,  // 125: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	97,  // 126: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	99,  // 127: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	100, // 128: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	140, // 129: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	140, // 130: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	80,  // 131: berth.v1.Activate.held:type_name -> berth.v1.Held
-	80,  // 132: berth.v1.Stop.held:type_name -> berth.v1.Held
-	98,  // 133: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	80,  // 134: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	103, // 135: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	15,  // 136: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
-	1,   // 137: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
-	1,   // 138: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	139, // 139: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	15,  // 140: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	133, // 141: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	36,  // 142: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	50,  // 143: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
-	112, // 144: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	112, // 145: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	112, // 146: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	134, // 147: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	134, // 148: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	135, // 149: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
-	115, // 150: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
-	6,   // 151: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
-	67,  // 152: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
-	67,  // 153: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
-	7,   // 154: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	12,  // 155: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	12,  // 156: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	115, // 157: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
-	136, // 158: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
-	137, // 159: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
-	138, // 160: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
-	121, // 161: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
-	15,  // 162: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
-	139, // 163: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
-	8,   // 164: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
-	10,  // 165: berth.v1.WatchRequest.types:type_name -> berth.v1.Event.Type
-	125, // 166: berth.v1.WatchResponse.reset:type_name -> berth.v1.WatchReset
-	126, // 167: berth.v1.WatchResponse.records:type_name -> berth.v1.WatchRecord
-	127, // 168: berth.v1.WatchResponse.events:type_name -> berth.v1.Event
-	124, // 169: berth.v1.WatchResponse.mark:type_name -> berth.v1.WatchMark
-	139, // 170: berth.v1.WatchMark.time:type_name -> google.protobuf.Timestamp
-	9,   // 171: berth.v1.WatchReset.why:type_name -> berth.v1.WatchReset.Why
-	12,  // 172: berth.v1.WatchRecord.placement:type_name -> berth.v1.Placement
-	36,  // 173: berth.v1.WatchRecord.member:type_name -> berth.v1.Member
-	66,  // 174: berth.v1.WatchRecord.lock:type_name -> berth.v1.Lock
-	55,  // 175: berth.v1.WatchRecord.session:type_name -> berth.v1.Session
-	50,  // 176: berth.v1.WatchRecord.kind:type_name -> berth.v1.Kind
-	43,  // 177: berth.v1.WatchRecord.block:type_name -> berth.v1.BlockEntry
-	139, // 178: berth.v1.Event.time:type_name -> google.protobuf.Timestamp
-	10,  // 179: berth.v1.Event.type:type_name -> berth.v1.Event.Type
-	36,  // 180: berth.v1.Event.joined:type_name -> berth.v1.Member
-	4,   // 181: berth.v1.Event.mode:type_name -> berth.v1.LockMode.Name
-	43,  // 182: berth.v1.Event.block:type_name -> berth.v1.BlockEntry
-	50,  // 183: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
-	50,  // 184: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
-	17,  // 185: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	20,  // 186: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	25,  // 187: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	27,  // 188: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	30,  // 189: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	32,  // 190: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
-	34,  // 191: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	119, // 192: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
-	122, // 193: berth.v1.Placements.Watch:input_type -> berth.v1.WatchRequest
-	37,  // 194: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	39,  // 195: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
-	41,  // 196: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
-	81,  // 197: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	44,  // 198: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
-	46,  // 199: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
-	48,  // 200: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
-	51,  // 201: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	53,  // 202: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	56,  // 203: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
-	58,  // 204: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
-	61,  // 205: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
-	63,  // 206: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
-	68,  // 207: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
-	70,  // 208: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
-	72,  // 209: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
-	74,  // 210: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
-	76,  // 211: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
-	78,  // 212: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
-	101, // 213: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	104, // 214: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	106, // 215: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	108, // 216: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	110, // 217: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	18,  // 218: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	21,  // 219: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	26,  // 220: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	28,  // 221: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	31,  // 222: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	33,  // 223: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
-	35,  // 224: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	120, // 225: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
-	123, // 226: berth.v1.Placements.Watch:output_type -> berth.v1.WatchResponse
-	38,  // 227: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	40,  // 228: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
-	42,  // 229: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
-	91,  // 230: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	45,  // 231: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
-	47,  // 232: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
-	49,  // 233: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
-	52,  // 234: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	54,  // 235: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	57,  // 236: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
-	59,  // 237: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
-	62,  // 238: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
-	64,  // 239: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
-	69,  // 240: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
-	71,  // 241: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
-	73,  // 242: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
-	75,  // 243: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
-	77,  // 244: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
-	79,  // 245: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
-	102, // 246: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	105, // 247: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	107, // 248: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	109, // 249: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	111, // 250: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	218, // [218:251] is the sub-list for method output_type
-	185, // [185:218] is the sub-list for method input_type
-	185, // [185:185] is the sub-list for extension type_name
-	185, // [185:185] is the sub-list for extension extendee
-	0,   // [0:185] is the sub-list for field type_name
+	140, // 1: berth.v1.Placement.since:type_name -> google.protobuf.Timestamp
+	1,   // 2: berth.v1.Read.role:type_name -> berth.v1.Role.Name
+	2,   // 3: berth.v1.Read.level:type_name -> berth.v1.Level.Name
+	141, // 4: berth.v1.Read.lease_left:type_name -> google.protobuf.Duration
+	141, // 5: berth.v1.Read.age:type_name -> google.protobuf.Duration
+	129, // 6: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	2,   // 7: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
+	141, // 8: berth.v1.LookupRequest.max_staleness:type_name -> google.protobuf.Duration
+	12,  // 9: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
+	15,  // 10: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
+	19,  // 11: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
+	140, // 12: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
+	140, // 13: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
+	140, // 14: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
+	140, // 15: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
+	130, // 16: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
+	140, // 17: berth.v1.Explanation.last_crash:type_name -> google.protobuf.Timestamp
+	20,  // 18: berth.v1.Explanation.hold:type_name -> berth.v1.Hold
+	141, // 19: berth.v1.Hold.left:type_name -> google.protobuf.Duration
+	141, // 20: berth.v1.Hold.waited:type_name -> google.protobuf.Duration
+	141, // 21: berth.v1.Hold.former:type_name -> google.protobuf.Duration
+	11,  // 22: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
+	2,   // 23: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
+	141, // 24: berth.v1.BatchLookupRequest.max_staleness:type_name -> google.protobuf.Duration
+	23,  // 25: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
+	15,  // 26: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
+	12,  // 27: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
+	16,  // 28: berth.v1.LookupResult.error:type_name -> berth.v1.Error
+	24,  // 29: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
+	25,  // 30: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
+	12,  // 31: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
+	15,  // 32: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
+	11,  // 33: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
+	24,  // 34: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
+	25,  // 35: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
+	30,  // 36: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
+	15,  // 37: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
+	12,  // 38: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
+	16,  // 39: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
+	24,  // 40: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
+	141, // 41: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	12,  // 42: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
+	15,  // 43: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
+	24,  // 44: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
+	141, // 45: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
+	12,  // 46: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
+	15,  // 47: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
+	0,   // 48: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
+	12,  // 49: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	15,  // 50: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	20,  // 51: berth.v1.ListResponse.hold:type_name -> berth.v1.Hold
+	131, // 52: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	3,   // 53: berth.v1.Member.state:type_name -> berth.v1.Member.State
+	141, // 54: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	37,  // 55: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	15,  // 56: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	24,  // 57: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
+	37,  // 58: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
+	15,  // 59: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
+	141, // 60: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
+	15,  // 61: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
+	140, // 62: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
+	140, // 63: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
+	44,  // 64: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
+	15,  // 65: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
+	141, // 66: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
+	24,  // 67: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
+	44,  // 68: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
+	12,  // 69: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
+	15,  // 70: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
+	24,  // 71: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
+	15,  // 72: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
+	132, // 73: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
+	141, // 74: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
+	51,  // 75: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	15,  // 76: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	24,  // 77: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	133, // 78: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
+	141, // 79: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
+	51,  // 80: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	15,  // 81: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	141, // 82: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
+	141, // 83: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
+	141, // 84: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
+	24,  // 85: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
+	56,  // 86: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
+	15,  // 87: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
+	141, // 88: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
+	61,  // 89: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
+	24,  // 90: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
+	15,  // 91: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
+	56,  // 92: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
+	15,  // 93: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
+	68,  // 94: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
+	4,   // 95: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
+	5,   // 96: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
+	141, // 97: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
+	4,   // 98: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
+	141, // 99: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
+	141, // 100: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
+	24,  // 101: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
+	141, // 102: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
+	141, // 103: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
+	15,  // 104: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
+	141, // 105: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
+	24,  // 106: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
+	15,  // 107: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
+	24,  // 108: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
+	67,  // 109: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
+	141, // 110: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
+	15,  // 111: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
+	67,  // 112: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
+	15,  // 113: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
+	67,  // 114: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
+	15,  // 115: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
+	83,  // 116: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	84,  // 117: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	85,  // 118: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	86,  // 119: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	87,  // 120: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	89,  // 121: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	90,  // 122: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	91,  // 123: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	37,  // 124: berth.v1.Join.member:type_name -> berth.v1.Member
+	24,  // 125: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	81,  // 126: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	88,  // 127: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	81,  // 128: berth.v1.Failure.held:type_name -> berth.v1.Held
+	81,  // 129: berth.v1.Released.held:type_name -> berth.v1.Held
+	88,  // 130: berth.v1.Released.crashed:type_name -> berth.v1.Failure
+	93,  // 131: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	94,  // 132: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	95,  // 133: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	96,  // 134: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	97,  // 135: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	98,  // 136: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	100, // 137: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	101, // 138: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	141, // 139: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	141, // 140: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	81,  // 141: berth.v1.Activate.held:type_name -> berth.v1.Held
+	81,  // 142: berth.v1.Stop.held:type_name -> berth.v1.Held
+	99,  // 143: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	81,  // 144: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	104, // 145: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	15,  // 146: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	20,  // 147: berth.v1.StatusResponse.hold:type_name -> berth.v1.Hold
+	1,   // 148: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
+	141, // 149: berth.v1.ServerInfo.read_lease:type_name -> google.protobuf.Duration
+	1,   // 150: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
+	140, // 151: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	141, // 152: berth.v1.ServerStatusResponse.read_lease:type_name -> google.protobuf.Duration
+	141, // 153: berth.v1.ServerStatusResponse.age:type_name -> google.protobuf.Duration
+	15,  // 154: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	134, // 155: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	37,  // 156: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	51,  // 157: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
+	113, // 158: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	113, // 159: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	113, // 160: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	135, // 161: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	135, // 162: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	136, // 163: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
+	116, // 164: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
+	6,   // 165: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
+	68,  // 166: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
+	68,  // 167: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
+	7,   // 168: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	12,  // 169: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	12,  // 170: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	116, // 171: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
+	137, // 172: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	138, // 173: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	139, // 174: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	122, // 175: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
+	15,  // 176: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
+	140, // 177: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
+	8,   // 178: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
+	10,  // 179: berth.v1.WatchRequest.types:type_name -> berth.v1.Event.Type
+	126, // 180: berth.v1.WatchResponse.reset:type_name -> berth.v1.WatchReset
+	127, // 181: berth.v1.WatchResponse.records:type_name -> berth.v1.WatchRecord
+	128, // 182: berth.v1.WatchResponse.events:type_name -> berth.v1.Event
+	125, // 183: berth.v1.WatchResponse.mark:type_name -> berth.v1.WatchMark
+	140, // 184: berth.v1.WatchMark.time:type_name -> google.protobuf.Timestamp
+	9,   // 185: berth.v1.WatchReset.why:type_name -> berth.v1.WatchReset.Why
+	12,  // 186: berth.v1.WatchRecord.placement:type_name -> berth.v1.Placement
+	37,  // 187: berth.v1.WatchRecord.member:type_name -> berth.v1.Member
+	67,  // 188: berth.v1.WatchRecord.lock:type_name -> berth.v1.Lock
+	56,  // 189: berth.v1.WatchRecord.session:type_name -> berth.v1.Session
+	51,  // 190: berth.v1.WatchRecord.kind:type_name -> berth.v1.Kind
+	44,  // 191: berth.v1.WatchRecord.block:type_name -> berth.v1.BlockEntry
+	140, // 192: berth.v1.Event.time:type_name -> google.protobuf.Timestamp
+	10,  // 193: berth.v1.Event.type:type_name -> berth.v1.Event.Type
+	37,  // 194: berth.v1.Event.joined:type_name -> berth.v1.Member
+	4,   // 195: berth.v1.Event.mode:type_name -> berth.v1.LockMode.Name
+	44,  // 196: berth.v1.Event.block:type_name -> berth.v1.BlockEntry
+	51,  // 197: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
+	51,  // 198: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
+	17,  // 199: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	21,  // 200: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	26,  // 201: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	28,  // 202: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	31,  // 203: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	33,  // 204: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
+	35,  // 205: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	120, // 206: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	123, // 207: berth.v1.Placements.Watch:input_type -> berth.v1.WatchRequest
+	38,  // 208: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	40,  // 209: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
+	42,  // 210: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
+	82,  // 211: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	45,  // 212: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
+	47,  // 213: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
+	49,  // 214: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
+	52,  // 215: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	54,  // 216: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	57,  // 217: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
+	59,  // 218: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
+	62,  // 219: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
+	64,  // 220: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
+	69,  // 221: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
+	71,  // 222: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
+	73,  // 223: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
+	75,  // 224: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
+	77,  // 225: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
+	79,  // 226: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
+	102, // 227: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	105, // 228: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	107, // 229: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	109, // 230: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	111, // 231: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	18,  // 232: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	22,  // 233: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	27,  // 234: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	29,  // 235: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	32,  // 236: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	34,  // 237: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
+	36,  // 238: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	121, // 239: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	124, // 240: berth.v1.Placements.Watch:output_type -> berth.v1.WatchResponse
+	39,  // 241: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	41,  // 242: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
+	43,  // 243: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
+	92,  // 244: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	46,  // 245: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
+	48,  // 246: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
+	50,  // 247: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
+	53,  // 248: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	55,  // 249: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	58,  // 250: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
+	60,  // 251: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
+	63,  // 252: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
+	65,  // 253: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
+	70,  // 254: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
+	72,  // 255: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
+	74,  // 256: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
+	76,  // 257: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
+	78,  // 258: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
+	80,  // 259: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
+	103, // 260: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	106, // 261: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	108, // 262: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	110, // 263: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	112, // 264: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	232, // [232:265] is the sub-list for method output_type
+	199, // [199:232] is the sub-list for method input_type
+	199, // [199:199] is the sub-list for extension type_name
+	199, // [199:199] is the sub-list for extension extendee
+	0,   // [0:199] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -11109,8 +11423,8 @@ func file_lookupclient_apiv1_berth_proto_init() {
 	if File_lookupclient_apiv1_berth_proto != nil {
 		return
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[42].OneofWrappers = []any{}
-	file_lookupclient_apiv1_berth_proto_msgTypes[70].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[43].OneofWrappers = []any{}
+	file_lookupclient_apiv1_berth_proto_msgTypes[71].OneofWrappers = []any{
 		(*FromMember_Join)(nil),
 		(*FromMember_Resume)(nil),
 		(*FromMember_Keepalive)(nil),
@@ -11120,7 +11434,7 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		(*FromMember_Drain)(nil),
 		(*FromMember_Leave)(nil),
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[80].OneofWrappers = []any{
+	file_lookupclient_apiv1_berth_proto_msgTypes[81].OneofWrappers = []any{
 		(*ToMember_Welcome)(nil),
 		(*ToMember_Alive)(nil),
 		(*ToMember_Gone)(nil),
@@ -11130,14 +11444,14 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		(*ToMember_Redirect)(nil),
 		(*ToMember_Left)(nil),
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[111].OneofWrappers = []any{}
+	file_lookupclient_apiv1_berth_proto_msgTypes[112].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
 			NumEnums:      11,
-			NumMessages:   128,
+			NumMessages:   129,
 			NumExtensions: 0,
 			NumServices:   8,
 		},

@@ -26,6 +26,7 @@ const (
 	ReasonMemberExpired      Reason = "MEMBER_EXPIRED"
 	ReasonMemberUnknown      Reason = "MEMBER_UNKNOWN"
 	ReasonIndexCompacted     Reason = "INDEX_COMPACTED"
+	ReasonTooStale           Reason = "TOO_STALE"
 	ReasonClusterMismatch    Reason = "CLUSTER_MISMATCH"
 	ReasonUnsupportedVersion Reason = "UNSUPPORTED_VERSION"
 	ReasonUnauthenticated    Reason = "UNAUTHENTICATED"
@@ -109,6 +110,10 @@ var reasons = []ReasonInfo{
 		"The state as of that index, or what followed it, is no longer kept.",
 		"How long it took between two pages of a list, or how old the index is behind which a watch is to go on: the error has the oldest one that is known.",
 		"Begin the list again. A watch begins with --snapshot."},
+	{ReasonTooStale, codes.Unavailable, true,
+		"The server has nothing as new as was asked for, and cannot reach a leader that proves its state.",
+		"The error says how old the state is. berth status shows who leads, and how far behind each server is.",
+		"Ask another server, or allow more: --max-staleness, --min-index."},
 	{ReasonClusterMismatch, codes.FailedPrecondition, false,
 		"The server belongs to another cluster than the caller expects: the cluster was restored, or the address is wrong. Nothing was done. A member that is told so stops everything.",
 		"berth status shows the id of the cluster that is there; the error has it too. berth snapshot inspect shows the id of a file's.",

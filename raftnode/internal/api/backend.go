@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed13d31b7f/berth/raftnode/internal/group"
 	"github.com/seed13d31b7f/berth/raftnode/internal/leader"
+	"github.com/seed13d31b7f/berth/raftnode/lease"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
 
@@ -23,6 +24,11 @@ type Backend interface {
 	Driver() *leader.Driver
 	// ReadView returns a view that has everything that was acknowledged before the call.
 	ReadView(ctx context.Context) (*snapshot.View, error)
+	// Leased returns the newest published state, and the read lease under which what is settled in it may be answered now,
+	// nil for none; now is when the clock was read for that. It waits for nothing.
+	Leased() (v *snapshot.View, l *group.ReadLease, now lease.Instant)
+	// Looked counts a look-up by its path.
+	Looked(Path)
 	// Peer is a connection to another server.
 	Peer(name string) (grpc.ClientConnInterface, error)
 	// Quorum says whether a majority of the voters can be reached.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
@@ -40,7 +41,7 @@ func (s *Server) Status(ctx context.Context, _ *apiv1.StatusRequest) (*apiv1.Sta
 	resp := &apiv1.StatusResponse{
 		Cluster: s.backend.Cluster(), Leader: s.backend.Self().Name, Term: t.driver.Tenure().Term,
 		Settled: uint64(settled), Pending: uint64(pending), Servers: s.servers(ctx, t.group, v), Read: s.proof(ctx, v),
-		Sessions: uint64(v.SessionCount()), Locks: uint64(v.LockCount()),
+		Sessions: uint64(v.SessionCount()), Locks: uint64(v.LockCount()), Hold: holdMessage(t.group, v),
 	}
 	for m := range v.Members() {
 		switch m.State {
@@ -69,6 +70,7 @@ func (s *Server) servers(ctx context.Context, g *group.Group, v *snapshot.View) 
 		list = append(list, info)
 		if x.Name == s.backend.Self().Name {
 			info.Role, info.Reachable, info.Index, info.Digest = apiv1.Role_LEADER, true, v.Index, v.Digest().String()
+			info.ReadLease = leaseMessage(g.LeaseLeft())
 			continue
 		}
 		tasks.Go(func() { s.askProgress(ctx, info, v.Index) })
@@ -91,6 +93,7 @@ func (s *Server) askProgress(ctx context.Context, info *apiv1.ServerInfo, index 
 	}
 	info.Reachable, info.Index, info.Digest, info.Version = true, p.Index, p.Digest, p.Version
 	info.Behind = index - min(index, p.Index)
+	info.ReadLease = leaseMessage(time.Duration(p.ReadLease))
 }
 
 // judge says whether a majority answers, and what is wrong.
@@ -129,8 +132,23 @@ func (s *Server) ServerStatus(context.Context, *apiv1.ServerStatusRequest) (*api
 		v := g.View()
 		resp.Leader, resp.Term = g.Leader()
 		resp.Index, resp.Barrier, resp.Digest = v.Index, v.Barrier, v.Digest().String()
+		if age, ok := g.Age(v); ok {
+			resp.Age = durationpb.New(age)
+		}
+		if left := g.LeaseLeft(); left > 0 {
+			l := g.ReadLease()
+			resp.ReadLease, resp.Floor, resp.GrantedBy, resp.GrantedTerm = leaseMessage(left), l.Floor, l.By, l.Term
+		}
 	}
 	return resp, nil
+}
+
+// leaseMessage is nil for a lease that is over.
+func leaseMessage(left time.Duration) *durationpb.Duration {
+	if left <= 0 {
+		return nil
+	}
+	return durationpb.New(left)
 }
 
 // RemoveServer takes a server out of the cluster.

@@ -18,6 +18,9 @@ func (s *Server) explain(v *snapshot.View, id placement.Identity) *apiv1.Explana
 	e, owner := v.Lookup(id)
 	q, settings := queryOf(v, id, e.Epoch)
 	x := &apiv1.Explanation{Now: timeMessage(v.Time), Barrier: v.Barrier, RemovedIndex: e.Removed, Strategy: settings.Strategy}
+	if g := s.backend.Group(); g != nil && e.Phase == placement.Tombstone {
+		x.Hold = holdMessage(g, v)
+	}
 	if owner != nil {
 		x.OwnerState = owner.State.String()
 		s.sinceWhen(v, id, &e, x)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
@@ -33,11 +34,18 @@ func (s *Server) List(ctx context.Context, req *apiv1.ListRequest) (*apiv1.ListR
 		return nil, err
 	}
 	resp := &apiv1.ListResponse{Read: s.proof(ctx, c.view)}
+	if g := s.backend.Group(); g != nil && req.Unsettled {
+		resp.Hold = holdMessage(g, g.View())
+	}
 	next, whole := c.view.Scan(filter, c.at, listScanMax, func(p snapshot.Placement) bool {
 		if len(resp.Placements) == size {
 			return false
 		}
-		resp.Placements = append(resp.Placements, placementMessage(p.Identity, p.Entry, p.Owner))
+		m := placementMessage(p.Identity, p.Entry, p.Owner)
+		if req.Unsettled {
+			m.Since = since(c.view, p.Entry)
+		}
+		resp.Placements = append(resp.Placements, m)
 		return true
 	})
 	if whole {
@@ -54,6 +62,19 @@ func (s *Server) List(ctx context.Context, req *apiv1.ListRequest) (*apiv1.ListR
 	c.at = next
 	resp.NextPageToken = s.pins.keep(s.backend.Self().Name, c)
 	return resp, nil
+}
+
+// since is when an owner was chosen, or a placement removed; nil when that is not known.
+func since(v *snapshot.View, e placement.Entry) *timestamppb.Timestamp {
+	index := e.Removed
+	if e.Phase != placement.Tombstone {
+		var ok bool
+		if index, ok = v.Cluster.IndexOf(e.Epoch); !ok {
+			return nil
+		}
+	}
+	_, to := v.When(index)
+	return timeMessage(to)
 }
 
 // listOf reads what a request wants.

@@ -11,6 +11,7 @@ import (
 	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode/internal/group"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
 
@@ -101,9 +102,15 @@ func (s *Server) ExpireMember(ctx context.Context, req *apiv1.ExpireMemberReques
 	}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	v, err = t.group.Await(waiting, func(v *snapshot.View) bool { return len(alive(v, name, resp.Incarnations)) == 0 })
+	v, err = t.group.Await(waiting, func(v *snapshot.View) bool {
+		return len(alive(v, name, resp.Incarnations)) == 0 && group.Complete(v, ended(v, name, resp.Incarnations))
+	})
 	if resp.Done = err == nil; !resp.Done {
 		v = t.group.View()
+		if index := ended(v, name, resp.Incarnations); !group.Complete(v, index) && len(alive(v, name, resp.Incarnations)) == 0 {
+			resp.WaitsFor, resp.Read = seenBy(t.driver.Tenure().Hold(v), index), s.proof(ctx, v)
+			return resp, nil
+		}
 		left := time.Duration(0)
 		for _, inc := range alive(v, name, resp.Incarnations) {
 			left = max(left, t.driver.LeaseLeft(inc))
@@ -112,6 +119,17 @@ func (s *Server) ExpireMember(ctx context.Context, req *apiv1.ExpireMemberReques
 	}
 	resp.Read = s.proof(ctx, v)
 	return resp, nil
+}
+
+// ended is the newest log index at which one of the incarnations of a name ended; zero when none did. It shows to nobody before the
+// barrier is there (S7).
+func ended(v *snapshot.View, name placement.MemberID, of []uint64) (index uint64) {
+	for m := range v.Members() {
+		if m.ID == name && slices.Contains(of, uint64(m.Incarnation)) {
+			index = max(index, m.Ended)
+		}
+	}
+	return index
 }
 
 // alive are the incarnations of a name that are alive, of those that are given; of all when none are.

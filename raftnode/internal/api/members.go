@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/raftnode/internal/group"
 )
 
 // ListMembers returns the members, ascending by name, then by incarnation, with what their leader knows of their leases.
@@ -23,6 +24,9 @@ func (s *Server) ListMembers(ctx context.Context, _ *apiv1.ListMembersRequest) (
 	resp := &apiv1.ListMembersResponse{Read: s.proof(ctx, v)}
 	for m, load := range v.Members() {
 		out := memberMessage(m, load)
+		if !group.Complete(v, m.Ended) {
+			out.State = apiv1.Member_ENDING // a server with a read lease may still answer that it owns something
+		}
 		if m.State.Alive() {
 			out.LeaseLeft = durationpb.New(t.driver.LeaseLeft(m.Incarnation))
 		}

@@ -2,40 +2,39 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
 
-// Lookup answers from a view that has everything that was acknowledged before the call.
+// Lookup answers by the level that it is asked for.
 func (s *Server) Lookup(ctx context.Context, req *apiv1.LookupRequest) (*apiv1.LookupResponse, error) {
 	id, err := identityOf(req.Kind, req.Key)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLevel(req.Level); err != nil {
+	q, err := questionOf(req)
+	if err != nil {
 		return nil, err
 	}
-	v, err := s.backend.ReadView(ctx)
+	var e placement.Entry
+	var owner *placement.Member
+	a, err := s.read(ctx, q, func(v *snapshot.View) bool {
+		e, owner = v.Lookup(id)
+		return e.Phase == placement.Settled
+	})
 	if err != nil {
-		return nil, s.readError(ctx, err)
+		return nil, err
 	}
-	e, owner := v.Lookup(id)
 	if req.Explain {
-		return &apiv1.LookupResponse{Placement: placementMessage(id, e, owner), Read: s.proof(ctx, v), Explanation: s.explain(v, id)}, nil
+		return &apiv1.LookupResponse{Placement: placementMessage(id, e, owner), Read: s.prove(ctx, a), Explanation: s.explain(a.view, id)}, nil
 	}
 	if err := settled(id, e, owner); err != nil {
 		return nil, err
 	}
-	return &apiv1.LookupResponse{Placement: placementMessage(id, e, owner), Read: s.proof(ctx, v)}, nil
-}
-
-func checkLevel(l apiv1.Level_Name) error {
-	if l < apiv1.Level_UNSPECIFIED || l > apiv1.Level_LEADER {
-		return invalid("level %d: there are LEASED and LEADER", l)
-	}
-	return nil
+	return &apiv1.LookupResponse{Placement: placementMessage(id, e, owner), Read: s.prove(ctx, a)}, nil
 }
 
 // settled returns the error for an entry that is not.
@@ -77,14 +76,11 @@ func (s *Server) BatchLookup(ctx context.Context, req *apiv1.BatchLookupRequest)
 	if len(req.Identities) > BatchMax {
 		return nil, invalid("%d identities, at most %d are allowed in one batch", len(req.Identities), BatchMax)
 	}
-	if err := checkLevel(req.Level); err != nil {
+	q, err := questionOf(req)
+	if err != nil {
 		return nil, err
 	}
-	v, err := s.backend.ReadView(ctx)
-	if err != nil {
-		return nil, s.readError(ctx, err)
-	}
-	resp := &apiv1.BatchLookupResponse{Read: s.proof(ctx, v), Results: make([]*apiv1.LookupResult, len(req.Identities))}
+	resp := &apiv1.BatchLookupResponse{Results: make([]*apiv1.LookupResult, len(req.Identities))}
 	found := make([]snapshot.Placement, len(req.Identities))
 	for i, x := range req.Identities {
 		id, err := identityOf(x.GetKind(), x.GetKey())
@@ -94,7 +90,14 @@ func (s *Server) BatchLookup(ctx context.Context, req *apiv1.BatchLookupRequest)
 		}
 		found[i].Identity = id
 	}
-	v.LookupBatch(found)
+	a, err := s.read(ctx, q, func(v *snapshot.View) bool {
+		v.LookupBatch(found)
+		return !slices.ContainsFunc(found, func(p snapshot.Placement) bool { return p.Identity.Kind != "" && p.Entry.Phase != placement.Settled })
+	})
+	if err != nil {
+		return nil, err
+	}
+	resp.Read = s.prove(ctx, a)
 	for i := range found {
 		if resp.Results[i] == nil {
 			resp.Results[i] = lookupItem(&found[i])

@@ -10,6 +10,7 @@ import (
 	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode/internal/group"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
 
@@ -100,11 +101,23 @@ func (s *Server) stillThere(ctx context.Context, t tenured, v *snapshot.View, id
 	return &apiv1.RemoveResponse{Placement: placementMessage(id, e, owner), WaitsFor: t.waitsFor(e, owner), Read: s.proof(ctx, v)}
 }
 
+// seenBy says who has to see a removal.
+func seenBy(h group.Hold, removed uint64) string {
+	left := func(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
+	switch {
+	case h.Former > 0:
+		return fmt.Sprintf("the read leases that former leaders granted to be over, in %v", left(h.Former))
+	case h.Server != "" && h.Index < removed:
+		return fmt.Sprintf("%s to see the removal at index %d, or its read lease to be over, in %v", h.Server, removed, left(h.Left))
+	}
+	return fmt.Sprintf("everybody to have seen the removal at index %d", removed)
+}
+
 // waitsFor says what the removal of a placement waits for.
 func (t *tenured) waitsFor(e placement.Entry, owner *placement.Member) string {
 	switch {
 	case owner == nil:
-		return fmt.Sprintf("everybody to have seen the removal at index %d", e.Removed)
+		return seenBy(t.driver.Tenure().Hold(t.group.View()), e.Removed)
 	case t.driver.Attached(e.Owner):
 		return fmt.Sprintf("%s to stop it and to release it", owner.ID)
 	}

@@ -364,11 +364,13 @@ func (m *memberStream) proposeReport(list []*apiv1.Held, commands [][]byte) {
 		return
 	}
 	answer := &apiv1.Outcome{}
+	removed := uint64(0)
 	for i, o := range outcomes {
 		if o.Err != nil {
 			m.unknown(o.Err)
 			return
 		}
+		removed = max(removed, o.Result.Entry.Removed)
 		out := &apiv1.HeldOutcome{Held: list[i], Ok: o.Result.Verdict.OK()}
 		if !out.Ok {
 			id := placement.Identity{Kind: list[i].GetKind(), Key: list[i].GetKey()}
@@ -376,6 +378,10 @@ func (m *memberStream) proposeReport(list []*apiv1.Held, commands [][]byte) {
 			out.Reason = string(r)
 		}
 		answer.Outcomes = append(answer.Outcomes, out)
+	}
+	// A removal shows in the answer, so everybody has to see it first (S7). Without an answer the member reports again.
+	if m.group.AwaitComplete(ctx, removed) != nil {
+		return
 	}
 	_ = m.send(&apiv1.ToMember{Message: &apiv1.ToMember_Outcome{Outcome: answer}}, false)
 }
@@ -467,6 +473,11 @@ func (m *memberStream) end(body fsm.Body, draining bool) {
 	if _, err := m.group.Propose(ctx, c); err != nil {
 		m.unknown(err)
 		return
+	}
+	if !draining {
+		if m.group.AwaitComplete(ctx, m.group.View().Index) != nil {
+			return // the member leaves again
+		}
 	}
 	_ = m.send(&apiv1.ToMember{Message: &apiv1.ToMember_Left{Left: &apiv1.Left{Draining: draining}}}, !draining)
 	if !draining {

@@ -45,6 +45,7 @@ type batcher struct {
 	view    func() *snapshot.View
 	now     func() lease.Instant
 	lost    func(*Tenure) // told when a tenure turns out to be over
+	proved  func(Pulse)   // told of each proof
 
 	mu       sync.Mutex
 	work     chan struct{} // holds one token for each worker that should look
@@ -390,6 +391,7 @@ func (b *batcher) carry(next *batch) {
 		b.refused(next, ErrNotLeader)
 		b.lost(next.tenure)
 	default:
+		b.proved(next.pulse)
 		for i, it := range next.items {
 			it.call.finish(it.at, Outcome{Result: out.Results[i]})
 		}

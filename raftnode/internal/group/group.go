@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -74,11 +75,18 @@ type Group struct {
 	closed error
 
 	transfers transfers
+
+	lease         atomic.Pointer[ReadLease]
+	fresh         fresh
+	newestRemoval atomic.Uint64
+	removals      chan struct{}
 }
 
 // Open forms the group, when its servers are given and the log is empty, or takes part in it again.
 func Open(c Config) (*Group, error) {
-	g := &Group{config: c, machine: newMachine(c.Stop, cmp.Or(c.FeatureLevel, fsm.FeatureLevel))}
+	g := &Group{config: c, machine: newMachine(c.Stop, cmp.Or(c.FeatureLevel, fsm.FeatureLevel)), removals: make(chan struct{}, 1)}
+	g.leader = &leader{group: g, over: make(chan *Tenure, 1)}
+	g.machine.removed = g.removed
 	g.trans = newTransport(c.Stream, c.Timing, c.Intercept, c.Logger)
 	logs, err := raft.NewLogCache(512, c.Stores.Log)
 	if err != nil {
@@ -99,8 +107,7 @@ func Open(c Config) (*Group, error) {
 		propose: func(data []byte) raft.ApplyFuture { return g.raft.Apply(data, 0) },
 		view:    g.View, now: c.Now, work: make(chan struct{}, batchesInFlight),
 	}
-	g.leader = &leader{group: g, over: make(chan *Tenure, 1)}
-	g.batcher.lost = g.leader.lost
+	g.batcher.lost, g.batcher.proved = g.leader.lost, g.proved
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	for range batchesInFlight {
 		g.tasks.Go(func() { g.batcher.run(g.ctx) })
@@ -239,6 +246,18 @@ func (g *Group) Await(ctx context.Context, want func(*snapshot.View) bool) (*sna
 // AwaitIndex waits until the published view has the index.
 func (g *Group) AwaitIndex(ctx context.Context, index uint64) (*snapshot.View, error) {
 	return g.Await(ctx, func(v *snapshot.View) bool { return v.Index >= index })
+}
+
+// Complete says whether a removal at an index is visible to everybody, for good.
+func Complete(v *snapshot.View, index uint64) bool {
+	oldest := v.OldestRemoval()
+	return index <= v.Barrier || oldest == 0 || index < oldest
+}
+
+// AwaitComplete waits until a removal at an index is complete.
+func (g *Group) AwaitComplete(ctx context.Context, index uint64) error {
+	_, err := g.Await(ctx, func(v *snapshot.View) bool { return Complete(v, index) })
+	return err
 }
 
 const (

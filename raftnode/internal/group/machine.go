@@ -27,6 +27,7 @@ type machine struct {
 	view    atomic.Pointer[snapshot.View]
 	waiters waiters
 	feed    atomic.Pointer[Feed]
+	removed func(index uint64) // told of the newest removal of a state that is published
 	events  events.Ring
 	applied atomic.Uint64 // commands
 }
@@ -34,7 +35,7 @@ type machine struct {
 var errBroken = errors.New("the state machine is stopped")
 
 func newMachine(stop func(error), level uint32) *machine {
-	m := &machine{fsm: fsm.New(snapshot.Empty()), stop: stop, level: level}
+	m := &machine{fsm: fsm.New(snapshot.Empty()), stop: stop, level: level, removed: func(uint64) {}}
 	m.fsm.Level, m.fsm.Observed = level, true // for the events
 	m.view.Store(snapshot.Empty())
 	return m
@@ -88,6 +89,9 @@ func endsMember(out *fsm.Output) bool {
 func (m *machine) publish(v *snapshot.View, outputs []*fsm.Output, feed *Feed) {
 	m.events.Add(outputs, v)
 	prev := m.view.Swap(v)
+	if r := removalIn(v, outputs); r != 0 {
+		m.removed(r)
+	}
 	if feed != nil {
 		feed.add(prev.Index, v, outputs)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type Tenure struct {
 
 	mu    sync.Mutex
 	lease *lease.Tenure
+	pace  *lease.Pace
 }
 
 // Context ends when the tenure is known to be over.
@@ -39,7 +41,77 @@ func (t *Tenure) Context() context.Context { return t.ctx }
 func (t *Tenure) Barrier(v *snapshot.View) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.lease.Barrier(t.now(), v.Index, v.Term)
+	now := t.now()
+	t.pace.Note(v.Index, now)
+	return t.lease.Barrier(now, v.Index, v.Term)
+}
+
+// Grant gives a holder a read lease, after a pulse of this tenure that was asked for behind the request (S4). One that is
+// behind gets none, before a removal has to wait for it.
+func (t *Tenure) Grant(r lease.Request, p Pulse, v *snapshot.View) (lease.Grant, lease.Refusal) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	t.pace.Note(v.Index, now)
+	if r.Index < t.pace.Due(now) {
+		t.lease.Ack(r.Holder, r.Index, now)
+		return lease.Grant{}, lease.Behind
+	}
+	return t.lease.Grant(r, p.T0, v.Index, now)
+}
+
+// Ack notes what a holder has published (S5).
+func (t *Tenure) Ack(holder, index uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lease.Ack(holder, index, t.now())
+}
+
+// Holds says whether a holder may have a lease of this tenure.
+func (t *Tenure) Holds(holder uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.lease.Holders(t.now()), func(r lease.Record) bool { return r.Holder == holder })
+}
+
+// Hold is what keeps the barrier back.
+type Hold struct {
+	// Server is the holder whose read lease does, Index what it has published as far as is known, and Left how long its lease
+	// may still last. The server is empty when nobody's does, or when those of former leaders do.
+	Server string
+	Index  uint64
+	Left   time.Duration
+	// Waited is how long the oldest removal has waited that the barrier has not passed; zero when none does.
+	Waited time.Duration
+	// Former is how long the read leases that former leaders granted may still last.
+	Former time.Duration
+	// Holders is how many read leases there may be.
+	Holders int
+}
+
+// Hold says what keeps the barrier back, given what this server has published.
+func (t *Tenure) Hold(v *snapshot.View) Hold {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	h := Hold{Waited: t.lease.OldestWait(now), Former: t.lease.WaitLeft(now), Holders: len(t.lease.Holders(now))}
+	if r, ok := t.lease.HeldBy(v.Index, now); ok {
+		h.Server, h.Index, h.Left = r.Name, r.Low, max(0, r.Until.Sub(now))
+	}
+	return h
+}
+
+// own is the leader's own read lease after a pulse (S8).
+func (t *Tenure) own(t0 lease.Instant) (lease.Lease, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lease.Own(t0)
+}
+
+func (t *Tenure) removed(index uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lease.Removed(index, t.now())
 }
 
 var errTenureOver = errors.New("the tenure is over")
@@ -127,13 +199,19 @@ func (l *leader) begin(ctx context.Context) {
 	v := g.machine.view.Load()
 	now := g.config.Now()
 	t := &Tenure{
-		Term: out.Term, Start: out.Index, Begun: now, View: v, now: g.config.Now,
-		lease: lease.Begin(lease.Started{Term: out.Term, Index: out.Index, Barrier: v.Barrier, MaxReadLease: time.Duration(v.Cluster.MaxReadLease)}, now),
+		pace: lease.NewPace(lease.GraceDefault), Term: out.Term, Start: out.Index, Begun: now, View: v, now: g.config.Now,
+		lease: lease.Begin(lease.Started{
+			Term: out.Term, Index: out.Index, Barrier: v.Barrier,
+			MaxReadLease: time.Duration(v.Cluster.MaxReadLease), ReadLease: g.config.ReadLease,
+		}, now),
 	}
 	t.ctx, t.cancel = context.WithCancelCause(ctx)
 	l.mu.Lock()
 	l.current = t
 	l.mu.Unlock()
+	if v := g.View(); v.OldestRemoval() != 0 {
+		t.removed(v.Index)
+	}
 	feed := newFeed(v.Index)
 	g.machine.feed.Store(feed)
 	g.batcher.begin(t)

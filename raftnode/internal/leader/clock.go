@@ -16,13 +16,19 @@ const clockTick = 100 * time.Millisecond
 // watchClock expires members and sessions, ends lock-delays, and gives up on owners that do not confirm and on claims that
 // nobody asks for.
 func (d *Driver) watchClock(ctx context.Context) {
+	tick := time.NewTicker(clockTick)
+	defer tick.Stop()
 	for {
 		select {
-		case <-time.After(clockTick):
+		case <-tick.C:
+		case <-d.acked:
+			d.pushBarrier(ctx)
+			continue
 		case <-ctx.Done():
 			return
 		}
 		now := d.config.Now()
+		d.pushBarrier(ctx) // a lease that kept it back may be over
 		d.drainStep(ctx)
 		d.raiseLevel(ctx, now)
 		if due := d.expired(now); len(due) > 0 {

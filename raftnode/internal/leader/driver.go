@@ -43,7 +43,8 @@ type Driver struct {
 	group  Proposer
 	tasks  sync.WaitGroup
 
-	pushing atomic.Bool // a batch for the barrier's sake is on its way
+	acked   chan struct{} // a holder of a read lease has said something
+	pushing atomic.Bool   // a batch for the barrier's sake is on its way
 	drain   drain
 	raising raising
 
@@ -79,7 +80,7 @@ type Failure struct {
 
 // New returns the driver of a tenure; Run starts it.
 func New(t *group.Tenure, g Proposer, c Config) *Driver {
-	d := &Driver{config: c, tenure: t, group: g}
+	d := &Driver{config: c, tenure: t, group: g, acked: make(chan struct{}, 1)}
 	d.mu.sessions = map[placement.Incarnation]*Session{}
 	d.mu.open = map[placement.Identity]*open{}
 	d.mu.watches = map[placement.Identity]map[*Watch]struct{}{}
@@ -333,6 +334,14 @@ func (d *Driver) Failures(id placement.Identity) []Failure {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.mu.failures[id])
+}
+
+// Acknowledged is called when a holder of a read lease has said what it has published: the barrier may move.
+func (d *Driver) Acknowledged() {
+	select {
+	case d.acked <- struct{}{}:
+	default:
+	}
 }
 
 // pushBarrier makes a batch when the barrier may pass a removal that it has not passed yet.

@@ -157,11 +157,13 @@ func (x *ProgressRequest) GetAtLeast() uint64 {
 }
 
 type ProgressResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
-	Digest        string                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
-	Version       string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Index   uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Term    uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
+	Digest  string                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	Version string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// How long its read lease still lasts, in nanoseconds; zero when it has none.
+	ReadLease     uint64 `protobuf:"varint,5,opt,name=read_lease,json=readLease,proto3" json:"read_lease,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -222,6 +224,13 @@ func (x *ProgressResponse) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *ProgressResponse) GetReadLease() uint64 {
+	if x != nil {
+		return x.ReadLease
+	}
+	return 0
 }
 
 type RegisterRequest struct {
@@ -361,6 +370,252 @@ func (*RegisterResponse) Descriptor() ([]byte, []int) {
 	return file_raftnode_internal_peerv1_peer_proto_rawDescGZIP(), []int{5}
 }
 
+type LeaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The incarnation of the asking process, and its server's name.
+	Holder uint64 `protobuf:"varint,1,opt,name=holder,proto3" json:"holder,omitempty"`
+	Name   string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Nonce  uint64 `protobuf:"varint,3,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// The newest log index that it has published.
+	Index         uint64 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRequest) Reset() {
+	*x = LeaseRequest{}
+	mi := &file_raftnode_internal_peerv1_peer_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRequest) ProtoMessage() {}
+
+func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_raftnode_internal_peerv1_peer_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
+func (*LeaseRequest) Descriptor() ([]byte, []int) {
+	return file_raftnode_internal_peerv1_peer_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LeaseRequest) GetHolder() uint64 {
+	if x != nil {
+		return x.Holder
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LeaseRequest) GetNonce() uint64 {
+	if x != nil {
+		return x.Nonce
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type LeaseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Nonce uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	// How long the lease lasts, in nanoseconds, counted from when it was asked for. Zero: it is refused.
+	ReadLease uint64 `protobuf:"varint,2,opt,name=read_lease,json=readLease,proto3" json:"read_lease,omitempty"`
+	// What the holder has to have published to serve under it.
+	Floor uint64 `protobuf:"varint,3,opt,name=floor,proto3" json:"floor,omitempty"`
+	Term  uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	// Whoever has published it has everything that was acknowledged before the request.
+	Index uint64 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"`
+	// Why there is none.
+	Refusal       string `protobuf:"bytes,6,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseResponse) Reset() {
+	*x = LeaseResponse{}
+	mi := &file_raftnode_internal_peerv1_peer_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseResponse) ProtoMessage() {}
+
+func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_raftnode_internal_peerv1_peer_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
+func (*LeaseResponse) Descriptor() ([]byte, []int) {
+	return file_raftnode_internal_peerv1_peer_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *LeaseResponse) GetNonce() uint64 {
+	if x != nil {
+		return x.Nonce
+	}
+	return 0
+}
+
+func (x *LeaseResponse) GetReadLease() uint64 {
+	if x != nil {
+		return x.ReadLease
+	}
+	return 0
+}
+
+func (x *LeaseResponse) GetFloor() uint64 {
+	if x != nil {
+		return x.Floor
+	}
+	return 0
+}
+
+func (x *LeaseResponse) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *LeaseResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *LeaseResponse) GetRefusal() string {
+	if x != nil {
+		return x.Refusal
+	}
+	return ""
+}
+
+type AckRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Holder        uint64                 `protobuf:"varint,1,opt,name=holder,proto3" json:"holder,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AckRequest) Reset() {
+	*x = AckRequest{}
+	mi := &file_raftnode_internal_peerv1_peer_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AckRequest) ProtoMessage() {}
+
+func (x *AckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_raftnode_internal_peerv1_peer_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AckRequest.ProtoReflect.Descriptor instead.
+func (*AckRequest) Descriptor() ([]byte, []int) {
+	return file_raftnode_internal_peerv1_peer_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *AckRequest) GetHolder() uint64 {
+	if x != nil {
+		return x.Holder
+	}
+	return 0
+}
+
+func (x *AckRequest) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type AckResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AckResponse) Reset() {
+	*x = AckResponse{}
+	mi := &file_raftnode_internal_peerv1_peer_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AckResponse) ProtoMessage() {}
+
+func (x *AckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_raftnode_internal_peerv1_peer_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AckResponse.ProtoReflect.Descriptor instead.
+func (*AckResponse) Descriptor() ([]byte, []int) {
+	return file_raftnode_internal_peerv1_peer_proto_rawDescGZIP(), []int{9}
+}
+
 var File_raftnode_internal_peerv1_peer_proto protoreflect.FileDescriptor
 
 const file_raftnode_internal_peerv1_peer_proto_rawDesc = "" +
@@ -371,12 +626,14 @@ const file_raftnode_internal_peerv1_peer_proto_rawDesc = "" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\",\n" +
 	"\x0fProgressRequest\x12\x19\n" +
-	"\bat_least\x18\x01 \x01(\x04R\aatLeast\"n\n" +
+	"\bat_least\x18\x01 \x01(\x04R\aatLeast\"\x8d\x01\n" +
 	"\x10ProgressResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\tR\aversion\"\x8d\x02\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12\x1d\n" +
+	"\n" +
+	"read_lease\x18\x05 \x01(\x04R\treadLease\"\x8d\x02\n" +
 	"\x0fRegisterRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12!\n" +
@@ -386,10 +643,30 @@ const file_raftnode_internal_peerv1_peer_proto_rawDesc = "" +
 	"\rfeature_level\x18\x06 \x01(\rR\ffeatureLevel\x12\x18\n" +
 	"\aversion\x18\a \x01(\tR\aversion\x12\x1c\n" +
 	"\tforwarded\x18\b \x01(\bR\tforwarded\"\x12\n" +
-	"\x10RegisterResponse2\xf0\x01\n" +
+	"\x10RegisterResponse\"f\n" +
+	"\fLeaseRequest\x12\x16\n" +
+	"\x06holder\x18\x01 \x01(\x04R\x06holder\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05nonce\x18\x03 \x01(\x04R\x05nonce\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\"\x9e\x01\n" +
+	"\rLeaseResponse\x12\x14\n" +
+	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x1d\n" +
+	"\n" +
+	"read_lease\x18\x02 \x01(\x04R\treadLease\x12\x14\n" +
+	"\x05floor\x18\x03 \x01(\x04R\x05floor\x12\x12\n" +
+	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05index\x18\x05 \x01(\x04R\x05index\x12\x18\n" +
+	"\arefusal\x18\x06 \x01(\tR\arefusal\":\n" +
+	"\n" +
+	"AckRequest\x12\x16\n" +
+	"\x06holder\x18\x01 \x01(\x04R\x06holder\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\r\n" +
+	"\vAckResponse2\xf2\x02\n" +
 	"\x04Peer\x12N\n" +
 	"\tReadIndex\x12\x1f.berth.peer.v1.ReadIndexRequest\x1a .berth.peer.v1.ReadIndexResponse\x12K\n" +
-	"\bProgress\x12\x1e.berth.peer.v1.ProgressRequest\x1a\x1f.berth.peer.v1.ProgressResponse\x12K\n" +
+	"\bProgress\x12\x1e.berth.peer.v1.ProgressRequest\x1a\x1f.berth.peer.v1.ProgressResponse\x12B\n" +
+	"\x05Lease\x12\x1b.berth.peer.v1.LeaseRequest\x1a\x1c.berth.peer.v1.LeaseResponse\x12<\n" +
+	"\x03Ack\x12\x19.berth.peer.v1.AckRequest\x1a\x1a.berth.peer.v1.AckResponse\x12K\n" +
 	"\bRegister\x12\x1e.berth.peer.v1.RegisterRequest\x1a\x1f.berth.peer.v1.RegisterResponseB8Z6github.com/seed13d31b7f/berth/raftnode/internal/peerv1b\x06proto3"
 
 var (
@@ -404,7 +681,7 @@ func file_raftnode_internal_peerv1_peer_proto_rawDescGZIP() []byte {
 	return file_raftnode_internal_peerv1_peer_proto_rawDescData
 }
 
-var file_raftnode_internal_peerv1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_raftnode_internal_peerv1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_raftnode_internal_peerv1_peer_proto_goTypes = []any{
 	(*ReadIndexRequest)(nil),  // 0: berth.peer.v1.ReadIndexRequest
 	(*ReadIndexResponse)(nil), // 1: berth.peer.v1.ReadIndexResponse
@@ -412,16 +689,24 @@ var file_raftnode_internal_peerv1_peer_proto_goTypes = []any{
 	(*ProgressResponse)(nil),  // 3: berth.peer.v1.ProgressResponse
 	(*RegisterRequest)(nil),   // 4: berth.peer.v1.RegisterRequest
 	(*RegisterResponse)(nil),  // 5: berth.peer.v1.RegisterResponse
+	(*LeaseRequest)(nil),      // 6: berth.peer.v1.LeaseRequest
+	(*LeaseResponse)(nil),     // 7: berth.peer.v1.LeaseResponse
+	(*AckRequest)(nil),        // 8: berth.peer.v1.AckRequest
+	(*AckResponse)(nil),       // 9: berth.peer.v1.AckResponse
 }
 var file_raftnode_internal_peerv1_peer_proto_depIdxs = []int32{
 	0, // 0: berth.peer.v1.Peer.ReadIndex:input_type -> berth.peer.v1.ReadIndexRequest
 	2, // 1: berth.peer.v1.Peer.Progress:input_type -> berth.peer.v1.ProgressRequest
-	4, // 2: berth.peer.v1.Peer.Register:input_type -> berth.peer.v1.RegisterRequest
-	1, // 3: berth.peer.v1.Peer.ReadIndex:output_type -> berth.peer.v1.ReadIndexResponse
-	3, // 4: berth.peer.v1.Peer.Progress:output_type -> berth.peer.v1.ProgressResponse
-	5, // 5: berth.peer.v1.Peer.Register:output_type -> berth.peer.v1.RegisterResponse
-	3, // [3:6] is the sub-list for method output_type
-	0, // [0:3] is the sub-list for method input_type
+	6, // 2: berth.peer.v1.Peer.Lease:input_type -> berth.peer.v1.LeaseRequest
+	8, // 3: berth.peer.v1.Peer.Ack:input_type -> berth.peer.v1.AckRequest
+	4, // 4: berth.peer.v1.Peer.Register:input_type -> berth.peer.v1.RegisterRequest
+	1, // 5: berth.peer.v1.Peer.ReadIndex:output_type -> berth.peer.v1.ReadIndexResponse
+	3, // 6: berth.peer.v1.Peer.Progress:output_type -> berth.peer.v1.ProgressResponse
+	7, // 7: berth.peer.v1.Peer.Lease:output_type -> berth.peer.v1.LeaseResponse
+	9, // 8: berth.peer.v1.Peer.Ack:output_type -> berth.peer.v1.AckResponse
+	5, // 9: berth.peer.v1.Peer.Register:output_type -> berth.peer.v1.RegisterResponse
+	5, // [5:10] is the sub-list for method output_type
+	0, // [0:5] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -438,7 +723,7 @@ func file_raftnode_internal_peerv1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raftnode_internal_peerv1_peer_proto_rawDesc), len(file_raftnode_internal_peerv1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
