@@ -73,7 +73,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 		done; \
 	done
 
-model: ## search all states of the lease protocol within the bounds of raftnode/lease/DESIGN.md: up to an hour and 8 GB
+model: ## search all states of the lease protocol within the bounds of raftnode/lease/DESIGN.md: 20 minutes, 6 GB
 	$(GO) test ./raftnode/lease -count=1 -v -timeout 4h -run TestModel_ -model
 
 bench: ## run all benchmarks
