@@ -113,6 +113,7 @@ func (m *Machine) applyStart(s *Start) error {
 	} else if c.ID != s.ClusterID {
 		return fmt.Errorf("a tenure of cluster %q starts in the log of cluster %q", s.ClusterID, c.ID)
 	}
+	m.out.FormerReadLease = c.MaxReadLease
 	c.MaxReadLease = max(c.MaxReadLease, s.ReadLease)
 	c.MaxMemberTTL = max(c.MaxMemberTTL, s.MemberTTL)
 	m.edit.SetCluster(c)

@@ -15,7 +15,9 @@ type Output struct {
 	Barrier uint64
 	// Started says that the entry was a Start: the tenure of Term begins, which is that of Server.
 	Started bool
-	Server  string
+	// FormerReadLease is, of a Start, the longest read lease that any leader announced before it, in nanoseconds.
+	FormerReadLease uint64
+	Server          string
 	// WrongTerm says that the batch was made for another term and did nothing. Results are WrongTerm all.
 	WrongTerm bool
 	// Results are the answers to the commands, in their order. They belong to the receiver.

@@ -57,6 +57,7 @@ func (h *holding) miss() {
 func (h *holding) run(ctx context.Context, g *group.Group) {
 	tick := time.NewTicker(holdLook)
 	defer tick.Stop()
+	last := h.node.config.Seams.Now()
 	for {
 		select {
 		case <-tick.C:
@@ -64,6 +65,13 @@ func (h *holding) run(ctx context.Context, g *group.Group) {
 		case <-ctx.Done():
 			return
 		}
+		now := h.node.config.Seams.Now()
+		if now < last { // what was counted by this clock would last longer than it may
+			h.node.config.Logger.Warn("the clock of leases went back", "by", last.Sub(now))
+			g.Drop()
+			h.forget()
+		}
+		last = now
 		if h.due() && !h.ask(ctx, g) {
 			select {
 			case <-time.After(holdRetry):
@@ -83,6 +91,14 @@ func (h *holding) due() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.holder.Due(now)
+}
+
+// forget begins anew, after the clock went back: when to renew was counted by it.
+func (h *holding) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.holder.Again()
+	h.wanted.Store(int64(h.node.config.Seams.Now()))
 }
 
 // ask asks the leader for a lease, or for more of it, and says whether it got one.
@@ -124,7 +140,7 @@ func (h *holding) ask(ctx context.Context, g *group.Group) bool {
 		return false
 	}
 	h.told = ""
-	g.Hold(&group.ReadLease{Lease: l, By: leader, Term: resp.Term})
+	g.Hold(&group.ReadLease{Lease: l, By: leader, Term: resp.Term, Asked: asked})
 	g.Prove(resp.Index, asked)
 	return true
 }

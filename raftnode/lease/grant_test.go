@@ -11,7 +11,7 @@ const readLease = 4 * time.Second // 5 s, stretched
 
 // leading is a tenure with Start 10 that grants read leases, and has waited for those of former leaders.
 func leading() *Tenure {
-	return Begin(Started{Term: 3, Index: 10, Barrier: 7, MaxReadLease: readLease, ReadLease: readLease}, -Instant(Stretch(readLease)))
+	return Begin(Started{Term: 3, Index: 10, Barrier: 7, MaxReadLease: readLease, ReadLease: readLease}, 0)
 }
 
 // grant has a holder granted a lease, or fails.
@@ -157,7 +157,7 @@ func TestBarrier_SlowestLapses_TheNextDecides(t *testing.T) {
 
 // S3: holders of this tenure are granted while those of former leaders are waited for.
 func TestBarrier_DuringTheWait_GrantsGoOn(t *testing.T) {
-	ten := Begin(Started{Term: 3, Index: 10, Barrier: 7, MaxReadLease: readLease, ReadLease: readLease}, 0)
+	ten := Begin(Started{Term: 3, Index: 10, Barrier: 7, FormerReadLease: readLease, MaxReadLease: readLease, ReadLease: readLease}, 0)
 	grant(t, ten, 1, 1*second, 12)
 	if got := ten.WaitLeft(2 * second); got != 3*time.Second {
 		t.Errorf("WaitLeft = %v, want 3s", got)
@@ -340,5 +340,25 @@ func BenchmarkBarrier(b *testing.B) {
 				ten.Barrier(0, 20, 3)
 			}
 		})
+	}
+}
+
+// A clock that goes back by an hour neither ends what was granted sooner nor holds a removal up for an hour.
+func TestTenure_ClockGoesBack_WhatIsLeftStays(t *testing.T) {
+	const hour = 3600 * second
+	ten := Begin(Started{Term: 3, Index: 10, Barrier: 7, FormerReadLease: readLease, MaxReadLease: readLease, ReadLease: readLease}, hour)
+	grant(t, ten, 1, hour+1*second, 12) // until hour + 6 s
+	ten.Removed(13, hour+2*second)
+	ten.Back(time.Hour)
+	for _, tt := range []struct {
+		now  Instant
+		want uint64
+	}{{5*second - 1, 7}, {5 * second, 12}, {6*second - 1, 12}, {6 * second, 20}} {
+		if got := ten.OldestWait(tt.now); tt.want < 13 && got != tt.now.Sub(2*second) {
+			t.Errorf("at %v the removal has waited for %v", time.Duration(tt.now), got)
+		}
+		if got := ten.Barrier(tt.now, 20, 3); got != tt.want {
+			t.Errorf("at %v the barrier is %d, want %d", time.Duration(tt.now), got, tt.want)
+		}
 	}
 }

@@ -40,6 +40,12 @@ func (h *Holder) Granted(g Grant) (Lease, bool) {
 	return Lease{Expiry: asked.Add(g.ReadLease), Floor: g.Floor}, true
 }
 
+// Again forgets that anything was granted or asked for, so that it is time to ask.
+func (h *Holder) Again() {
+	h.asking.GiveUp()
+	h.granted = false
+}
+
 // Due says whether it is time to ask: nothing is outstanding, and a quarter of the lease is over, or there never was one.
 func (h *Holder) Due(now Instant) bool {
 	return !h.asking.Outstanding() && (!h.granted || now >= h.renew)

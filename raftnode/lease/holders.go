@@ -3,6 +3,7 @@ package lease
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // HoldersMax is how many processes may have a read lease of one tenure. A server that restarts again and again has one
@@ -111,4 +112,14 @@ func (h *holders) heldBy(index uint64, now Instant) (held Record, ok bool) {
 	}
 	list := h.list(now)
 	return slices.MinFunc(list, func(a, b Record) int { return cmp.Or(cmp.Compare(a.Low, b.Low), cmp.Compare(b.Until, a.Until)) }), true
+}
+
+// back moves every instant back.
+func (h *holders) back(by time.Duration) {
+	for _, r := range h.records {
+		r.Until = r.Until.Add(-by)
+	}
+	if h.first != never {
+		h.first = h.first.Add(-by)
+	}
 }

@@ -18,7 +18,7 @@ func TestStretch(t *testing.T) {
 
 // S3: leases of former leaders are waited for, by the longest ever announced and stretched.
 func TestTenure_Wait_KeepsTheReplicatedBarrier(t *testing.T) {
-	ten := Begin(Started{Term: 3, Index: 10, Barrier: 7, MaxReadLease: 4 * time.Second}, 100*second)
+	ten := Begin(Started{Term: 3, Index: 10, Barrier: 7, FormerReadLease: 4 * time.Second}, 100*second)
 	for _, tt := range []struct {
 		now  Instant
 		want uint64
@@ -31,7 +31,7 @@ func TestTenure_Wait_KeepsTheReplicatedBarrier(t *testing.T) {
 
 // A clock that goes backward must not hold up removals once the wait is over.
 func TestTenure_ClockGoesBack_WaitStaysOver(t *testing.T) {
-	ten := Begin(Started{Term: 3, Index: 10, Barrier: 7, MaxReadLease: 4 * time.Second}, 100*second)
+	ten := Begin(Started{Term: 3, Index: 10, Barrier: 7, FormerReadLease: 4 * time.Second}, 100*second)
 	if got := ten.Barrier(99*second, 20, 3); got != 7 {
 		t.Errorf("before the wait is over the barrier is %d, want 7", got)
 	}

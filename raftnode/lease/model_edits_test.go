@@ -17,8 +17,8 @@ type edit struct{ file, from, to string }
 var edits = []edit{
 	{"asking.go", `nonce != a.nonce {`, `nonce != a.nonce && !off(otherNonce|keepNonce) {`},
 	{"holder.go", `asked, ok := h.asking.Answered(g.Nonce)`, `asked, ok := h.asking.Answered(g.Nonce); asked = pick(fromSend, present, asked)`},
-	{"tenure.go", `now.Add(Stretch(s.MaxReadLease))`,
-		`now.Add(pick(wait, 0, pick(waitStretched, s.MaxReadLease, Stretch(pick(waitLongest, s.ReadLease, s.MaxReadLease)))))`},
+	{"tenure.go", `now.Add(Stretch(s.FormerReadLease))`,
+		`now.Add(pick(wait, 0, pick(waitStretched, s.FormerReadLease, Stretch(pick(waitLongest, s.ReadLease, s.FormerReadLease)))))`},
 	{"tenure.go", `t.waited && term == t.Term`, `t.waited && (term == t.Term || off(barrierTerm))`},
 	{"tenure.go", `min(index, t.holders.lowest(now))`, `func() uint64 {
 		lowest := t.holders.lowest(now)

@@ -102,14 +102,20 @@ func (m *reads) begin(s *readState, p int, term uint8) {
 	}
 	x.end()
 	x.Tenure = term
-	longest := m.readLease(term)
-	for _, e := range s.Log[:x.Published] {
+	start := s.startOf(term, p)
+	before := x.Published // without a Start of its own, all that it knows
+	if start != 0 {
+		before = start - 1
+	}
+	former := time.Duration(0)
+	for _, e := range s.Log[:before] {
 		if e.Kind == startEntry {
-			longest = max(longest, m.readLease(e.Term))
+			former = max(former, m.readLease(e.Term))
 		}
 	}
 	m.keep(s, p, Begin(Started{
-		Term: uint64(term), Index: uint64(s.startOf(term, p)), Barrier: uint64(barrier), MaxReadLease: longest, ReadLease: m.readLease(term),
+		Term: uint64(term), Index: uint64(start), Barrier: uint64(barrier), ReadLease: m.readLease(term),
+		FormerReadLease: former, MaxReadLease: max(former, m.readLease(term)),
 	}, present))
 }
 

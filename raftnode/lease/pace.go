@@ -42,3 +42,10 @@ func (p *Pace) drop(now Instant) {
 		p.marks = append(p.marks[:0], p.marks[n:]...)
 	}
 }
+
+// Back takes in that the clock went back.
+func (p *Pace) Back(by time.Duration) {
+	for i := range p.marks {
+		p.marks[i].at = p.marks[i].at.Add(-by)
+	}
+}

@@ -75,3 +75,10 @@ func (r *removals) oldest(now Instant) time.Duration {
 	}
 	return max(0, now.Sub(r.marks[0].at))
 }
+
+// back moves every instant back.
+func (r *removals) back(by time.Duration) {
+	for i := range r.marks {
+		r.marks[i].at = r.marks[i].at.Add(-by)
+	}
+}

@@ -27,7 +27,10 @@ type Started struct {
 	Term, Index uint64
 	// Barrier is the replicated barrier as of the Start.
 	Barrier uint64
-	// MaxReadLease is the longest read lease that any leader ever announced, this one included.
+	// FormerReadLease is the longest read lease that any leader announced before this Start. Zero: none ever did, and nobody
+	// has to be waited for.
+	FormerReadLease time.Duration
+	// MaxReadLease is that with this Start's own.
 	MaxReadLease time.Duration
 	// ReadLease is how long the read leases of this tenure last, and never longer than MaxReadLease: the next leader waits for
 	// what was announced. Zero: it grants none, and leads by pulses alone.
@@ -36,11 +39,12 @@ type Started struct {
 	Grace time.Duration
 }
 
-// Begin starts the tenure of a term. Leases of former leaders may last as long as the longest that was ever announced (S3).
+// Begin starts the tenure of a term. Leases of former leaders may last as long as the longest that was announced before (S3):
+// who announces something later is not a former leader, and while its entries are the newest the barrier stays (S6).
 func Begin(s Started, now Instant) *Tenure {
 	return &Tenure{
 		Term: s.Term, Start: s.Index, Begun: now, readLease: min(s.ReadLease, s.MaxReadLease),
-		waitUntil: now.Add(Stretch(s.MaxReadLease)), barrier: s.Barrier, removals: newRemovals(s.Grace),
+		waitUntil: now.Add(Stretch(s.FormerReadLease)), barrier: s.Barrier, removals: newRemovals(s.Grace),
 	}
 }
 
@@ -76,4 +80,12 @@ func (t *Tenure) Own(t0 Instant) (l Lease, ok bool) {
 		return Lease{}, false
 	}
 	return Lease{Expiry: t0.Add(t.readLease), Floor: t.Start}, true
+}
+
+// Back takes in that this server's clock went back by so much: whatever was counted by it has as long to go as before. Nobody's
+// lease ends the sooner for it.
+func (t *Tenure) Back(by time.Duration) {
+	t.waitUntil = t.waitUntil.Add(-by)
+	t.holders.back(by)
+	t.removals.back(by)
 }

@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"raftnode/internal/leader":  {"placement", "snapshot", "fsm", "raftnode/lease", "raftnode/internal/group"},
 	"raftnode/internal/api": {
 		"placement", "snapshot", "fsm", "lookupclient/apiv1", "raftnode/internal/events", "raftnode/internal/group", "raftnode/internal/leader", "raftnode/internal/peerv1",
+		"raftnode/lease",
 	},
 	"raftnode":                  {"placement", "snapshot", "fsm", "lookupclient/apiv1", "raftnode/lease", "raftnode/internal/"},
 	"raftnode/raftnodetest":     {"snapshot", "lookupclient/apiv1", "raftnode", "raftnode/lease"},

@@ -16,11 +16,13 @@ type ReadLease struct {
 	// By is the server that granted it, this one for a leader's own, and Term its tenure's.
 	By   string
 	Term uint64
+	// Asked is when it is counted from. A clock that shows less has gone back, and may not count it.
+	Asked lease.Instant
 }
 
 // Left is how long the lease still lasts; nil has ended.
 func (l *ReadLease) Left(now lease.Instant) time.Duration {
-	if l == nil {
+	if l == nil || now < l.Asked {
 		return 0
 	}
 	return l.Lease.Left(now)
@@ -31,7 +33,7 @@ func (l *ReadLease) Left(now lease.Instant) time.Duration {
 func (g *Group) Leased() (v *snapshot.View, l *ReadLease, now lease.Instant) {
 	v, l = g.View(), g.lease.Load()
 	now = g.config.Now()
-	if l == nil || !l.Serves(v.Index, now) {
+	if l == nil || !l.Serves(v.Index, now) || now < l.Asked {
 		return v, nil, now
 	}
 	return v, l, now
@@ -43,6 +45,9 @@ func (g *Group) ReadLease() *ReadLease { return g.lease.Load() }
 // LeaseLeft is how long this server's read lease still lasts; zero when it has none.
 func (g *Group) LeaseLeft() time.Duration { return g.lease.Load().Left(g.config.Now()) }
 
+// Drop ends this server's read lease: its clock cannot be believed.
+func (g *Group) Drop() { g.lease.Store(nil) }
+
 // Hold takes in what this server was granted (H2).
 func (g *Group) Hold(l *ReadLease) { g.lease.Store(l) }
 
@@ -53,10 +58,10 @@ func (g *Group) proved(p Pulse) {
 	if !ok {
 		return
 	}
-	next := &ReadLease{Lease: own, By: g.config.Server, Term: p.Tenure.Term}
+	next := &ReadLease{Lease: own, By: g.config.Server, Term: p.Tenure.Term, Asked: p.T0}
 	for {
 		old := g.lease.Load()
-		if old != nil && old.Expiry >= own.Expiry { // pulses overlap, so their instants may come out of order
+		if old != nil && old.Asked >= p.T0 && old.Left(g.config.Now()) > 0 { // pulses overlap, so their instants may come out of order
 			return
 		}
 		if g.lease.CompareAndSwap(old, next) {

@@ -30,8 +30,20 @@ type Tenure struct {
 	now    func() lease.Instant
 
 	mu    sync.Mutex
+	last  lease.Instant // when the clock was read last
 	lease *lease.Tenure
 	pace  *lease.Pace
+}
+
+// clockLocked reads the clock. One that went back, which it never should, must not make anybody wait for as long.
+func (t *Tenure) clockLocked() lease.Instant {
+	now := t.now()
+	if now < t.last {
+		t.lease.Back(t.last.Sub(now))
+		t.pace.Back(t.last.Sub(now))
+	}
+	t.last = now
+	return now
 }
 
 // Context ends when the tenure is known to be over.
@@ -41,7 +53,7 @@ func (t *Tenure) Context() context.Context { return t.ctx }
 func (t *Tenure) Barrier(v *snapshot.View) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
+	now := t.clockLocked()
 	t.pace.Note(v.Index, now)
 	return t.lease.Barrier(now, v.Index, v.Term)
 }
@@ -51,27 +63,27 @@ func (t *Tenure) Barrier(v *snapshot.View) uint64 {
 func (t *Tenure) Grant(r lease.Request, p Pulse, v *snapshot.View) (lease.Grant, lease.Refusal) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
+	now := t.clockLocked()
 	t.pace.Note(v.Index, now)
 	if r.Index < t.pace.Due(now) {
 		t.lease.Ack(r.Holder, r.Index, now)
 		return lease.Grant{}, lease.Behind
 	}
-	return t.lease.Grant(r, p.T0, v.Index, now)
+	return t.lease.Grant(r, min(p.T0, now), v.Index, now) // the clock may have gone back since
 }
 
 // Ack notes what a holder has published (S5).
 func (t *Tenure) Ack(holder, index uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.lease.Ack(holder, index, t.now())
+	t.lease.Ack(holder, index, t.clockLocked())
 }
 
 // Holds says whether a holder may have a lease of this tenure.
 func (t *Tenure) Holds(holder uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.ContainsFunc(t.lease.Holders(t.now()), func(r lease.Record) bool { return r.Holder == holder })
+	return slices.ContainsFunc(t.lease.Holders(t.clockLocked()), func(r lease.Record) bool { return r.Holder == holder })
 }
 
 // Hold is what keeps the barrier back.
@@ -93,7 +105,7 @@ type Hold struct {
 func (t *Tenure) Hold(v *snapshot.View) Hold {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
+	now := t.clockLocked()
 	h := Hold{Waited: t.lease.OldestWait(now), Former: t.lease.WaitLeft(now), Holders: len(t.lease.Holders(now))}
 	if r, ok := t.lease.HeldBy(v.Index, now); ok {
 		h.Server, h.Index, h.Left = r.Name, r.Low, max(0, r.Until.Sub(now))
@@ -111,7 +123,7 @@ func (t *Tenure) own(t0 lease.Instant) (lease.Lease, bool) {
 func (t *Tenure) removed(index uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.lease.Removed(index, t.now())
+	t.lease.Removed(index, t.clockLocked())
 }
 
 var errTenureOver = errors.New("the tenure is over")
@@ -199,10 +211,10 @@ func (l *leader) begin(ctx context.Context) {
 	v := g.machine.view.Load()
 	now := g.config.Now()
 	t := &Tenure{
-		pace: lease.NewPace(lease.GraceDefault), Term: out.Term, Start: out.Index, Begun: now, View: v, now: g.config.Now,
+		pace: lease.NewPace(lease.GraceDefault), Term: out.Term, Start: out.Index, Begun: now, last: now, View: v, now: g.config.Now,
 		lease: lease.Begin(lease.Started{
 			Term: out.Term, Index: out.Index, Barrier: v.Barrier,
-			MaxReadLease: time.Duration(v.Cluster.MaxReadLease), ReadLease: g.config.ReadLease,
+			FormerReadLease: time.Duration(out.FormerReadLease), MaxReadLease: time.Duration(v.Cluster.MaxReadLease), ReadLease: g.config.ReadLease,
 		}, now),
 	}
 	t.ctx, t.cancel = context.WithCancelCause(ctx)
