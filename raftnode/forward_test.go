@@ -49,8 +49,8 @@ func TestForward_FollowerOverHTTP_SaysSo(t *testing.T) {
 			}
 			w.call("POST", "/v1/placements/file/x:place", "").ok()
 			for _, a := range []answer{
-				w.get("/v1/placements/file/x"), w.get("/v1/placements"), w.get("/v1/kinds"),
-				w.call("POST", "/v1/placements:batchLookup", `{"identities":[{"kind":"file","key":"x"}]}`),
+				w.get("/v1/placements/file/x?level=LEADER"), w.get("/v1/placements"), w.get("/v1/kinds"),
+				w.call("POST", "/v1/placements:batchLookup", `{"identities":[{"kind":"file","key":"x"}],"level":"LEADER"}`),
 			} {
 				if got := at(a.ok(), "read", "forwardedBy"); got != nil {
 					t.Errorf("%s at %s: forwarded by %v, want nobody", a.call, s.Name, got)
@@ -311,7 +311,7 @@ func TestReads_FollowerHeals_AnswersWithinASecond(t *testing.T) {
 			lookup := func(patience time.Duration) error {
 				ctx, cancel := context.WithTimeout(context.Background(), patience)
 				defer cancel()
-				_, err := api.Lookup(ctx, &apiv1.LookupRequest{Kind: "file", Key: "a"})
+				_, err := api.Lookup(ctx, &apiv1.LookupRequest{Kind: "file", Key: "a", Level: apiv1.Level_LEADER})
 				return err
 			}
 			if err := lookup(5 * time.Second); err != nil {

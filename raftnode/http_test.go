@@ -222,11 +222,12 @@ func TestHTTP_Placement_PlacedLookedUpRemoved(t *testing.T) {
 	if at(a.ok(), "placement", "epoch") != epoch || at(a.json(), "placement", "draining") != nil {
 		t.Errorf("looked up: %s, want the epoch %v and no field that is not set", a.body, epoch)
 	}
-	w.proof(a, "s1", "LEADER", "LEADER")
-	for _, level := range []string{"LEASED", "LEADER", "2"} {
-		w.get(path + "?level=" + level).ok()
+	for _, level := range []string{"LEASED", "LEADER", "STALE"} {
+		w.proof(w.get(path+"?level="+level), "s1", "LEADER", level)
 	}
-	w.get(path+"?level=STALE").failed(http.StatusBadRequest, apiv1.ReasonInvalidArgument)
+	w.get(path + "?level=2").ok()
+	w.get(path + "?level=STALE&maxStaleness=5s&minIndex=1").ok()
+	w.get(path+"?maxStaleness=5s").failed(http.StatusBadRequest, apiv1.ReasonInvalidArgument)
 	w.get(path+"?level=7").failed(http.StatusBadRequest, apiv1.ReasonInvalidArgument)
 
 	// Placing again finds what is there. The form type is what curl sends with -d.
