@@ -55,7 +55,7 @@ func TestExitStatus(t *testing.T) {
 	want := map[int][]apiv1.Reason{
 		exitUsage:       {apiv1.ReasonInvalidArgument},
 		exitNotThere:    {apiv1.ReasonNotPlaced, apiv1.ReasonLockNotFound, apiv1.ReasonMemberUnknown},
-		exitUnavailable: {apiv1.ReasonNoLeader, apiv1.ReasonNoQuorum, apiv1.ReasonUnreachable, apiv1.ReasonOverloaded},
+		exitUnavailable: {apiv1.ReasonNoLeader, apiv1.ReasonNoQuorum, apiv1.ReasonUnreachable, apiv1.ReasonOverloaded, apiv1.ReasonTooStale},
 		exitLost:        {apiv1.ReasonEpochMismatch, apiv1.ReasonLockHeld, apiv1.ReasonLockLost, apiv1.ReasonMemberExpired},
 		exitUnsettled:   {apiv1.ReasonUnsettled},
 		exitNotAllowed:  {apiv1.ReasonUnauthenticated, apiv1.ReasonPermissionDenied},
