@@ -624,6 +624,7 @@ func TestMember_CrashLoop_IdentityIsBlockedWithBackoff(t *testing.T) {
 			if n == 4 { // the count is the state's, and no leader's
 				w.c.Leader(nil).Kill()
 				w.c.Leader(nil)
+				time.Sleep(lease.Stretch(raftnode.ReadLeaseDefault)) // until then no removal is complete
 			}
 			starts.Store(n%2 == 0)
 			want *= time.Second

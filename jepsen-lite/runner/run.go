@@ -37,9 +37,10 @@ const (
 	// healTimeout is how long the cluster may take to be whole again after the last fault: a restarted server has to catch up, a
 	// dead member's lease to run out. It is also the bound that the history is held to.
 	healTimeout = 15 * time.Second
-	// healed is how long the load goes on then, at least. It also waits until locks have changed hands turns times: the lease
-	// of a holder that was killed last has to run out first.
-	healed = 2 * time.Second
+	// healed is how long the load goes on then, at least: removals and moves wait for the read leases of the former leader, for
+	// four seconds. It also waits until locks have changed hands turns times: the lease of a holder that was killed last has
+	// to run out first.
+	healed = 6 * time.Second
 	turns  = 6
 	// finalTimeout bounds reading everything once more.
 	finalTimeout = 20 * time.Second

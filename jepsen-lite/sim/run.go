@@ -135,8 +135,9 @@ func (w *world) run() {
 	}
 }
 
-// afterwards is how long there is work when everything has healed.
-const afterwards = 10 * time.Second
+// afterwards is how long there is work when everything has healed. Not shorter: a lock whose holder died last is free when the
+// lease of its session is over, which the newest leader counts from its own beginning.
+const afterwards = 30 * time.Second
 
 // watch asks a server now and then what it takes itself for.
 func (w *world) watch(ctx context.Context, server string) {
