@@ -8,12 +8,13 @@ import (
 	"github.com/seed13d31b7f/berth/placement"
 )
 
-// remembering is what a client with a cache has: the cache, and a watch that drops what has ended. Nothing is remembered before
+// remembering is what a client with a cache has: the cache, the look-ups that are on their way, and a watch that drops what has ended. Nothing is remembered before
 // the watch has begun, and the cache is not asked while nothing is heard of it.
 type remembering struct {
-	client *Client
-	cache  *cache
-	watch  *cacheWatch
+	client  *Client
+	cache   *cache
+	watch   *cacheWatch
+	flights flights
 
 	ctx    context.Context // of the watch
 	cancel context.CancelFunc
@@ -24,7 +25,7 @@ type remembering struct {
 }
 
 func newRemembering(c *Client, limit int) *remembering {
-	r := &remembering{client: c, cache: newCache(limit), done: make(chan struct{})}
+	r := &remembering{client: c, cache: newCache(limit), done: make(chan struct{}), flights: flights{list: map[placement.Identity]*flight{}}}
 	r.watch = newCacheWatch(c, r.cache)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
@@ -64,7 +65,14 @@ func (r *remembering) lookup(ctx context.Context, id placement.Identity) (Placem
 		}
 	}
 	r.start()
-	return r.client.ask(ctx, &apiv1.LookupRequest{Kind: id.Kind, Key: id.Key})
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, r.client.conn.config.Timeout)
+		defer cancel()
+	}
+	return r.flights.do(ctx, id, func() (Placement, error) {
+		return r.client.ask(ctx, &apiv1.LookupRequest{Kind: id.Kind, Key: id.Key})
+	})
 }
 
 // put remembers what was answered.
@@ -75,4 +83,5 @@ func (r *remembering) put(p Placement) {
 
 func (r *remembering) forget(id placement.Identity, epoch placement.Epoch) {
 	r.cache.forget(id, epoch)
+	r.flights.forget(id)
 }
