@@ -19,6 +19,7 @@ const BatchMax = 1000
 type Client struct {
 	conn *Conn
 	api  apiv1.PlacementsClient
+	kept *remembering // nil without a cache
 }
 
 // Open returns a client. It connects when it is first used. Errors are those of Config.Validate.
@@ -30,14 +31,24 @@ func Open(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{conn: conn, api: apiv1.NewPlacementsClient(conn)}, nil
+	client := &Client{conn: conn, api: apiv1.NewPlacementsClient(conn)}
+	if c.Cache > 0 {
+		client.kept = newRemembering(client, c.Cache)
+	}
+	return client, nil
 }
 
 // Conn is the client's connection, for the parts of the API that have no method here.
 func (c *Client) Conn() *Conn { return c.conn }
 
 // Close closes the client. Calls that are on their way fail.
-func (c *Client) Close() error { return c.conn.Close() }
+func (c *Client) Close() error {
+	err := c.conn.Close()
+	if c.kept != nil {
+		c.kept.close()
+	}
+	return err
+}
 
 // Placement is who owns an identity, as an answer of the cluster has it.
 type Placement struct {
@@ -58,6 +69,9 @@ type Placement struct {
 	// itself for it. Age is, of a Stale one, how old the state may be at most; negative when the server does not know.
 	Level Level
 	Age   time.Duration
+	// Cached says that nobody was asked for it: it is what this client, or a call that was on its way already, was answered
+	// before. It promises nothing, so Level is Stale and Age is negative; Index is that of the state that answered then.
+	Cached bool
 }
 
 func placementOf(p *apiv1.Placement, r *apiv1.Read) Placement {
@@ -78,14 +92,41 @@ func ageOf(r *apiv1.Read) time.Duration {
 }
 
 // Lookup returns the settled placement of an identity. The answer is linearizable: it was so at a moment between the
-// call and the answer. It waits, as long as ctx or Config.Timeout allows, for an identity that is not settled and for a
+// call and the answer. With Config.Cache it is not: it may be one that was remembered (Placement.Cached), which the owner is
+// asked about by its Epoch, and which is dropped with Forget when the owner is not there or is not the owner; LookupAt then
+// asks a server in any case. It waits, as long as ctx or Config.Timeout allows, for an identity that is not settled and for a
 // cluster that has no leader. It fails with ErrNotPlaced, ErrUnsettled, ErrUnavailable or ErrInvalid.
 func (c *Client) Lookup(ctx context.Context, id placement.Identity) (Placement, error) {
-	resp, err := c.api.Lookup(ctx, &apiv1.LookupRequest{Kind: id.Kind, Key: id.Key})
+	if c.kept != nil {
+		return c.kept.lookup(ctx, id)
+	}
+	return c.ask(ctx, &apiv1.LookupRequest{Kind: id.Kind, Key: id.Key})
+}
+
+// Forget drops what the cache remembers of an identity, when its epoch is not larger than the given one, or any for zero. Whoever
+// finds nobody where a placement says, or is told of another epoch there, calls it and looks up again, after a pause: an
+// owner that died is the owner until its lease is over. Without a cache it does nothing.
+func (c *Client) Forget(id placement.Identity, epoch placement.Epoch) {
+	if c.kept != nil {
+		c.kept.forget(id, epoch)
+	}
+}
+
+// ask has a server look an identity up.
+func (c *Client) ask(ctx context.Context, req *apiv1.LookupRequest) (Placement, error) {
+	resp, err := c.api.Lookup(ctx, req)
 	if err != nil {
 		return Placement{}, err
 	}
-	return placementOf(resp.Placement, resp.Read), nil
+	return c.remember(placementOf(resp.Placement, resp.Read)), nil
+}
+
+// remember has the cache remember what was answered, and returns it.
+func (c *Client) remember(p Placement) Placement {
+	if c.kept != nil {
+		c.kept.put(p)
+	}
+	return p
 }
 
 // Result is the outcome for one identity of a batch.
@@ -97,7 +138,7 @@ type Result struct {
 	Err error
 }
 
-// LookupAll looks identities up, each BatchMax of them as of one moment. The results have the order of ids. The error is
+// LookupAll looks identities up, each BatchMax of them as of one moment. It always asks a server. The results have the order of ids. The error is
 // that of a call as a whole; the results of the calls before it are returned with it.
 func (c *Client) LookupAll(ctx context.Context, ids []placement.Identity) ([]Result, error) {
 	results := make([]Result, 0, len(ids))
@@ -109,7 +150,7 @@ func (c *Client) LookupAll(ctx context.Context, ids []placement.Identity) ([]Res
 			return results, err
 		}
 		for _, r := range resp.Results {
-			results = append(results, Result{Placement: placementOf(r.Placement, resp.Read), Err: itemError(r.Error)})
+			results = append(results, Result{Placement: c.remember(placementOf(r.Placement, resp.Read)), Err: itemError(r.Error)})
 		}
 	}
 	return results, nil
@@ -132,7 +173,7 @@ func (c *Client) Place(ctx context.Context, id placement.Identity) (p Placement,
 	if err != nil {
 		return Placement{}, false, err
 	}
-	return placementOf(resp.Placement, resp.Read), resp.Created, nil
+	return c.remember(placementOf(resp.Placement, resp.Read)), resp.Created, nil
 }
 
 // PlaceAll places identities, BatchMax at a time. The results have the order of ids. The error is that of a call as a
@@ -147,7 +188,7 @@ func (c *Client) PlaceAll(ctx context.Context, ids []placement.Identity) ([]Resu
 			return results, err
 		}
 		for _, r := range resp.Results {
-			results = append(results, Result{Placement: placementOf(r.Placement, resp.Read), Created: r.Created, Err: itemError(r.Error)})
+			results = append(results, Result{Placement: c.remember(placementOf(r.Placement, resp.Read)), Created: r.Created, Err: itemError(r.Error)})
 		}
 	}
 	return results, nil

@@ -26,6 +26,9 @@ type Config struct {
 	// GiveUpAfter ends a call, with ErrUnavailable, when for so long no server at all could be reached. Default: it goes on
 	// trying as long as its context lasts.
 	GiveUpAfter time.Duration
+	// Cache is how many placements Lookup may remember. It drops what it is told of as ended; what it answers is a hint all the
+	// same. Default 0: nothing is remembered, and every Lookup is linearizable. At most CacheMax.
+	Cache int
 	// Logger gets what a client cannot return. Default: nothing is logged.
 	Logger *slog.Logger
 	// Dial takes the place of TCP, in tests.
@@ -69,6 +72,9 @@ func (c Config) Validate() error {
 	}
 	if c.GiveUpAfter < 0 {
 		errs = append(errs, fmt.Errorf("config: GiveUpAfter %v: it cannot be negative", c.GiveUpAfter))
+	}
+	if c.Cache < 0 || c.Cache > CacheMax {
+		errs = append(errs, fmt.Errorf("config: Cache %d: 0 to %d is allowed", c.Cache, CacheMax))
 	}
 	return errors.Join(errs...)
 }

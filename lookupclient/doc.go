@@ -15,6 +15,16 @@
 // LookupAll and PlaceAll take many identities in few calls. Remove asks the owner to stop, and waits until nobody can see
 // the placement any more. Conn is the connection under it, for the calls of apiv1 that have no method here.
 //
+// With Config.Cache a client remembers what it was answered, and Lookup may answer that: a hint, marked Cached, for programs that
+// send the epoch to the owner in any case. What ends is dropped as soon as a server tells it; Forget drops what the program
+// has found out by itself.
+//
+//	p, err := c.Lookup(ctx, cart)
+//	if err := ask(p.Address, p.Epoch); isGone(err) { // nobody there, or an owner under another epoch
+//		c.Forget(cart, p.Epoch)
+//		… // look up again, after a pause
+//	}
+//
 // # Watching
 //
 // Client.Watch yields everything that happens, in the order of the log: placements, members, locks. It begins now, behind a
@@ -63,7 +73,7 @@
 //
 // # Goroutines
 //
-// A Client has those of its gRPC connection, until Close. A Member has one loop that owns its state, one that ends the
+// A Client has those of its gRPC connection, and with a cache one that is told what ends, until Close. A Member has one loop that owns its state, one that ends the
 // incarnation by the clock, two for its session, and one for each function of Kind that runs; Leave and Close wait for all.
 // A Session has one that keeps it and one that ends it by the clock; Close waits for both.
 //

@@ -206,3 +206,41 @@ func exampleCluster() (servers []string, stop func()) {
 		}
 	}
 }
+
+// A program that asks owners all the time remembers who they are. What it remembers is a hint; the owner refuses a wrong epoch.
+func ExampleClient_Forget() {
+	servers, stop := exampleCluster()
+	defer stop()
+	client, err := lookupclient.Open(lookupclient.Config{Servers: servers, Cache: 1_000_000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	ctx := context.Background()
+	member, err := client.Join(ctx, lookupclient.MemberConfig{
+		Name: "shop-1", Address: "10.0.0.7:8080", Kinds: map[string]lookupclient.Kind{"cart": {}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer member.Close()
+	cart := placement.Identity{Kind: "cart", Key: "42"}
+	if _, _, err := client.Place(ctx, cart); err != nil {
+		log.Fatal(err)
+	}
+
+	ask := func(address string, epoch placement.Epoch) error { return errors.New("connection refused") }
+	p, err := client.Lookup(ctx, cart) // from memory, when it is there
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := ask(p.Address, p.Epoch); err != nil {
+		client.Forget(cart, p.Epoch)
+		p, err = client.Lookup(ctx, cart) // from a server
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Println(p.Member, "cached:", p.Cached)
+	// Output: shop-1 cached: false
+}

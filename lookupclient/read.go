@@ -35,7 +35,7 @@ type Read struct {
 	MinIndex uint64
 }
 
-// LookupAt returns the settled placement of an identity, as of a state that the Read allows. It fails as Lookup does, with
+// LookupAt returns the settled placement of an identity, as of a state that the Read allows. It always asks a server. It fails as Lookup does, with
 // ErrUnavailable also when no state is as new as the Read asks for, and with ErrInvalid for a Read that breaks a rule.
 func (c *Client) LookupAt(ctx context.Context, id placement.Identity, r Read) (Placement, error) {
 	req := &apiv1.LookupRequest{Kind: id.Kind, Key: id.Key, MinIndex: r.MinIndex, Level: -1}
@@ -45,9 +45,5 @@ func (c *Client) LookupAt(ctx context.Context, id placement.Identity, r Read) (P
 	if r.MaxStaleness != 0 {
 		req.MaxStaleness = durationpb.New(r.MaxStaleness)
 	}
-	resp, err := c.api.Lookup(ctx, req)
-	if err != nil {
-		return Placement{}, err
-	}
-	return placementOf(resp.Placement, resp.Read), nil
+	return c.ask(ctx, req)
 }

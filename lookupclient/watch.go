@@ -67,18 +67,7 @@ type Update struct {
 func (c *Client) Watch(ctx context.Context, config WatchConfig) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
 		w := &watch{client: c, config: config, at: config.Since, yield: yield}
-		w.wait = backoff.NewExponentialBackOff()
-		w.wait.InitialInterval, w.wait.MaxInterval = 20*time.Millisecond, 500*time.Millisecond
-		for {
-			err := w.stream(ctx)
-			if err == nil {
-				return // the loop was left
-			}
-			if err = w.pause(ctx, err); err != nil {
-				yield(Update{}, err)
-				return
-			}
-		}
+		w.run(ctx)
 	}
 }
 
@@ -87,6 +76,7 @@ type watch struct {
 	client *Client
 	config WatchConfig
 	yield  func(Update, error) bool
+	each   func(*apiv1.Event) // unless it is nil, takes each event as soon as it comes, and updates have none
 	wait   *backoff.ExponentialBackOff
 
 	at       *Position // nil before any is known
@@ -94,6 +84,22 @@ type watch struct {
 	compact  int       // servers in a row that did not know what follows at
 	restored bool      // the cluster is in another generation
 	away     time.Time // since when no server could be reached
+}
+
+// run watches until the loop is left, or there is an error to yield.
+func (w *watch) run(ctx context.Context) {
+	w.wait = backoff.NewExponentialBackOff()
+	w.wait.InitialInterval, w.wait.MaxInterval = 20*time.Millisecond, 500*time.Millisecond
+	for {
+		err := w.stream(ctx)
+		if err == nil {
+			return // the loop was left
+		}
+		if err = w.pause(ctx, err); err != nil {
+			w.yield(Update{}, err)
+			return
+		}
+	}
 }
 
 // request asks for what follows. A snapshot in the place of what is not known any more is asked for when no server knows that.
@@ -134,7 +140,13 @@ func (w *watch) stream(ctx context.Context) error {
 		if m.Reset_ != nil {
 			events, w.void = nil, true
 		}
-		events = append(events, m.Events...)
+		if w.each == nil {
+			events = append(events, m.Events...)
+		} else {
+			for _, e := range m.Events {
+				w.each(e)
+			}
+		}
 		if m.Mark == nil && m.Reset_ == nil && len(m.Records) == 0 {
 			continue
 		}
