@@ -12,7 +12,7 @@ TIDY     := $(GO) mod tidy -diff
 DRIVERS  := lookupclient/fence/drivers
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test testdrivers databases test386 race lint gen gencheck fuzz model sim bench bench10m churn overlap jepsen soak mutants verify clean
+.PHONY: help build demo test testdrivers databases test386 race lint gen gencheck fuzz model sim bench bench10m churn overlap jepsen soak faults mutants verify clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,8 +99,12 @@ jepsen: build ## break clusters of real processes in every way there is, and jud
 soak: build ## the same for HOURS hours, each time with another seed
 	./bin/berth fault run --all --duration 30s --seed $(SEED) --for $(HOURS)h --store .ci/faults
 
-mutants: ## show that the fault tests find berths that are broken on purpose
-	$(GO) run ./jepsen-lite/cmd/mutants -store .ci/faults
+faults: ## break clusters for half a minute: some seeds of the simulation, real processes, and real networks; root, Linux
+	$(GO) test -count=1 -v -run '^TestSeeds$$' ./jepsen-lite/sim
+	$(GO) test -count=1 -v -run '^(TestRun_Processes_KilledAndStopped_Passes|TestRun_Hosts_CutOff_Passes)$$' ./jepsen-lite/runner
+
+mutants: ## show that the fault tests find berths that are broken on purpose: some twenty minutes, root, Linux
+	$(GO) run ./jepsen-lite/cmd/mutants -store .ci/faults -markdown
 
 verify: test test386 race lint gencheck demo ## all that guards main, but the fuzzing
 

@@ -9,6 +9,7 @@ import (
 
 // What is patched must be there: who changes it changes the mutant with it.
 func TestAll_Patches_FitTheTree(t *testing.T) {
+	names := map[string]bool{}
 	for _, m := range All() {
 		var files overlay.Files
 		for _, p := range m.patches {
@@ -16,8 +17,16 @@ func TestAll_Patches_FitTheTree(t *testing.T) {
 				t.Errorf("%s: %v", m.Name, err)
 			}
 		}
-		if len(m.patches) == 0 || len(m.Checkers) == 0 || m.Scenario == "" {
-			t.Errorf("%s says too little", m.Name)
+		source, err := raftDir("../..")
+		if err != nil {
+			t.Fatal(err)
 		}
+		if _, err := m.raftFiles(source); err != nil {
+			t.Errorf("%s: %v", m.Name, err)
+		}
+		if len(m.patches)+len(m.raft) == 0 || len(m.Checkers) == 0 || m.About == "" || names[m.Name] {
+			t.Errorf("%s says too little, or something that another one says", m.Name)
+		}
+		names[m.Name] = true
 	}
 }

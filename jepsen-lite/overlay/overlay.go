@@ -61,6 +61,15 @@ func (f *Files) Patch(path, pattern, text string) error {
 	return nil
 }
 
+// Contents is what a file has in the build, empty for one that is as it is. path is as it was given to Patch or Add.
+func (f *Files) Contents(path string) string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return ""
+	}
+	return f.contents[path]
+}
+
 // Add adds a file, which must not be there.
 func (f *Files) Add(path, contents string) error {
 	path, err := filepath.Abs(path)

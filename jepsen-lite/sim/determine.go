@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/overlay"
 )
@@ -33,6 +34,7 @@ var patches = []struct{ file, pattern, text string }{
 	// No goroutine is taken from its thread because it ran long by the true clock, and no mutex goes over to handing itself on. Not
 	// before a run either: another thread has an object on the heap, so that others are elsewhere, and maps of pointers are in
 	// the order of where those point.
+	{"chan.go", "func makechan(t *chantype, size int) *hchan {\n", "func makechan(t *chantype, size int) *hchan {\n\tseededYield()\n"},
 	{"proc.go", "func retake(now int64) uint32 {\n", "func retake(now int64) uint32 {\n\tif true {\n\t\treturn 0\n\t}\n"},
 	// Goroutines that are put aside run when the others are through, and not at every sixty-first switch: what the runtime does
 	// beside the program would count as switches.
@@ -42,13 +44,15 @@ var patches = []struct{ file, pattern, text string }{
 
 // Build builds this package's tests so that a seed decides everything: root is the directory of the module, and output the path of
 // the program, which must be run with Environment. It fails with a *overlay.PatternError for another version of Go.
-func Build(root, output string) error {
+func Build(root, output string) error { return BuildWith(root, output, overlay.Files{}) }
+
+// BuildWith is Build of a module in which other files stand in the place of some. args are given to go test -c, which runs in root.
+func BuildWith(root, output string, f overlay.Files, args ...string) error {
 	dir, err := os.MkdirTemp("", "sim-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	var f overlay.Files
 	if err := determine(&f, filepath.Join(root, "jepsen-lite", "sim")); err != nil {
 		return err
 	}
@@ -60,7 +64,7 @@ func Build(root, output string) error {
 	if err != nil {
 		return err
 	}
-	c := exec.Command("go", "test", "-c", "-overlay", path, "-o", output, "./jepsen-lite/sim")
+	c := exec.Command("go", slices.Concat([]string{"test", "-c", "-overlay", path, "-o", output}, args, []string{"./jepsen-lite/sim"})...)
 	c.Dir = root
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("go test -c: %w\n%s", err, out)

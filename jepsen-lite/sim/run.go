@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -120,13 +121,26 @@ func (w *world) run() {
 		})
 	}
 	for _, s := range w.hosts("s", w.Servers) {
+		// Beside each server there is somebody who asks it alone, whoever is cut off from whom: what it answers by itself is seen, and
+		// where there is a majority things go on at once.
+		c := &caller{w: w, name: "beside-" + s, server: s, client: w.client(s, s), random: w.random(s)}
+		clients = append(clients, c)
+		all.Go(func() { c.work(ctx) })
 		all.Go(func() { w.watch(ctx, s) })
 	}
 	w.phase(history.PhaseFaults)
 	w.faults(begin)
 	time.Sleep(time.Until(begin.Add(w.Length)))
 	w.phase(history.PhaseHealed)
+	healed := time.Now()
 	time.Sleep(afterwards)
+	// A session that was cut off before holds the lock until its lease is over.
+	w.until(healed, "the lock is acquired", func(context.Context) error {
+		if w.locked.Load() < int64(healed.Sub(w.journal.begin)) {
+			return errors.New("nobody has acquired it")
+		}
+		return nil
+	})
 	cancel()
 	all.Wait()
 	w.settle(clients[0])

@@ -57,7 +57,7 @@ func (c *caller) work(ctx context.Context) {
 func (c *caller) answer(op uint64, p lookupclient.Placement) *history.Answer {
 	return &history.Answer{
 		Op: op, Phase: history.Settled, Member: string(p.Member), Epoch: uint64(p.Epoch),
-		Read: &history.Proof{Server: p.ServedBy, Index: p.Index},
+		Read: &history.Proof{Server: p.ServedBy, Level: []string{history.Leased, history.Leader, history.Stale}[p.Level], Index: p.Index},
 	}
 }
 
@@ -129,8 +129,7 @@ func (c *caller) contend(ctx context.Context) {
 			time.Sleep(time.Second)
 			continue
 		}
-		for ctx.Err() == nil && s.Context().Err() == nil {
-			c.hold(ctx, s)
+		for ctx.Err() == nil && s.Context().Err() == nil && c.hold(ctx, s) {
 			time.Sleep(time.Duration(c.random.Int64N(int64(thinking))))
 		}
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -139,20 +138,23 @@ func (c *caller) contend(ctx context.Context) {
 	}
 }
 
-// hold acquires the lock, holds it for a while or as long as it may, and releases it.
-func (c *caller) hold(ctx context.Context, s *lookupclient.Session) {
+// hold acquires the lock, holds it for a while or as long as it may, and releases it. It says no when the release failed: the
+// lock is the session's then until that is closed.
+func (c *caller) hold(ctx context.Context, s *lookupclient.Session) bool {
 	call, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	asked := c.w.journal.now()
 	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Acquire, Lock: lockName, Session: uint64(s.ID())})
 	l, err := s.Acquire(call, lockName, lookupclient.LockOptions{})
 	if err != nil {
 		c.w.journal.record(history.Event{Unknown: failed(op, err)})
-		return
+		return true
 	}
 	if l.Check() != nil { // it is lost before it was used
 		c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token), Held: true}})
-		return
+		return true
 	}
+	c.w.locked.Store(asked)
 	over := c.w.believes(history.Hold{Lock: lockName, Member: c.name, Epoch: uint64(l.Token)})
 	c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token), Held: true}})
 	select {
@@ -165,9 +167,10 @@ func (c *caller) hold(ctx context.Context, s *lookupclient.Session) {
 	op = c.w.journal.invoke(history.Call{Client: c.name, F: history.Release, Lock: lockName, Session: uint64(s.ID()), Token: uint64(l.Token)})
 	if err := l.Release(end); err != nil {
 		c.w.journal.record(history.Event{Unknown: failed(op, err)})
-		return
+		return false
 	}
 	c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token)}})
+	return true
 }
 
 // transfer hands the leadership over.

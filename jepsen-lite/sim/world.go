@@ -28,6 +28,7 @@ type world struct {
 	links   *links
 	journal *journal
 	guard   *guard
+	locked  atomic.Int64 // when the lock was asked for that was acquired last
 
 	mu      sync.Mutex
 	late    *rand.Rand
