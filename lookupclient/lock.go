@@ -42,7 +42,8 @@ var ErrReleased = errors.New("the lock was released")
 // Acquire waits for a lock as long as ctx lasts. Who asks first gets it first. It fails with ErrLockHeld when the session has
 // a claim to the lock already, or the lock is one of another kind; with ErrLockLost when the claim was broken while it waited,
 // with the end of the session, with ErrInvalid, ErrUnavailable and ErrOverloaded, and with an error that wraps ctx's: then the
-// place in the queue is given up. After ErrUnknown the session may have the lock; asking again finds it, and closing the
+// place in the queue is given up, or the error says that it is not known to be, and the session cannot ask for that lock any
+// more: close it, and open another one. After ErrUnknown the session may have the lock; asking again finds it, and closing the
 // session gives it up.
 func (s *Session) Acquire(ctx context.Context, name string, o LockOptions) (*Lock, error) {
 	return s.acquire(ctx, name, o, true)
@@ -67,10 +68,13 @@ func (s *Session) acquire(ctx context.Context, name string, o LockOptions, wait 
 	defer cancel(nil)
 	defer context.AfterFunc(s.life.ctx, func() { cancel(context.Cause(s.life.ctx)) })()
 	if err := s.ask(both, l, o, wait); err != nil {
+		undone := err
 		if errors.Is(err, ErrLockLost) {
-			_ = s.giveUp(both, l) // what was broken is nobody's: the next need not wait for it
+			undone = s.giveUp(both, l) // what was broken is nobody's: the next need not wait for it
 		}
-		s.end(l)
+		if !errors.Is(undone, errNotGivenUp) {
+			s.end(l)
+		}
 		l.cancel(err)
 		return nil, err
 	}
@@ -141,6 +145,10 @@ func (s *Session) hold(l *Lock, token placement.Epoch) error {
 // giveUpTimeout bounds the release of a lock that nobody waits for any more.
 const giveUpTimeout = 2 * time.Second
 
+// errNotGivenUp: whether a claim was given up is not known. The release names no token, so one that is carried out late would
+// free whatever the session has by then: it must not ask for that lock again.
+var errNotGivenUp = errors.New("its place in the queue could not be given up")
+
 // giveUp gives up what was asked for when the context has ended.
 func (s *Session) giveUp(ctx context.Context, l *Lock) error {
 	cause := context.Cause(ctx)
@@ -148,7 +156,7 @@ func (s *Session) giveUp(ctx context.Context, l *Lock) error {
 	defer cancel()
 	_, err := apiv1.NewLocksClient(s.client.conn).ReleaseLock(free, &apiv1.ReleaseLockRequest{Name: l.Name, Session: uint64(s.id)})
 	if err != nil && !errors.Is(err, ErrLockLost) && !errors.Is(err, ErrLockNotFound) {
-		return fmt.Errorf("acquire lock %.80q: %w; its place in the queue could not be given up: %w", l.Name, cause, err)
+		return fmt.Errorf("acquire lock %.80q: %w; %w: %w", l.Name, cause, errNotGivenUp, err)
 	}
 	return fmt.Errorf("acquire lock %.80q: %w", l.Name, cause)
 }

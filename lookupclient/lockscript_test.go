@@ -23,6 +23,7 @@ type scriptLocks struct {
 	open     time.Duration // how long OpenSession takes
 	keep     func(n int64) *apiv1.KeepSessionResponse
 	acquire  func(n int64) (*apiv1.AcquireLockResponse, error)
+	release  time.Duration // how long ReleaseLock takes
 	kept     atomic.Int64
 	asked    atomic.Int64
 	released atomic.Int64
@@ -52,7 +53,11 @@ func (l *scriptLocks) AcquireLock(context.Context, *apiv1.AcquireLockRequest) (*
 	return l.acquire(l.asked.Add(1))
 }
 
-func (l *scriptLocks) ReleaseLock(context.Context, *apiv1.ReleaseLockRequest) (*apiv1.ReleaseLockResponse, error) {
+func (l *scriptLocks) ReleaseLock(ctx context.Context, _ *apiv1.ReleaseLockRequest) (*apiv1.ReleaseLockResponse, error) {
+	select {
+	case <-time.After(l.release):
+	case <-ctx.Done():
+	}
 	l.released.Add(1)
 	return &apiv1.ReleaseLockResponse{}, nil
 }
@@ -160,6 +165,30 @@ func TestSession_KeepaliveAnsweredAfterTheEnd_DoesNotReviveIt(t *testing.T) {
 		synctest.Wait()
 		if !errors.Is(lock.Check(), lookupclient.ErrLeaseLost) || lock.Context().Err() == nil || s.LeaseLeft() != 0 {
 			t.Errorf("after the end: %v, %v left", lock.Check(), s.LeaseLeft())
+		}
+	})
+}
+
+// Who gives up without knowing that it was carried out does not ask again in the same session: the release names no token, and one
+// that comes late would free what was granted since, and nobody would know.
+func TestSession_GivingUpIsUnknown_SameLockIsNotAskedForAgain(t *testing.T) {
+	l := &scriptLocks{release: 3 * time.Second, acquire: func(n int64) (*apiv1.AcquireLockResponse, error) {
+		if n == 1 {
+			time.Sleep(time.Second) // longer than its caller waits
+		}
+		return granted(uint64(4 + n))
+	}}
+	rehearseLocks(t, l, memberNow, func(t *testing.T, s *lookupclient.Session) {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if lock, err := s.Acquire(ctx, "nightly", lookupclient.LockOptions{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("%+v, %v", lock, err)
+		}
+		if lock, err := s.Acquire(t.Context(), "nightly", lookupclient.LockOptions{}); !errors.Is(err, lookupclient.ErrLockHeld) || l.asked.Load() != 1 {
+			t.Errorf("asked for again: %+v, %v, asked %d times", lock, err, l.asked.Load())
+		}
+		if lock, err := s.Acquire(t.Context(), "other", lookupclient.LockOptions{}); err != nil {
+			t.Errorf("another lock: %+v, %v", lock, err)
 		}
 	})
 }
