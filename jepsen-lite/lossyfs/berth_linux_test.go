@@ -115,10 +115,11 @@ func (s *site) faults() []string {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	ended := s.ended // the next server's is another
 	go func() {
 		select {
-		case err := <-s.ended:
-			s.ended <- err
+		case err := <-ended:
+			ended <- err
 			cancel()
 		case <-ctx.Done():
 		}
