@@ -12,7 +12,7 @@ TIDY     := $(GO) mod tidy -diff
 DRIVERS  := lookupclient/fence/drivers
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test testdrivers databases test386 race lint gen gencheck fuzz model sim bench bench10m churn overlap jepsen soak faults mutants verify clean
+.PHONY: help build demo test testdrivers databases test386 race lint gen gencheck fuzz model sim bench bench10m churn overlap determinism jepsen soak faults mutants verify clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,7 +84,10 @@ bench10m: ## benchmarks of the index with ten million identities, beside Go maps
 	$(GO) test ./snapshot -run '^$$' -bench 'Memory|Build|Encode|Decode' -benchtime 3x -timeout 60m -identities 10000000
 	$(GO) test ./fsm -run '^$$' -bench 'Apply' -benchtime 300x -cpu 1 -timeout 60m -identities 10000000
 
-sim: ## run SEEDS seeds from FIRST on of whole clusters in virtual time; the same seed is the same run
+determinism: ## run one seed of the simulation in several processes, and compare what happened: some minutes
+	$(GO) test -count=1 -tags determinism -run OneTrace ./jepsen-lite/sim
+
+sim: ## run SEEDS seeds from FIRST on of whole clusters in virtual time
 	$(GO) run ./jepsen-lite/cmd/sim -seeds $(or $(SEEDS),20) -first $(or $(FIRST),1) -drop "$(DROP)"
 
 churn: ## what 100 million updates of a million identities do to the memory of the process: some minutes

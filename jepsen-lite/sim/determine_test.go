@@ -1,3 +1,5 @@
+//go:build determinism
+
 package sim
 
 import (

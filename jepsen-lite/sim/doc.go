@@ -11,10 +11,11 @@
 // leadership that is handed over. When all is over everything must work again, on every server, and the servers must agree.
 //
 // With plain go test the seed decides what is done and when; in which order goroutines run that can run is left to chance, so a
-// seed that failed may pass. Build makes the same tests with a Go whose runtime has no chance left in it, by go build -overlay of
-// a few lines: then one seed gives one trace, to each message and its moment, however loaded the machine is. One process runs one
-// seed. What chance is left is the order of maps whose keys are pointers, which is that of where objects lie; it was seen in the
-// order in which contexts end that end at one moment, when everything is taken down, and the trace ends before that.
+// seed that failed may pass. Build makes the same tests with a Go whose runtime has little chance left in it, by go build -overlay
+// of a few lines: then one seed gives one trace, to each message and its moment, nearly always. One process runs one seed.
+// What chance is left is not all known: of four processes on a busy machine one may differ (make determinism compares them), and
+// the order in which contexts end that end at one moment, when everything is taken down, is that of where objects lie; the trace
+// ends before that.
 //
 // # What it does not show
 //

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,7 +28,8 @@ type Dir struct {
 	onRead func(bytes int) // of the snapshot that is read when the stores are opened; nil for nobody
 }
 
-// OpenDir makes the directory when it is not there, and locks it. It fails with ErrInUse when another process has it.
+// OpenDir makes the directory when it is not there, and locks it. It fails with ErrInUse when another process has it, and does
+// not let go of it for two seconds: one that was killed holds it until its last write has come down.
 func OpenDir(path string) (*Dir, error) {
 	if err := makeDir(path); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
@@ -36,7 +38,7 @@ func OpenDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := flock(lock); err != nil {
 		holder := holderOf(lock)
 		_ = lock.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -49,6 +51,21 @@ func OpenDir(path string) (*Dir, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+const (
+	lockPatience = 2 * time.Second
+	lockRetry    = 20 * time.Millisecond
+)
+
+// flock locks a file, and waits for it for a while.
+func flock(f *os.File) error {
+	for begin := time.Now(); ; time.Sleep(lockRetry) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil || !errors.Is(err, unix.EWOULDBLOCK) || time.Since(begin) >= lockPatience {
+			return err
+		}
+	}
 }
 
 // makeDir makes a directory when it is not there, and those above it, and makes their entries durable from above: else a

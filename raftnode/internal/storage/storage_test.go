@@ -513,3 +513,27 @@ func TestLog_OnTail_OnlyWhenTheLogReachedBeyondTheSnapshot(t *testing.T) {
 		}
 	}
 }
+
+// A server that was killed holds its directory for as long as its last write takes; the one that is started in its place waits.
+func TestOpenDir_HolderIsGoing_WaitsForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := t.TempDir()
+		first, err := OpenDir(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Second, func() { _ = first.Close() })
+		begin := time.Now()
+		second, err := OpenDir(path)
+		if took := time.Since(begin); err != nil || took < time.Second || took > lockPatience {
+			t.Fatalf("after %v: %v", took, err)
+		}
+		begin = time.Now()
+		if third, err := OpenDir(path); !errors.Is(err, ErrInUse) || time.Since(begin) < lockPatience {
+			t.Errorf("after %v: %v, %v", time.Since(begin), third, err)
+		}
+		if err := second.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
