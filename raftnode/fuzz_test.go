@@ -137,7 +137,7 @@ func FuzzRequests(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method byte, request []byte) {
 		m := methods[int(method)%len(methods)]
 		name := fmt.Sprintf("/%s/%s", m.Parent().FullName(), m.Name())
-		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // a request may wait for what never comes
 		defer cancel()
 		var answer []byte
 		err := conn.Invoke(ctx, name, request, &answer, grpc.ForceCodecV2(rawCodec{}))
@@ -189,7 +189,7 @@ func FuzzSession(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, message []byte, first bool) {
-		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // a request may wait for what never comes
 		defer cancel()
 		stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, apiv1.Members_Session_FullMethodName, grpc.ForceCodecV2(rawCodec{}))
 		if err != nil {
@@ -251,7 +251,7 @@ func FuzzPaths(f *testing.F) {
 		if method == "" || method == "PRI" || method == "CONNECT" || len(method) > 64 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // a request may wait for what never comes
 		defer cancel()
 		conn, err := network.Host("client").Dial(ctx, "s1:7422")
 		if err != nil {
