@@ -30,12 +30,17 @@ import (
 type benchServer struct {
 	Name, Dir, Raft, GRPC, HTTP string
 	Join                        []string
+	MemberTTL                   time.Duration // an hour when it is zero
 }
 
 func (s *benchServer) config() raftnode.Config {
+	ttl := s.MemberTTL
+	if ttl == 0 {
+		ttl = time.Hour
+	}
 	return raftnode.Config{
 		Name: s.Name, DataDir: s.Dir, RaftAddress: s.Raft, GRPCAddress: s.GRPC, HTTPAddress: s.HTTP,
-		Join: s.Join, Expect: len(s.Join), MemberTTL: time.Hour,
+		Join: s.Join, Expect: len(s.Join), MemberTTL: ttl,
 	}
 }
 
@@ -268,8 +273,9 @@ func benchKey(n int) string {
 	return fmt.Sprintf("%08x-0000-4000-8000-%012x", uint32(n*2654435761), n)
 }
 
-// BenchmarkLookup is linearizable lookups of settled identities: in the process of the server (index), by gRPC, and by
-// gRPC 64 at once (batch). ping is the floor: one byte there and back over TCP.
+// BenchmarkLookup is linearizable lookups of settled identities: in the process of the server, behind a proof of leadership
+// each (index), by gRPC under a read lease (grpc) and behind a proof (proved), and by gRPC 64 at once under a lease (batch).
+// ping is the floor: one byte there and back over TCP.
 func BenchmarkLookup(b *testing.B) {
 	outer := b // whose end closes the servers
 	nodes := map[string]*raftnode.Node{}
@@ -296,17 +302,20 @@ func BenchmarkLookup(b *testing.B) {
 				})
 			})
 		}
-		for _, callers := range []int{1, 64, 512} {
-			b.Run(fmt.Sprintf("grpc/%s/callers=%d", at, callers), func(b *testing.B) {
-				start()
-				conn := dial(b, nodes[at].GRPCAddr())
-				defer conn.Close()
-				client := apiv1.NewPlacementsClient(conn)
-				load(b, callers, 1, func(n int) error {
-					_, err := client.Lookup(context.Background(), &apiv1.LookupRequest{Kind: "cart", Key: benchKey(n)})
-					return err
+		for _, level := range []apiv1.Level_Name{apiv1.Level_LEASED, apiv1.Level_LEADER} {
+			name := map[apiv1.Level_Name]string{apiv1.Level_LEASED: "grpc", apiv1.Level_LEADER: "proved"}[level]
+			for _, callers := range []int{1, 64, 512} {
+				b.Run(fmt.Sprintf("%s/%s/callers=%d", name, at, callers), func(b *testing.B) {
+					start()
+					conn := dial(b, nodes[at].GRPCAddr())
+					defer conn.Close()
+					client := apiv1.NewPlacementsClient(conn)
+					load(b, callers, 1, func(n int) error {
+						_, err := client.Lookup(context.Background(), &apiv1.LookupRequest{Kind: "cart", Key: benchKey(n), Level: level})
+						return err
+					})
 				})
-			})
+			}
 		}
 		b.Run(fmt.Sprintf("batch/%s/callers=64", at), func(b *testing.B) {
 			start()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 
+	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode/internal/group"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
@@ -34,4 +35,21 @@ func (n *Node) Founders() (names []string) {
 		names = append(names, f.Server)
 	}
 	return names
+}
+
+// LeasedLookup looks an identity up under the server's read lease, as the API does; ok says whether it has one that serves.
+func (n *Node) LeasedLookup(id placement.Identity) (e placement.Entry, ok bool) {
+	v, l, now := backend{n}.Leased()
+	if l == nil {
+		return placement.Entry{}, false
+	}
+	e, _ = v.Lookup(id)
+	return e, l.Left(now) > 0
+}
+
+// KeepMember renews the lease of a member, when this server leads.
+func (n *Node) KeepMember(ctx context.Context, inc placement.Incarnation) {
+	if d := n.driver(); d != nil {
+		_, _ = d.Resume(ctx, inc)
+	}
 }

@@ -33,6 +33,8 @@ type Tenure struct {
 	last  lease.Instant // when the clock was read last
 	lease *lease.Tenure
 	pace  *lease.Pace
+
+	newestRemoval uint64 // that was published
 }
 
 // clockLocked reads the clock. One that went back, which it never should, must not make anybody wait for as long.
@@ -124,6 +126,14 @@ func (t *Tenure) removed(index uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lease.Removed(index, t.clockLocked())
+	t.newestRemoval = max(t.newestRemoval, index)
+}
+
+// NewestRemoval is the log index of the newest removal that was published in this tenure; zero when there was none.
+func (t *Tenure) NewestRemoval() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.newestRemoval
 }
 
 var errTenureOver = errors.New("the tenure is over")

@@ -45,6 +45,7 @@ type Driver struct {
 
 	acked   chan struct{} // a holder of a read lease has said something
 	pushing atomic.Bool   // a batch for the barrier's sake is on its way
+	told    atomic.Uint64 // the newest removal that a batch was made for
 	drain   drain
 	raising raising
 
@@ -344,13 +345,16 @@ func (d *Driver) Acknowledged() {
 	}
 }
 
-// pushBarrier makes a batch when the barrier may pass a removal that it has not passed yet.
+// pushBarrier makes a batch when the barrier may pass a removal that it has not passed yet. While holders of read leases keep
+// it back it makes one for each removal that is new: an entry says what is committed before it, so they publish the removal and
+// acknowledge it at once, and not after the next heartbeat.
 func (d *Driver) pushBarrier(ctx context.Context) {
 	v := d.group.View()
-	oldest := v.OldestRemoval()
-	if oldest == 0 || d.tenure.Barrier(v) < oldest || !d.pushing.CompareAndSwap(false, true) {
+	oldest, newest := v.OldestRemoval(), d.tenure.NewestRemoval()
+	if oldest == 0 || d.tenure.Barrier(v) < oldest && newest <= d.told.Load() || !d.pushing.CompareAndSwap(false, true) {
 		return
 	}
+	d.told.Store(newest)
 	d.tasks.Go(func() {
 		_, err := d.group.Pulse(ctx, 0)
 		d.pushing.Store(false)
