@@ -21,13 +21,15 @@
 //
 // With Config.Cache a client remembers what it was answered, and Lookup may answer that: a hint, marked Cached, for programs that
 // send the epoch to the owner in any case. What ends is dropped as soon as a server tells it; Forget drops what the program
-// has found out by itself.
+// has found out by itself. Reach does all of it: it looks up, has a function ask the owner, and begins again when nobody was there.
 //
-//	p, err := c.Lookup(ctx, cart)
-//	if err := ask(p.Address, p.Epoch); isGone(err) { // nobody there, or an owner under another epoch
-//		c.Forget(cart, p.Epoch)
-//		… // look up again, after a pause
-//	}
+//	err = c.Reach(ctx, cart, func(ctx context.Context, p lookupclient.Placement) error {
+//		err := ask(ctx, p.Address, p.Epoch)
+//		if isGone(err) { // nobody there, or an owner under another epoch
+//			return fmt.Errorf("%w: %w", lookupclient.ErrGone, err)
+//		}
+//		return err
+//	})
 //
 // # Watching
 //

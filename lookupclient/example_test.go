@@ -282,3 +282,40 @@ func ExampleHooks() {
 	fmt.Println("activations:", activations.Load(), "look-ups that failed:", failed.Load())
 	// Output: activations: 2 look-ups that failed: 1
 }
+
+// A message is delivered to whoever owns the cart. The first delivery goes nowhere: the owner has died, say, or its process was started anew.
+func ExampleClient_Reach() {
+	servers, stop := exampleCluster()
+	defer stop()
+	client, err := lookupclient.Open(lookupclient.Config{Servers: servers, Cache: 1_000_000, Attempts: 10})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	ctx := context.Background()
+	member, err := client.Join(ctx, lookupclient.MemberConfig{Name: "shop-1", Address: "10.0.0.7:8080", Kinds: map[string]lookupclient.Kind{"cart": {}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer member.Close()
+
+	tries := 0
+	deliver := func(address string, epoch placement.Epoch) error {
+		if tries++; tries == 1 {
+			return errors.New("connection refused")
+		}
+		return nil
+	}
+	cart := placement.Identity{Kind: "cart", Key: "42"}
+	err = client.Reach(ctx, cart, func(_ context.Context, p lookupclient.Placement) error {
+		if err := deliver(p.Address, p.Epoch); err != nil {
+			return fmt.Errorf("%w: %w", lookupclient.ErrGone, err) // it was not done, so it may be asked for again
+		}
+		fmt.Println("delivered to", p.Member)
+		return nil
+	})
+	fmt.Println(tries, err)
+	// Output:
+	// delivered to shop-1
+	// 2 <nil>
+}

@@ -18,6 +18,8 @@ type Hooks struct {
 	Call func(Call)
 	// Retry is told why a call is made again, before the pause.
 	Retry func(why apiv1.Reason)
+	// Gone is told of a placement whose owner a function of Reach did not find there.
+	Gone func(p Placement)
 	// Hedge is told that another server was asked for a look-up as well.
 	Hedge func()
 }
