@@ -14,8 +14,12 @@ var ErrOwnedElsewhere = errors.New("another member owns the identity")
 // Activate returns this member's activation of an identity, and begins it when there is none: that is for identities of
 // kinds that are settled as soon as they are placed, whose owner is not asked to activate them, when something is asked of
 // one. It places the identity when nobody owns it. It fails with ErrOwnedElsewhere, with what Kind.Activate failed with,
-// after which the identity is free again, with the errors of Client.Place, and with ctx's.
+// after which the identity is free again, with ErrClosed when the member has ended, with the errors of Client.Place, and with
+// ctx's.
 func (m *Member) Activate(ctx context.Context, id placement.Identity) (*Activation, error) {
+	if m.ctx.Err() != nil {
+		return nil, ErrClosed
+	}
 	p, _, err := m.client.Place(ctx, id)
 	if err != nil {
 		return nil, err

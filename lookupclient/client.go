@@ -41,7 +41,8 @@ func Open(c Config) (*Client, error) {
 // Conn is the client's connection, for the parts of the API that have no method here.
 func (c *Client) Conn() *Conn { return c.conn }
 
-// Close closes the client. Calls that are on their way fail.
+// Close closes the client. Calls that are on their way fail, and later ones with ErrClosed. Members that it has joined go on, and are
+// closed by themselves.
 func (c *Client) Close() error {
 	err := c.conn.Close()
 	if c.kept != nil {
@@ -97,6 +98,17 @@ func ageOf(r *apiv1.Read) time.Duration {
 // asks a server in any case. It waits, as long as ctx or Config.Timeout allows, for an identity that is not settled and for a
 // cluster that has no leader. It fails with ErrNotPlaced, ErrUnsettled, ErrUnavailable or ErrInvalid.
 func (c *Client) Lookup(ctx context.Context, id placement.Identity) (Placement, error) {
+	hook := c.conn.config.Hooks.Lookup
+	if hook == nil {
+		return c.lookup(ctx, id)
+	}
+	begin := time.Now()
+	p, err := c.lookup(ctx, id)
+	hook(p, err, time.Since(begin))
+	return p, err
+}
+
+func (c *Client) lookup(ctx context.Context, id placement.Identity) (Placement, error) {
 	if c.kept != nil {
 		return c.kept.lookup(ctx, id)
 	}
@@ -145,15 +157,32 @@ func (c *Client) LookupAll(ctx context.Context, ids []placement.Identity) ([]Res
 	for len(ids) > 0 {
 		part := ids[:min(len(ids), BatchMax)]
 		ids = ids[len(part):]
+		begin, done := time.Now(), len(results)
 		resp, err := c.api.BatchLookup(ctx, &apiv1.BatchLookupRequest{Identities: identities(part)})
+		for _, r := range resp.GetResults() {
+			results = append(results, Result{Placement: c.remember(placementOf(r.Placement, resp.Read)), Err: itemError(r.Error)})
+		}
+		if h := c.conn.config.Hooks.Lookup; h != nil {
+			eachResult(len(part), results[done:], err, func(r Result) { h(r.Placement, r.Err, time.Since(begin)) })
+		}
 		if err != nil {
 			return results, err
 		}
-		for _, r := range resp.Results {
-			results = append(results, Result{Placement: c.remember(placementOf(r.Placement, resp.Read)), Err: itemError(r.Error)})
-		}
 	}
 	return results, nil
+}
+
+// eachResult goes over the outcomes of a call for n identities: those of the call as a whole, when it failed.
+func eachResult(n int, results []Result, err error, f func(Result)) {
+	if err != nil {
+		for range n {
+			f(Result{Err: err})
+		}
+		return
+	}
+	for _, r := range results {
+		f(r)
+	}
 }
 
 func identities(ids []placement.Identity) []*apiv1.Identity {
@@ -169,11 +198,15 @@ func identities(ids []placement.Identity) []*apiv1.Identity {
 // with ErrNoMember, ErrUnsettled (the owner did not confirm in time), ErrUnavailable, ErrOverloaded, ErrInvalid, or
 // ErrUnknown, after which it may be placed or not, and placing again is safe.
 func (c *Client) Place(ctx context.Context, id placement.Identity) (p Placement, created bool, err error) {
+	begin := time.Now()
 	resp, err := c.api.Place(ctx, &apiv1.PlaceRequest{Kind: id.Kind, Key: id.Key})
-	if err != nil {
-		return Placement{}, false, err
+	if err == nil {
+		p, created = c.remember(placementOf(resp.Placement, resp.Read)), resp.Created
 	}
-	return c.remember(placementOf(resp.Placement, resp.Read)), resp.Created, nil
+	if h := c.conn.config.Hooks.Place; h != nil {
+		h(p, created, err, time.Since(begin))
+	}
+	return p, created, err
 }
 
 // PlaceAll places identities, BatchMax at a time. The results have the order of ids. The error is that of a call as a
@@ -183,12 +216,16 @@ func (c *Client) PlaceAll(ctx context.Context, ids []placement.Identity) ([]Resu
 	for len(ids) > 0 {
 		part := ids[:min(len(ids), BatchMax)]
 		ids = ids[len(part):]
+		begin, done := time.Now(), len(results)
 		resp, err := c.api.BatchPlace(ctx, &apiv1.BatchPlaceRequest{Identities: identities(part)})
+		for _, r := range resp.GetResults() {
+			results = append(results, Result{Placement: c.remember(placementOf(r.Placement, resp.Read)), Created: r.Created, Err: itemError(r.Error)})
+		}
+		if h := c.conn.config.Hooks.Place; h != nil {
+			eachResult(len(part), results[done:], err, func(r Result) { h(r.Placement, r.Created, r.Err, time.Since(begin)) })
+		}
 		if err != nil {
 			return results, err
-		}
-		for _, r := range resp.Results {
-			results = append(results, Result{Placement: c.remember(placementOf(r.Placement, resp.Read)), Created: r.Created, Err: itemError(r.Error)})
 		}
 	}
 	return results, nil

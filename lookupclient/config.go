@@ -26,14 +26,26 @@ type Config struct {
 	// GiveUpAfter ends a call, with ErrUnavailable, when for so long no server at all could be reached. Default: it goes on
 	// trying as long as its context lasts.
 	GiveUpAfter time.Duration
+	// Attempts is how often a call is made at most, when it fails in a way that lets it be made again. Default 0: as often as its
+	// deadline allows. At most AttemptsMax. Keepalives and Watch go on as long as they last.
+	Attempts int
+	// HedgeAfter is how long a look-up waits for the server that it was sent to before another one is asked as well; four times what
+	// the nearest server takes when that is longer. Default 50 ms; negative: never. At most a minute.
+	HedgeAfter time.Duration
 	// Cache is how many placements Lookup may remember. It drops what it is told of as ended; what it answers is a hint all the
 	// same. Default 0: nothing is remembered, and every Lookup is linearizable. At most CacheMax.
 	Cache int
-	// Logger gets what a client cannot return. Default: nothing is logged.
+	// Hooks are told what the client does. Default: nobody is.
+	Hooks Hooks
+	// Logger gets warnings of calls that the cluster did not answer, also when they are made again, and of members without a session:
+	// of each reason the first, and then one every ten seconds, with how many more there were. Default: nothing is logged.
 	Logger *slog.Logger
 	// Dial takes the place of TCP, in tests.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
+
+// AttemptsMax is the most that Config.Attempts may be.
+const AttemptsMax = 1000
 
 const (
 	timeoutDefault = 5 * time.Second
@@ -48,6 +60,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = timeoutDefault
+	}
+	if c.HedgeAfter == 0 {
+		c.HedgeAfter = hedgeAfterDefault
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -72,6 +87,12 @@ func (c Config) Validate() error {
 	}
 	if c.GiveUpAfter < 0 {
 		errs = append(errs, fmt.Errorf("config: GiveUpAfter %v: it cannot be negative", c.GiveUpAfter))
+	}
+	if c.Attempts < 0 || c.Attempts > AttemptsMax {
+		errs = append(errs, fmt.Errorf("config: Attempts %d: 0 to %d is allowed", c.Attempts, AttemptsMax))
+	}
+	if c.HedgeAfter > timeoutMax {
+		errs = append(errs, fmt.Errorf("config: HedgeAfter %v: at most %v is allowed; negative for never", c.HedgeAfter, timeoutMax))
 	}
 	if c.Cache < 0 || c.Cache > CacheMax {
 		errs = append(errs, fmt.Errorf("config: Cache %d: 0 to %d is allowed", c.Cache, CacheMax))

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-	"github.com/oklog/ulid/v2"
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -23,8 +21,6 @@ import (
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 )
@@ -36,6 +32,12 @@ type Conn struct {
 	config Config
 	cc     *grpc.ClientConn
 	dials  dials
+
+	links     *links
+	distances *distances
+	hedges    hedges
+	probes    *probes
+	warnings  *warnings
 
 	closed atomic.Bool
 
@@ -89,15 +91,16 @@ func plainDialError(err error) string {
 }
 
 func newConn(c Config) (*Conn, error) {
-	conn := &Conn{config: c, cluster: c.Cluster, dials: dials{errs: map[string]error{}}}
+	conn := &Conn{config: c, cluster: c.Cluster, dials: dials{errs: map[string]error{}},
+		links: newLinks(), distances: newDistances(), probes: newProbes(), warnings: newWarnings(c.Logger)}
 	r := manual.NewBuilderWithScheme("berth")
 	var state resolver.State
 	for _, s := range c.Servers {
 		state.Addresses = append(state.Addresses, resolver.Address{Addr: s})
 	}
 	r.InitialState(state)
-	cc, err := grpc.NewClient("berth:///servers", append(conn.dialOptions(), grpc.WithResolvers(r),
-		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`))...)
+	cc, err := grpc.NewClient("berth:///servers", append(conn.dialOptions(conn.links), grpc.WithResolvers(r),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"`+balancerName+`":{}}]}`))...)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +109,7 @@ func newConn(c Config) (*Conn, error) {
 }
 
 // dialOptions are the same for the connection to all and for those to one server.
-func (c *Conn) dialOptions() []grpc.DialOption {
+func (c *Conn) dialOptions(links *links) []grpc.DialOption {
 	dial := c.config.Dial
 	if dial == nil {
 		var d net.Dialer
@@ -119,6 +122,9 @@ func (c *Conn) dialOptions() []grpc.DialOption {
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			conn, err := dial(ctx, address)
 			c.dials.note(address, err)
+			if err == nil {
+				links.add(address, conn)
+			}
 			return conn, err
 		}),
 		grpc.WithConnectParams(params),
@@ -127,107 +133,11 @@ func (c *Conn) dialOptions() []grpc.DialOption {
 	}
 }
 
-// one returns a connection to one server alone, which the caller closes.
-func (c *Conn) one(address string) (*grpc.ClientConn, error) {
-	return grpc.NewClient("passthrough:///"+address, c.dialOptions()...)
-}
-
-// retried is a request whose change may be asked for again.
-type retried interface {
-	proto.Message
-	GetRetry() *apiv1.Retry
-}
-
-// answered is a response that shows a log index.
-type answered interface{ GetRead() *apiv1.Read }
-
-// changing are the calls that change something and carry no request id.
-var changing = map[string]bool{
-	apiv1.Cluster_RemoveServer_FullMethodName:       true,
-	apiv1.Cluster_TransferLeadership_FullMethodName: true,
-}
-
-// Invoke makes a unary call. A Retry in the request without an id is filled in.
-func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.config.Timeout)
-		defer cancel()
-	}
-	req, safe := args.(retried)
-	if safe {
-		c.name(req)
-	}
-	changes := safe || changing[method]
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 20*time.Millisecond, 500*time.Millisecond
-	var last *Error
-	var away time.Time // since when no server could be reached
-	for {
-		if c.closed.Load() {
-			return fmt.Errorf("client: %w", ErrClosed)
-		}
-		var header metadata.MD
-		err := c.cc.Invoke(c.expecting(ctx), method, args, reply, append([]grpc.CallOption{grpc.Header(&header)}, opts...)...)
-		if _, other := c.heard(header); other != nil && err == nil {
-			err = other
-		}
-		if err == nil {
-			c.saw(reply)
-			return nil
-		}
-		if c.closed.Load() && !changes {
-			return fmt.Errorf("client: %w", ErrClosed)
-		}
-		e := c.classify(ctx, err, changes)
-		if last == nil || !isUnknown(last) || e.decided() { // an outcome that became unknown stays so
-			last = e
-		}
-		if e.Reason != apiv1.ReasonUnreachable {
-			away = time.Time{}
-		} else if away.IsZero() {
-			away = time.Now()
-		}
-		if !e.again(safe, changes) || ctx.Err() != nil || c.gaveUp(away) || c.closed.Load() {
-			return last
-		}
-		if safe && isUnknown(e) {
-			req.GetRetry().Again = true
-		}
-		select {
-		case <-time.After(max(wait.NextBackOff(), min(e.RetryAfter, 200*time.Millisecond))):
-		case <-ctx.Done():
-			return last
-		}
-	}
-}
-
-// gaveUp says whether no server could be reached for too long.
-func (c *Conn) gaveUp(away time.Time) bool {
-	return !away.IsZero() && c.config.GiveUpAfter > 0 && time.Since(away) >= c.config.GiveUpAfter
-}
-
-func isUnknown(e *Error) bool { return e.Reason == apiv1.ReasonOutcomeUnknown }
-
-func (e *Error) isUnavailable() bool { return errors.Is(e, ErrUnavailable) }
-
-// decided says whether the error says something of the attempts before it, too: the state that they were made for was
-// asked.
-func (e *Error) decided() bool {
-	return !e.isUnavailable() && !errors.Is(e, ErrOverloaded) && !errors.Is(e, ErrClusterMismatch)
-}
-
-// again says whether a call that failed so may be made once more.
-func (e *Error) again(safe, changes bool) bool {
-	switch {
-	case e.isUnavailable(), errors.Is(e, ErrOverloaded):
-		return true
-	case isUnknown(e):
-		return safe && e.Metadata["forgotten"] == ""
-	case errors.Is(e, ErrUnsettled):
-		return !changes
-	}
-	return false
+// one returns a connection to one server alone. The caller breaks its links, and closes it.
+func (c *Conn) one(address string) (*grpc.ClientConn, *links, error) {
+	links := newLinks()
+	conn, err := grpc.NewClient("passthrough:///"+address, c.dialOptions(links)...)
+	return conn, links, err
 }
 
 // classify gives an error its form. When no server could be reached, nothing was sent, and the error names each address.
@@ -253,17 +163,6 @@ func sent(err error) bool {
 	return true
 }
 
-// name gives a change a request id and the index that is known before its first attempt.
-func (c *Conn) name(req retried) {
-	if req.GetRetry() == nil {
-		field := req.ProtoReflect().Descriptor().Fields().ByName("retry")
-		req.ProtoReflect().Set(field, protoreflect.ValueOfMessage((&apiv1.Retry{}).ProtoReflect()))
-	}
-	if r := req.GetRetry(); r.RequestId == "" {
-		r.RequestId, r.KnownIndex = ulid.Make().String(), c.knownIndex()
-	}
-}
-
 func (c *Conn) knownIndex() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -285,9 +184,17 @@ func (c *Conn) saw(reply any) {
 func (c *Conn) NewStream(ctx context.Context, d *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	s, err := c.cc.NewStream(c.expecting(ctx), d, method, append(opts, grpc.WaitForReady(false))...)
 	if err != nil {
-		return nil, c.classify(ctx, err, false)
+		return nil, c.streamError(ctx, err)
 	}
 	return &stream{ClientStream: s, conn: c}, nil
+}
+
+// streamError gives the error of a stream its form.
+func (c *Conn) streamError(ctx context.Context, err error) error {
+	if c.closed.Load() {
+		return errClientClosed
+	}
+	return c.classify(ctx, err, false)
 }
 
 // stream is a stream whose errors are those of this package.
@@ -307,7 +214,7 @@ func (s *stream) RecvMsg(m any) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	return s.conn.classify(s.Context(), err, false)
+	return s.conn.streamError(s.Context(), err)
 }
 
 // Cluster is the id of the cluster that this is a connection to: Config.Cluster, or the one that answered first; empty
@@ -360,6 +267,8 @@ func (c *Conn) heardOn(s grpc.ClientStream) (own bool, err error) {
 // ErrUnknown, all others with ErrClosed, as do later ones.
 func (c *Conn) Close() error {
 	c.closed.Store(true)
+	c.links.breakAll()
+	c.probes.close()
 	if err := c.cc.Close(); err != nil {
 		return fmt.Errorf("close connection: %w", err)
 	}

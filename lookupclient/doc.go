@@ -15,15 +15,21 @@
 // LookupAll and PlaceAll take many identities in few calls. Remove asks the owner to stop, and waits until nobody can see
 // the placement any more. Conn is the connection under it, for the calls of apiv1 that have no method here.
 //
+// Look-ups go to the servers that are near and well, and to a second one when the first lets them wait (Config.HedgeAfter).
+// Config.Attempts and Config.Timeout bound how often and how long a call is made again; Config.Hooks are told what happens, for
+// metrics.
+//
 // With Config.Cache a client remembers what it was answered, and Lookup may answer that: a hint, marked Cached, for programs that
 // send the epoch to the owner in any case. What ends is dropped as soon as a server tells it; Forget drops what the program
-// has found out by itself.
+// has found out by itself. Reach does all of it: it looks up, has a function ask the owner, and begins again when nobody was there.
 //
-//	p, err := c.Lookup(ctx, cart)
-//	if err := ask(p.Address, p.Epoch); isGone(err) { // nobody there, or an owner under another epoch
-//		c.Forget(cart, p.Epoch)
-//		… // look up again, after a pause
-//	}
+//	err = c.Reach(ctx, cart, func(ctx context.Context, p lookupclient.Placement) error {
+//		err := ask(ctx, p.Address, p.Epoch)
+//		if isGone(err) { // nobody there, or an owner under another epoch
+//			return fmt.Errorf("%w: %w", lookupclient.ErrGone, err)
+//		}
+//		return err
+//	})
 //
 // # Watching
 //
@@ -73,7 +79,8 @@
 //
 // # Goroutines
 //
-// A Client has those of its gRPC connection, and with a cache one that is told what ends, until Close. A Member has one loop that owns its state, one that ends the
+// A Client has those of its gRPC connection, and with a cache one that is told what ends, until Close, which waits for them; a
+// look-up that waits has one until it ends, and a server that calls wait for has one as long as they do. A Member has one loop that owns its state, one that ends the
 // incarnation by the clock, two for its session, and one for each function of Kind that runs; Leave and Close wait for all.
 // A Session has one that keeps it and one that ends it by the clock; Close waits for both.
 //

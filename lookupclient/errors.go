@@ -49,6 +49,9 @@ var (
 	ErrClosed = errors.New("closed")
 )
 
+// errClientClosed is what calls of a client that was closed fail with.
+var errClientClosed = fmt.Errorf("client: %w", ErrClosed)
+
 // Error is the error of a call: a reason of the closed list (apiv1.Reasons), and what the server said.
 type Error struct {
 	// Reason says why; `berth explain REASON` says what to do.
@@ -59,12 +62,22 @@ type Error struct {
 	Metadata map[string]string
 	// RetryAfter is when the same call may succeed; zero when nothing is known about that.
 	RetryAfter time.Duration
+	// Attempts is how often the call was made, and LastReason why the last attempt failed: that is Reason, unless the outcome had
+	// become unknown before. They are not set for an item of a batch, and on a stream.
+	Attempts   int
+	LastReason apiv1.Reason
 
 	err error
 }
 
-// Error is the reason and the message.
-func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Reason, e.Message) }
+// Error is the reason and the message, and what became of later attempts.
+func (e *Error) Error() string {
+	s := fmt.Sprintf("%s: %s", e.Reason, e.Message)
+	if e.Attempts > 1 {
+		s += fmt.Sprintf(" (%d attempts, the last: %s)", e.Attempts, e.LastReason)
+	}
+	return s
+}
 
 // Unwrap returns the error of the call as gRPC gave it.
 func (e *Error) Unwrap() error { return e.err }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
@@ -243,4 +245,77 @@ func ExampleClient_Forget() {
 	}
 	fmt.Println(p.Member, "cached:", p.Cached)
 	// Output: shop-1 cached: false
+}
+
+// What a client does is told to functions, for whatever library of metrics the program has.
+func ExampleHooks() {
+	servers, stop := exampleCluster()
+	defer stop()
+	var activations, failed, retries atomic.Int64
+	client, err := lookupclient.Open(lookupclient.Config{Servers: servers, Hooks: lookupclient.Hooks{
+		Place: func(_ lookupclient.Placement, created bool, _ error, _ time.Duration) {
+			if created {
+				activations.Add(1)
+			}
+		},
+		Lookup: func(p lookupclient.Placement, err error, took time.Duration) { // p.Cached, p.Level: from where; took: for a histogram
+			if err != nil {
+				failed.Add(1)
+			}
+		},
+		Retry: func(why apiv1.Reason) { retries.Add(1) },
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	ctx := context.Background()
+	member, err := client.Join(ctx, lookupclient.MemberConfig{Name: "shop-1", Address: "10.0.0.7:8080", Kinds: map[string]lookupclient.Kind{"cart": {}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer member.Close()
+
+	_, _ = client.PlaceAll(ctx, []placement.Identity{{Kind: "cart", Key: "1"}, {Kind: "cart", Key: "2"}})
+	_, _ = client.Lookup(ctx, placement.Identity{Kind: "cart", Key: "1"})
+	_, _ = client.Lookup(ctx, placement.Identity{Kind: "cart", Key: "3"})
+	fmt.Println("activations:", activations.Load(), "look-ups that failed:", failed.Load())
+	// Output: activations: 2 look-ups that failed: 1
+}
+
+// A message is delivered to whoever owns the cart. The first delivery goes nowhere: the owner has died, say, or its process was started anew.
+func ExampleClient_Reach() {
+	servers, stop := exampleCluster()
+	defer stop()
+	client, err := lookupclient.Open(lookupclient.Config{Servers: servers, Cache: 1_000_000, Attempts: 10})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	ctx := context.Background()
+	member, err := client.Join(ctx, lookupclient.MemberConfig{Name: "shop-1", Address: "10.0.0.7:8080", Kinds: map[string]lookupclient.Kind{"cart": {}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer member.Close()
+
+	tries := 0
+	deliver := func(address string, epoch placement.Epoch) error {
+		if tries++; tries == 1 {
+			return errors.New("connection refused")
+		}
+		return nil
+	}
+	cart := placement.Identity{Kind: "cart", Key: "42"}
+	err = client.Reach(ctx, cart, func(_ context.Context, p lookupclient.Placement) error {
+		if err := deliver(p.Address, p.Epoch); err != nil {
+			return fmt.Errorf("%w: %w", lookupclient.ErrGone, err) // it was not done, so it may be asked for again
+		}
+		fmt.Println("delivered to", p.Member)
+		return nil
+	})
+	fmt.Println(tries, err)
+	// Output:
+	// delivered to shop-1
+	// 2 <nil>
 }

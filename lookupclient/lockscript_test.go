@@ -54,12 +54,13 @@ func (l *scriptLocks) AcquireLock(context.Context, *apiv1.AcquireLockRequest) (*
 }
 
 func (l *scriptLocks) ReleaseLock(ctx context.Context, _ *apiv1.ReleaseLockRequest) (*apiv1.ReleaseLockResponse, error) {
+	defer l.released.Add(1)
 	select {
 	case <-time.After(l.release):
+		return &apiv1.ReleaseLockResponse{}, nil
 	case <-ctx.Done():
+		return nil, ctx.Err() // at the very moment when the caller's time is over, too
 	}
-	l.released.Add(1)
-	return &apiv1.ReleaseLockResponse{}, nil
 }
 
 // rehearseClient runs a client against a script.

@@ -177,7 +177,11 @@ func (l *loop) connected(s *session, err error) {
 			// the next one, and expires.
 			l.join = nil
 		}
-		l.m.client.conn.config.Logger.Debug("member has no session", "member", l.m.config.Name, "error", err)
+		why := apiv1.ReasonNoLeader // nobody takes it, and nothing else is wrong
+		if e != nil {
+			why = e.Reason
+		}
+		l.m.client.conn.warnings.warn("a member has no session", why, "member", l.m.config.Name, "error", err)
 		l.retryConnect()
 		return
 	}
@@ -242,7 +246,7 @@ func (l *loop) sessionDown(err error) {
 	l.connect()
 }
 
-// endSession ends the session. Closing a connection that is cut takes seconds, so it is done beside the loop.
+// endSession ends the session. Closing it waits for its goroutines, so it is done beside the loop.
 func (l *loop) endSession() {
 	if l.session != nil {
 		l.m.tasks.Go(l.session.close)

@@ -95,8 +95,11 @@ type MemberState struct {
 }
 
 // Join starts a member and waits until it has joined. ctx bounds the waiting alone; the member lives until Leave or
-// Close. Errors are a description that is not valid (ErrInvalid) and ctx's.
+// Close. Errors are a description that is not valid (ErrInvalid), a client that was closed (ErrClosed), and ctx's.
 func (c *Client) Join(ctx context.Context, config MemberConfig) (*Member, error) {
+	if c.conn.closed.Load() {
+		return nil, errClientClosed
+	}
 	m := config.description()
 	if err := m.Validate(); err != nil {
 		return nil, &Error{Reason: apiv1.ReasonInvalidArgument, Message: err.Error(), err: err}

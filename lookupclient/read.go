@@ -45,5 +45,10 @@ func (c *Client) LookupAt(ctx context.Context, id placement.Identity, r Read) (P
 	if r.MaxStaleness != 0 {
 		req.MaxStaleness = durationpb.New(r.MaxStaleness)
 	}
-	return c.ask(ctx, req)
+	begin := time.Now()
+	p, err := c.ask(ctx, req)
+	if h := c.conn.config.Hooks.Lookup; h != nil {
+		h(p, err, time.Since(begin))
+	}
+	return p, err
 }

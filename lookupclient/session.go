@@ -21,6 +21,7 @@ type session struct {
 	down   chan error // of size one
 
 	conn   *grpc.ClientConn
+	links  *links
 	stream grpc.BidiStreamingClient[apiv1.FromMember, apiv1.ToMember]
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
@@ -76,14 +77,14 @@ type dialed struct {
 
 // dialOne asks one server.
 func (m *Member) dialOne(address string, first *apiv1.FromMember) (d dialed, err error) {
-	conn, err := m.client.conn.one(address)
+	conn, links, err := m.client.conn.one(address)
 	if err != nil {
 		return d, err
 	}
 	ctx, cancel := context.WithCancel(m.ctx)
 	timer := time.AfterFunc(sessionTimeout, cancel)
 	defer timer.Stop()
-	s := &session{conn: conn, cancel: cancel, inbox: make(chan *apiv1.ToMember), down: make(chan error, 1), signal: make(chan struct{}, 1), said: map[string]bool{}}
+	s := &session{conn: conn, links: links, cancel: cancel, inbox: make(chan *apiv1.ToMember), down: make(chan error, 1), signal: make(chan struct{}, 1), said: map[string]bool{}}
 	if s.stream, err = apiv1.NewMembersClient(conn).Session(m.client.conn.expecting(ctx)); err == nil {
 		s.asked = m.config.Now()
 		if err = s.stream.Send(first); err == nil || err.Error() == "EOF" {
@@ -177,6 +178,7 @@ func (s *session) fail(err error) {
 // close ends the session and waits for its goroutines.
 func (s *session) close() {
 	s.cancel()
+	s.links.breakAll()
 	_ = s.conn.Close()
 	s.tasks.Wait()
 }

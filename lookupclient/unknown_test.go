@@ -27,6 +27,32 @@ func (s *scripted) Place(context.Context, *apiv1.PlaceRequest) (*apiv1.PlaceResp
 	return nil, apiv1.Status(s.reasons[min(n, len(s.reasons))-1], "x", nil, 0).Err()
 }
 
+// serve runs a client of one scripted server.
+func serve(t *testing.T, s *scripted, change func(*lookupclient.Config), f func(t *testing.T, c *lookupclient.Client, s *scripted)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		network := raftnodetest.NewNetwork()
+		l, err := network.Host("s1").Listen("s1:7420")
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := grpc.NewServer()
+		apiv1.RegisterPlacementsServer(server, s)
+		go func() { _ = server.Serve(l) }()
+		defer server.Stop()
+		config := lookupclient.Config{Servers: []string{"s1:7420"}, Dial: network.Host("client").Dial}
+		if change != nil {
+			change(&config)
+		}
+		c, err := lookupclient.Open(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		f(t, c, s)
+	})
+}
+
 // An outcome that became unknown stays so, whatever the attempts after it come to, unless one of them was decided.
 func TestClient_UnknownOutcome_StaysUnknown(t *testing.T) {
 	for _, tt := range []struct {
@@ -41,21 +67,7 @@ func TestClient_UnknownOutcome_StaysUnknown(t *testing.T) {
 		{[]apiv1.Reason{apiv1.ReasonOutcomeUnknown, apiv1.ReasonNoEligibleMember}, lookupclient.ErrNoMember},
 		{[]apiv1.Reason{apiv1.ReasonNoLeader, apiv1.ReasonOverloaded}, lookupclient.ErrOverloaded},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			network := raftnodetest.NewNetwork()
-			l, err := network.Host("s1").Listen("s1:7420")
-			if err != nil {
-				t.Fatal(err)
-			}
-			server := grpc.NewServer()
-			apiv1.RegisterPlacementsServer(server, &scripted{reasons: tt.reasons})
-			go func() { _ = server.Serve(l) }()
-			defer server.Stop()
-			c, err := lookupclient.Open(lookupclient.Config{Servers: []string{"s1:7420"}, Timeout: 3 * time.Second, Dial: network.Host("client").Dial})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
+		serve(t, &scripted{reasons: tt.reasons}, func(c *lookupclient.Config) { c.Timeout = 3 * time.Second }, func(t *testing.T, c *lookupclient.Client, _ *scripted) {
 			if _, _, err := c.Place(context.Background(), cart(1)); !errors.Is(err, tt.want) {
 				t.Errorf("%v: %v, want %v", tt.reasons, err, tt.want)
 			}

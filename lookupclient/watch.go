@@ -3,7 +3,6 @@ package lookupclient
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"time"
 
@@ -169,7 +168,7 @@ func (w *watch) pause(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	if conn.closed.Load() {
-		return fmt.Errorf("client: %w", ErrClosed)
+		return errClientClosed
 	}
 	var e *Error
 	switch {
@@ -187,12 +186,17 @@ func (w *watch) pause(ctx context.Context, err error) error {
 	} else if w.away.IsZero() {
 		w.away = time.Now()
 	}
+	if e != nil {
+		conn.warnings.failed(apiv1.Placements_Watch_FullMethodName, e)
+	}
 	if conn.gaveUp(w.away) {
 		return err
 	}
 	select {
 	case <-time.After(w.wait.NextBackOff()):
 		return nil
+	case <-conn.probes.ctx.Done():
+		return errClientClosed
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

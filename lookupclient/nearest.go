@@ -1,0 +1,129 @@
+package lookupclient
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/base"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// balancerName is the name of our balancer in gRPC's table.
+	balancerName = "berth_nearest"
+	// exploreEvery look-ups one goes to a server whatever its distance, which is measured so.
+	exploreEvery = 64
+)
+
+// gRPC looks balancers up in a table of the process, and wants it filled before it is used.
+func init() {
+	balancer.Register(base.NewBalancerBuilder(balancerName, pickerBuilder{}, base.Config{}))
+}
+
+// route says which server a call may go to, and which one it went to. The zero value is any, in turn.
+type route struct {
+	near  *distances // unless it is nil: one that is near
+	avoid string     // not this one
+	only  string     // this one alone
+
+	chosen atomic.Pointer[string]
+}
+
+// server is where the call went; empty while it has gone nowhere.
+func (r *route) server() string {
+	if s := r.chosen.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
+
+func (r *route) fits(s *readyServer) bool {
+	return (r.only == "" || s.address == r.only) && (r.avoid == "" || s.address != r.avoid)
+}
+
+type routeKey struct{}
+
+// with returns a context whose calls take the route.
+func (r *route) with(ctx context.Context) context.Context {
+	return context.WithValue(ctx, routeKey{}, r)
+}
+
+type pickerBuilder struct{}
+
+// Build returns a picker of the servers that are connected.
+func (pickerBuilder) Build(info base.PickerBuildInfo) balancer.Picker {
+	p := &picker{}
+	for sc, x := range info.ReadySCs {
+		p.servers = append(p.servers, readyServer{sc, x.Address.Addr})
+	}
+	slices.SortFunc(p.servers, func(a, b readyServer) int { return strings.Compare(a.address, b.address) })
+	p.turn.Store(rand.Uint32())
+	return p
+}
+
+// picker chooses the server that a call goes to.
+type picker struct {
+	servers []readyServer
+	turn    atomic.Uint32
+}
+
+type readyServer struct {
+	conn    balancer.SubConn
+	address string
+}
+
+var errNoOtherServer = status.Error(codes.Unavailable, "no other server is connected")
+
+// Pick chooses a server for a call.
+func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
+	r, _ := info.Ctx.Value(routeKey{}).(*route)
+	if r == nil {
+		r = &route{}
+	}
+	if len(p.servers) == 0 && r.only == "" {
+		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable // wait for one
+	}
+	s := p.choose(r, p.turn.Add(1))
+	if s == nil {
+		return balancer.PickResult{}, errNoOtherServer
+	}
+	r.chosen.Store(&s.address)
+	return balancer.PickResult{SubConn: s.conn}, nil
+}
+
+// choose returns one of the servers that a route allows, in turn; nil when it allows none that is connected.
+func (p *picker) choose(r *route, turn uint32) *readyServer {
+	allowed := r.fits
+	if r.near != nil {
+		r.near.mu.Lock()
+		defer r.near.mu.Unlock()
+		if allowed = r.near.within(p.servers, r.fits); turn%exploreEvery == 0 {
+			allowed, turn = r.near.well(p.servers, r.fits), turn/exploreEvery // which goes round too
+		}
+	}
+	count := uint32(0)
+	for i := range p.servers {
+		if allowed(&p.servers[i]) {
+			count++
+		}
+	}
+	if count == 0 {
+		return nil
+	}
+	skip := turn % count
+	for i := range p.servers {
+		if !allowed(&p.servers[i]) {
+			continue
+		}
+		if skip == 0 {
+			return &p.servers[i]
+		}
+		skip--
+	}
+	return nil
+}
