@@ -69,15 +69,25 @@ func (w *world) close() {
 // client returns a client on a host of its own.
 func (w *world) client(host string) *lookupclient.Client {
 	w.t.Helper()
+	return w.clientWith(host, nil)
+}
+
+// clientWith may change the client's Config.
+func (w *world) clientWith(host string, change func(*lookupclient.Config)) *lookupclient.Client {
+	w.t.Helper()
 	var servers []string
 	for _, s := range w.c.Servers {
 		servers = append(servers, s.Host+":7420")
 	}
 	h := w.c.Network.Host(host)
-	c, err := lookupclient.Open(lookupclient.Config{
+	config := lookupclient.Config{
 		Servers: servers, Timeout: 10 * time.Second,
 		Dial: func(ctx context.Context, a string) (net.Conn, error) { return h.Dial(ctx, a) },
-	})
+	}
+	if change != nil {
+		change(&config)
+	}
+	c, err := lookupclient.Open(config)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // DefaultServer is where a server of berth listens for gRPC unless it is told otherwise.
@@ -29,6 +31,10 @@ type Config struct {
 	// Cache is how many placements Lookup may remember. It drops what it is told of as ended; what it answers is a hint all the
 	// same. Default 0: nothing is remembered, and every Lookup is linearizable. At most CacheMax.
 	Cache int
+	// TracerProvider gets a span of each call and of each of its attempts, and the servers are told of it (W3C Trace Context); a
+	// member's has one of each activation. What the cache answers has none. Default: nothing is traced, also where there is a
+	// global provider.
+	TracerProvider trace.TracerProvider
 	// Logger gets what a client cannot return. Default: nothing is logged.
 	Logger *slog.Logger
 	// Dial takes the place of TCP, in tests.

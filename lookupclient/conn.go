@@ -33,9 +33,10 @@ import (
 // again as long as that is safe and the context lasts, and fail with an *Error. A change is given a request id, so that
 // it is carried out once however often it is asked for.
 type Conn struct {
-	config Config
-	cc     *grpc.ClientConn
-	dials  dials
+	config  Config
+	cc      *grpc.ClientConn
+	dials   dials
+	tracing *tracing
 
 	closed atomic.Bool
 
@@ -89,7 +90,7 @@ func plainDialError(err error) string {
 }
 
 func newConn(c Config) (*Conn, error) {
-	conn := &Conn{config: c, cluster: c.Cluster, dials: dials{errs: map[string]error{}}}
+	conn := &Conn{config: c, cluster: c.Cluster, dials: dials{errs: map[string]error{}}, tracing: newTracing(c.TracerProvider)}
 	r := manual.NewBuilderWithScheme("berth")
 	var state resolver.State
 	for _, s := range c.Servers {
@@ -114,7 +115,7 @@ func (c *Conn) dialOptions() []grpc.DialOption {
 	}
 	params := grpc.ConnectParams{MinConnectTimeout: 2 * time.Second,
 		Backoff: grpcbackoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}}
-	return []grpc.DialOption{
+	return append(c.tracing.dialOptions(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			conn, err := dial(ctx, address)
@@ -124,7 +125,7 @@ func (c *Conn) dialOptions() []grpc.DialOption {
 		grpc.WithConnectParams(params),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 5 * time.Second, Timeout: 3 * time.Second}),
 		grpc.WithDisableServiceConfig(),
-	}
+	)
 }
 
 // one returns a connection to one server alone, which the caller closes.
@@ -149,6 +150,13 @@ var changing = map[string]bool{
 
 // Invoke makes a unary call. A Retry in the request without an id is filled in.
 func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if c.tracing == nil {
+		return c.invoke(ctx, method, args, reply, opts...)
+	}
+	return c.tracing.call(ctx, method, args, reply, func(ctx context.Context) error { return c.invoke(ctx, method, args, reply, opts...) })
+}
+
+func (c *Conn) invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.config.Timeout)
