@@ -29,7 +29,7 @@ func spansNamed(r *tracetest.SpanRecorder, name string) (list []sdktrace.ReadOnl
 func attributeOf(s sdktrace.ReadOnlySpan, key string) string {
 	for _, a := range s.Attributes() {
 		if string(a.Key) == key {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""
@@ -131,6 +131,10 @@ func TestMember_Activations_AreTraced(t *testing.T) {
 				<-a.Context().Done()
 			}},
 			"room": {Activate: func(context.Context, *lookupclient.Activation) error { return errors.New("no room") }},
+			"slow": {Activate: func(ctx context.Context, _ *lookupclient.Activation) error {
+				<-ctx.Done()
+				return nil
+			}},
 		}})
 		if err != nil {
 			t.Fatal(err)
@@ -160,6 +164,18 @@ func TestMember_Activations_AreTraced(t *testing.T) {
 				t.Errorf("the room: %v", s)
 			}
 		}
+		r.Reset()
+		ctx, cancel = context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if _, _, err := other.Place(ctx, placement.Identity{Kind: "slow", Key: "1"}); !errors.Is(err, lookupclient.ErrUnsettled) {
+			t.Fatal(err)
+		}
+		w.isolate("a", true)
+		time.Sleep(10 * time.Second)
+		if list := spansNamed(r, "activate"); len(list) != 1 || list[0].Status().Description != lookupclient.ErrLeaseLost.Error() {
+			t.Errorf("its lease ran out meanwhile: %v", list)
+		}
+		w.isolate("a", false)
 	})
 }
 

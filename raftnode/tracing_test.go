@@ -80,7 +80,7 @@ func (r recording) of(t *testing.T, process, name string, kind trace.SpanKind) m
 		}
 		values := map[attribute.Key]string{"status": s.Status().Code.String(), "parent": s.Parent().TraceID().String()}
 		for _, a := range s.Attributes() {
-			values[a.Key] = a.Value.Emit()
+			values[a.Key] = a.Value.String()
 		}
 		return values
 	}

@@ -44,7 +44,7 @@ func TestResponseAttributes(t *testing.T) {
 	list := ResponseAttributes(&LookupResponse{Placement: &Placement{Member: "m1", Epoch: 1 << 63}, Read: &Read{ServedBy: "s1", Level: Level_LEASED, Role: Role_FOLLOWER, Term: 3, Index: 9}})
 	got := map[string]string{}
 	for _, a := range list {
-		got[string(a.Key)] = a.Value.Emit()
+		got[string(a.Key)] = a.Value.String()
 	}
 	for k, want := range map[string]string{"berth.member": "m1", "berth.epoch": "9223372036854775808", "berth.served_by": "s1", "berth.role": "FOLLOWER", "berth.level": "LEASED", "berth.term": "3", "berth.index": "9"} {
 		if got[k] != want {
