@@ -14,6 +14,7 @@ import (
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode"
 )
 
 // spansNamed are the spans of a name that have ended.
@@ -131,8 +132,12 @@ func TestMember_Activations_AreTraced(t *testing.T) {
 				<-a.Context().Done()
 			}},
 			"room": {Activate: func(context.Context, *lookupclient.Activation) error { return errors.New("no room") }},
-			"slow": {Activate: func(ctx context.Context, _ *lookupclient.Activation) error {
-				<-ctx.Done()
+			"slow": {Activate: func(context.Context, *lookupclient.Activation) error {
+				time.Sleep(time.Second)
+				return nil
+			}},
+			"late": {Activate: func(context.Context, *lookupclient.Activation) error {
+				time.Sleep(raftnode.ActivationTimeoutDefault + time.Second)
 				return nil
 			}},
 		}})
@@ -165,12 +170,26 @@ func TestMember_Activations_AreTraced(t *testing.T) {
 			}
 		}
 		r.Reset()
-		ctx, cancel = context.WithTimeout(context.Background(), time.Second)
+		if _, _, err := other.Place(ctx, placement.Identity{Kind: "late", Key: "1"}); !errors.Is(err, lookupclient.ErrNoMember) {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		list = spansNamed(r, "activate")
+		if len(list) == 0 || len(list) != len(r.Started()) {
+			t.Errorf("its time is over: %d of %d ended", len(list), len(r.Started()))
+		}
+		for _, s := range list {
+			if s.Status().Description != lookupclient.ErrNotOwner.Error() {
+				t.Errorf("its time is over: %v", s.Status())
+			}
+		}
+		r.Reset()
+		ctx, cancel = context.WithTimeout(context.Background(), 500*time.Millisecond)
 		defer cancel()
 		if _, _, err := other.Place(ctx, placement.Identity{Kind: "slow", Key: "1"}); !errors.Is(err, lookupclient.ErrUnsettled) {
 			t.Fatal(err)
 		}
-		w.isolate("a", true)
+		w.isolate("a", true) // so that nobody hears its confirmation
 		time.Sleep(10 * time.Second)
 		if list := spansNamed(r, "activate"); len(list) != 1 || list[0].Status().Description != lookupclient.ErrLeaseLost.Error() {
 			t.Errorf("its lease ran out meanwhile: %v", list)
