@@ -125,17 +125,10 @@ func (t *Telemetry) Close() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- t.stop(ctx) }()
-	select {
-	case err := <-done:
-		t.teller.result(err)
-	case <-ctx.Done():
-		t.teller.result(ctx.Err())
-	}
+	t.teller.result(t.stop(ctx))
 }
 
-// stop ends both parts at once: neither waits for the other.
+// stop ends both parts at once, and waits while ctx lasts: neither waits for the other.
 func (t *Telemetry) stop(ctx context.Context) error {
 	var tasks sync.WaitGroup
 	var errs [2]error
