@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/seed13d31b7f/berth/placement"
 )
 
@@ -36,7 +38,8 @@ type Activation struct {
 
 	// Owned by the member's loop.
 	state   activationState
-	stopped bool // it was asked to stop while it was starting
+	stopped bool       // it was asked to stop while it was starting
+	span    trace.Span // of its beginning; nil when that is over, or not traced
 }
 
 type activationState uint8

@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // DefaultServer is where a server of berth listens for gRPC unless it is told otherwise.
@@ -37,6 +39,10 @@ type Config struct {
 	Cache int
 	// Hooks are told what the client does. Default: nobody is.
 	Hooks Hooks
+	// TracerProvider gets a span of each call and of each of its attempts, and the servers are told of it (W3C Trace Context); a
+	// member's has one of each activation. What the cache answers has none. Default: nothing is traced, also where there is a
+	// global provider.
+	TracerProvider trace.TracerProvider
 	// Logger gets warnings of calls that the cluster did not answer, also when they are made again, and of members without a session:
 	// of each reason the first, and then one every ten seconds, with how many more there were. Default: nothing is logged.
 	Logger *slog.Logger

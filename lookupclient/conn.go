@@ -29,9 +29,10 @@ import (
 // again as long as that is safe and the context lasts, and fail with an *Error. A change is given a request id, so that
 // it is carried out once however often it is asked for.
 type Conn struct {
-	config Config
-	cc     *grpc.ClientConn
-	dials  dials
+	config  Config
+	cc      *grpc.ClientConn
+	dials   dials
+	tracing *tracing
 
 	links     *links
 	distances *distances
@@ -92,7 +93,7 @@ func plainDialError(err error) string {
 
 func newConn(c Config) (*Conn, error) {
 	conn := &Conn{config: c, cluster: c.Cluster, dials: dials{errs: map[string]error{}},
-		links: newLinks(), distances: newDistances(), probes: newProbes(), warnings: newWarnings(c.Logger)}
+		links: newLinks(), distances: newDistances(), probes: newProbes(), warnings: newWarnings(c.Logger), tracing: newTracing(c.TracerProvider)}
 	r := manual.NewBuilderWithScheme("berth")
 	var state resolver.State
 	for _, s := range c.Servers {
@@ -117,7 +118,7 @@ func (c *Conn) dialOptions(links *links) []grpc.DialOption {
 	}
 	params := grpc.ConnectParams{MinConnectTimeout: 2 * time.Second,
 		Backoff: grpcbackoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}}
-	return []grpc.DialOption{
+	return append(c.tracing.dialOptions(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			conn, err := dial(ctx, address)
@@ -130,7 +131,7 @@ func (c *Conn) dialOptions(links *links) []grpc.DialOption {
 		grpc.WithConnectParams(params),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 5 * time.Second, Timeout: 3 * time.Second}),
 		grpc.WithDisableServiceConfig(),
-	}
+	)
 }
 
 // one returns a connection to one server alone. The caller breaks its links, and closes it.

@@ -43,16 +43,18 @@ func (l *loop) activate(h *apiv1.Held) {
 	a := &Activation{Identity: id, Epoch: epoch, life: l.life, state: starting}
 	ctx, cancel := context.WithCancelCause(l.life.ctx)
 	a.ctx, a.cancel = &leased{ctx, l.life}, cancel
+	a.span = l.m.client.conn.tracing.activating(id, epoch)
 	l.activations[id] = a
 	if kind.Activate == nil {
 		l.ready(a, nil)
 		return
 	}
+	within := traced(a.ctx, a.span)
 	l.m.tasks.Go(func() {
 		var err error
 		select {
 		case l.m.slots <- struct{}{}:
-			err = kind.Activate(a.ctx, a)
+			err = kind.Activate(within, a)
 			<-l.m.slots
 		case <-a.ctx.Done():
 			err = context.Cause(a.ctx)
@@ -76,6 +78,7 @@ func (l *loop) runs(a *Activation) bool {
 // drop forgets an activation that has stopped, and begins what waited for that.
 func (l *loop) drop(a *Activation) {
 	id := a.Identity
+	a.endSpan(context.Cause(a.ctx))
 	if l.ghosts[id] == a {
 		delete(l.ghosts, id)
 	}
@@ -109,6 +112,7 @@ func (l *loop) ready(a *Activation, err error) {
 		}
 		l.tell(a.Identity, activated{err: err})
 		l.fail(heldOf(a), err.Error())
+		a.endSpan(err)
 		l.drop(a)
 		return
 	}
@@ -139,6 +143,7 @@ func (l *loop) outcome(o *apiv1.HeldOutcome) {
 
 // hold lets a confirmed activation act.
 func (l *loop) hold(a *Activation) {
+	a.endSpan(nil)
 	a.state = acting
 	l.held++
 	run := l.m.config.Kinds[a.Identity.Kind].Run

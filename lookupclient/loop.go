@@ -282,6 +282,7 @@ func (l *loop) dropLife(cause error) {
 	l.life.cancel(cause)
 	l.life, l.fenced, l.drained = nil, nil, false
 	for id, a := range l.activations {
+		a.endSpan(cause)
 		if l.runs(a) {
 			l.ghosts[id] = a
 		}

@@ -66,6 +66,13 @@ var changing = map[string]bool{
 
 // Invoke makes a unary call. A Retry in the request without an id is filled in.
 func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if c.tracing == nil {
+		return c.invoke(ctx, method, args, reply, opts...)
+	}
+	return c.tracing.call(ctx, method, args, reply, func(ctx context.Context) error { return c.invoke(ctx, method, args, reply, opts...) })
+}
+
+func (c *Conn) invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.config.Timeout)

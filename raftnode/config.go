@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/placement"
@@ -71,6 +72,9 @@ type Config struct {
 	Insecure bool
 	// Version is what the server says of its binary. Default "devel".
 	Version string
+	// TracerProvider gets the spans of the API's calls, from the server that is asked to the state machine of the leader, as far
+	// as the client's trace is sampled. Default: nothing is traced, also where there is a global provider.
+	TracerProvider trace.TracerProvider
 	// Logger gets the log. Default: none.
 	Logger hclog.Logger
 

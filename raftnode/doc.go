@@ -27,6 +27,9 @@
 //
 // Restore makes the data directory of a new cluster's first server from a snapshot file.
 //
+// With Config.TracerProvider the API's calls are traced, down to the log entries that carry them; Node.Metrics is what is
+// measured.
+//
 // DESIGN.md has the decisions: how Raft is hosted, what a tenure may promise, how servers find each other.
 //
 // # Goroutines

@@ -55,6 +55,10 @@ func newMetrics(n *Node) *metrics {
 	return m
 }
 
+// Metrics is what the server measures, by the names of its HTTP port. It can be gathered while the server runs, and after it
+// has ended.
+func (n *Node) Metrics() prometheus.Gatherer { return n.metrics.registry }
+
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 5 * time.Second})
 }

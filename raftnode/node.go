@@ -31,6 +31,7 @@ type Node struct {
 	reads   *reads
 	metrics *metrics
 	holding *holding
+	tracing tracing
 	serving *serving
 
 	raftAddress, grpcAddress, httpAddress string // as others reach them
@@ -65,7 +66,8 @@ func Open(c Config) (*Node, error) {
 	n.mu.sightings, n.mu.book = map[string]sighting{}, map[string]string{}
 	n.ctx, n.cancel = context.WithCancelCause(context.Background())
 	n.peers, n.reads, n.metrics, n.holding = newPeers(n), &reads{node: n}, newMetrics(n), newHolding(n)
-	n.api = api.New(backend{n})
+	n.tracing = newTracing(c.TracerProvider)
+	n.api = api.New(backend{n}, n.tracing.tracer)
 	if err := n.open(); err != nil {
 		n.cancel(err)
 		return nil, errors.Join(err, n.closeParts(context.Background()))
@@ -308,7 +310,7 @@ func (n *Node) openGroup() error {
 		FeatureLevel: n.config.Seams.FeatureLevel, MemberTTL: n.config.MemberTTL, ReadLease: n.config.readLease(), Stores: stores, Stream: n.port.Raft(), CloseStreams: n.port.CloseStreams,
 		Now: n.config.Seams.Now, OnTenure: n.onTenure, Stop: n.failStop,
 		Reopen:    func(err error) { n.stop(fmt.Errorf("%w: %w", ErrReopen, err)) },
-		Intercept: n.intercept(), Logger: n.config.Logger.Named("raft"),
+		Intercept: n.intercept(), Tracer: n.tracing.tracer, Logger: n.config.Logger.Named("raft"),
 		SnapshotEntries: n.config.Seams.SnapshotEntries, TrailingLogs: n.config.Seams.SnapshotEntries / 4,
 	})
 	if err != nil {

@@ -60,7 +60,7 @@ func (p *peers) get(server string) (*grpc.ClientConn, error) {
 	}
 	x := &peer{server: server}
 	timing, _ := group.TimingNamed(p.node.config.Timing) // validated
-	c, err := grpc.NewClient("passthrough:///"+server,
+	c, err := grpc.NewClient("passthrough:///"+server, append(p.node.tracing.peer(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // the port's greeting says who is who
 		grpc.WithContextDialer(func(ctx context.Context, server string) (net.Conn, error) {
 			conn, err := p.node.port.DialPeer(ctx, server)
@@ -82,7 +82,7 @@ func (p *peers) get(server string) (*grpc.ClientConn, error) {
 		}),
 		// A machine that is gone answers nothing, and its connection would be used again and again.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: peerKeepalive, Timeout: 3 * time.Second}),
-	)
+	)...)
 	if err != nil {
 		return nil, err
 	}

@@ -60,19 +60,19 @@ func (n *Node) listen() error {
 	n.grpcAddress = n.config.advertisedFor(n.config.GRPCAddress, grpcListener.Addr())
 	n.httpAddress = n.config.advertisedFor(n.config.HTTPAddress, webListener.Addr())
 	s := &serving{node: n, inner: bufconn.Listen(1 << 20), health: health.NewServer()}
-	s.public = grpc.NewServer(
-		grpc.ChainUnaryInterceptor(n.metrics.unary, n.api.Unary), grpc.StreamInterceptor(n.api.Stream), grpc.ForceServerCodecV2(api.Codec()), grpc.MaxRecvMsgSize(api.ReceiveBytesMax), grpc.MaxHeaderListSize(headerBytesMax),
+	s.public = grpc.NewServer(append(n.tracing.server(n.metrics.unary, n.api.Unary),
+		grpc.StreamInterceptor(n.api.Stream), grpc.ForceServerCodecV2(api.Codec()), grpc.MaxRecvMsgSize(api.ReceiveBytesMax), grpc.MaxHeaderListSize(headerBytesMax),
 		grpc.MaxConcurrentStreams(streamsMax), grpc.ConnectionTimeout(handshakeWait),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
-	)
+	)...)
 	n.api.Register(s.public)
 	healthpb.RegisterHealthServer(s.public, s.health)
 	reflection.Register(s.public)
-	s.peer = grpc.NewServer(
-		grpc.UnaryInterceptor(n.api.UnaryPeer), grpc.ForceServerCodecV2(api.Codec()), grpc.MaxRecvMsgSize(api.ReceiveBytesMax), grpc.ConnectionTimeout(handshakeWait),
+	s.peer = grpc.NewServer(append(n.tracing.server(n.api.UnaryPeer),
+		grpc.ForceServerCodecV2(api.Codec()), grpc.MaxRecvMsgSize(api.ReceiveBytesMax), grpc.ConnectionTimeout(handshakeWait),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: peerKeepalive / 2}),
-	)
+	)...)
 	n.api.Register(s.peer)
 	peerv1.RegisterPeerServer(s.peer, &peerService{node: n})
 	if err := s.openWeb(); err != nil {

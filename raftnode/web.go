@@ -34,7 +34,7 @@ func (s *serving) openWeb() error {
 		return err
 	}
 	s.gateway = conn
-	mux := runtime.NewServeMux(
+	mux := runtime.NewServeMux(append(s.node.tracing.gateway(),
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, &compactJSON{}),
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters),
 		runtime.WithErrorHandler(s.writeError),
@@ -42,7 +42,7 @@ func (s *serving) openWeb() error {
 		runtime.WithDisablePathLengthFallback(), // a POST is never taken for another method
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
-	)
+	)...)
 	ctx := context.Background()
 	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
 		gateway.RegisterPlacementsHandler, gateway.RegisterMembersHandler, gateway.RegisterKindsHandler, gateway.RegisterBlocksHandler,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed13d31b7f/berth/cmd/internal/localcluster"
 	"github.com/seed13d31b7f/berth/cmd/internal/output"
@@ -27,6 +28,7 @@ type app struct {
 	cluster string
 	timeout time.Duration
 	quiet   bool
+	tracer  trace.TracerProvider // of the client; nil: nothing is traced
 
 	terminal func(io.Writer) bool // for tests; nil looks
 }
@@ -146,7 +148,7 @@ func (a *app) client() (*lookupclient.Client, error) {
 			servers = local.Addresses()
 		}
 	}
-	c, err := lookupclient.Open(lookupclient.Config{Servers: servers, Cluster: a.cluster, Timeout: a.timeout, GiveUpAfter: giveUpAfter})
+	c, err := lookupclient.Open(lookupclient.Config{Servers: servers, Cluster: a.cluster, Timeout: a.timeout, GiveUpAfter: giveUpAfter, TracerProvider: a.tracer})
 	if err != nil {
 		return nil, usage("%v", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed13d31b7f/berth/cmd/internal/localcluster"
 	"github.com/seed13d31b7f/berth/cmd/internal/output"
+	"github.com/seed13d31b7f/berth/cmd/internal/telemetry"
 	"github.com/seed13d31b7f/berth/lookupclient"
 )
 
@@ -30,6 +31,7 @@ func (a *app) devCommand() *cobra.Command {
 	f.StringSliceVar(&d.config.Kinds, "kinds", devKinds, "what the demo members host")
 	f.IntVar(&d.config.Port, "port", localcluster.PortDefault, "first port; server N has the three from PORT+10·(N-1) on (0: any that are free). Given, it is fixed: a taken port is an error")
 	f.BoolVar(&d.config.Ephemeral, "ephemeral", false, "remove the data when the cluster stops")
+	otlpFlag(f, &d.config.OTLP)
 	f.BoolVar(&d.config.Detach, "detach", false, "return when the cluster is ready, and leave it running")
 	c.Long = `Run a cluster on this machine: three servers and three demo members, each a process of its own, on loopback addresses. Other
 commands find it by themselves. Ctrl-C stops it and keeps its data; the next start goes on with them.
@@ -61,6 +63,9 @@ type devState struct {
 }
 
 func (d *developing) run(ctx context.Context) error {
+	if err := telemetry.CheckEndpoint(d.config.OTLP); err != nil {
+		return usage("--otlp-endpoint %w", err)
+	}
 	d.config.Dir = d.dir
 	if d.dir == "" {
 		if s := localcluster.Running(); s != nil {

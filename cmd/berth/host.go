@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
 	"github.com/seed13d31b7f/berth/cmd/internal/output"
@@ -39,6 +41,7 @@ this moment, and with which epoch. SIGTERM has it leave in order.`
 	f.Uint32Var(&h.capacity, "capacity", 0, "the most placements that it takes (0: no limit)")
 	f.DurationVar(&h.leave, "leave-timeout", 10*time.Second, "how long leaving may take")
 	f.Uint32Var(&h.rate, "leave-rate", 0, "the most activations a second that leaving stops (0: all at once)")
+	otlpFlag(f, &h.otlp)
 	untilEOF(f, &h.eof)
 	a.asking(c)
 	return c
@@ -55,6 +58,7 @@ type hosting struct {
 	capacity uint32
 	leave    time.Duration
 	rate     uint32
+	otlp     string
 	eof      int
 
 	mu   sync.Mutex
@@ -68,6 +72,13 @@ func (h *hosting) run(ctx context.Context) error {
 		return usage("--name and --kinds are needed: berth host --name host-1 --kinds cart")
 	}
 	h.acts = map[placement.Identity]*lookupclient.Activation{}
+	t, err := startTelemetry(h.otlp, "berth-host", h.name, func(text string) { h.say("%s", text) })
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	t.Measure(h.metrics())
+	h.tracer = t.TracerProvider()
 	l, err := net.Listen("tcp", h.addr)
 	if err != nil {
 		return fmt.Errorf("--addr: %w", err)
@@ -77,6 +88,19 @@ func (h *hosting) run(ctx context.Context) error {
 	go func() { served <- server.Serve(l) }()
 	defer func() { _ = server.Close() }()
 	return h.ask(func(c *lookupclient.Client) error { return h.member(ctx, c, l.Addr().String(), served) })
+}
+
+// metrics are what the member measures of itself.
+func (h *hosting) metrics() prometheus.Gatherer {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "berth_member_activations", Help: "Activations that the member may act for.",
+	}, func() float64 {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return float64(len(h.acts))
+	}))
+	return r
 }
 
 // member joins, and stays until it is told to end.

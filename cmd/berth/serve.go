@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed13d31b7f/berth/cmd/internal/output"
+	"github.com/seed13d31b7f/berth/cmd/internal/telemetry"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/raftnode"
 )
@@ -47,6 +48,7 @@ fails or stalls.`
 	f.DurationVar(&s.config.ReadLease, "read-lease", raftnode.ReadLeaseDefault, "how long the read lease of a server lasts, by which it answers look-ups alone")
 	f.StringVar(&s.leases, "read-leases", "on", "on or off: without them each look-up asks the leader; off where a paused machine's clock may stop")
 	f.BoolVar(&s.config.Insecure, "insecure", false, "listen on other addresses than this machine's own, without encryption")
+	otlpFlag(f, &s.otlp)
 	f.StringVar(&s.level, "log-level", "info", "trace, debug, info, warn or error")
 	f.StringVar(&s.format, "log-format", "text", "text or json, on standard error")
 	untilEOF(f, &s.eof)
@@ -78,8 +80,9 @@ type serving struct {
 	*app
 	config        raftnode.Config
 	level, format string
-	leases        string
+	leases, otlp  string
 	eof           int
+	telemetry     *telemetry.Telemetry
 }
 
 func (s *serving) run(ctx context.Context) error {
@@ -98,6 +101,12 @@ func (s *serving) run(ctx context.Context) error {
 	s.config.NoReadLeases = s.leases == "off"
 	s.config.Logger = hclog.New(&hclog.LoggerOptions{Name: s.config.Name, Level: level, Output: s.err, JSONFormat: s.format == "json"})
 	s.config.Version = thisVersion().Version
+	var err error
+	if s.telemetry, err = startTelemetry(s.otlp, "berth", s.config.Name, func(text string) { s.config.Logger.Warn(text) }); err != nil {
+		return err
+	}
+	defer s.telemetry.Close()
+	s.config.TracerProvider = s.telemetry.TracerProvider()
 	for {
 		err := s.once(ctx)
 		if !errors.Is(err, raftnode.ErrReopen) {
@@ -116,6 +125,7 @@ func (s *serving) once(ctx context.Context) error {
 	if err != nil {
 		return flagErrors(err)
 	}
+	s.telemetry.Measure(node.Metrics())
 	self := &apiv1.ServerStatusResponse{
 		Name: s.config.Name, Cluster: node.Cluster(), Version: s.config.Version,
 		GrpcAddress: node.GRPCAddr(), HttpAddress: node.HTTPAddr(), RaftAddress: node.RaftAddr(),

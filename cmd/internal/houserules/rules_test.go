@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"raftnode":                  {"placement", "snapshot", "fsm", "lookupclient/apiv1", "raftnode/lease", "raftnode/internal/"},
 	"raftnode/raftnodetest":     {"snapshot", "lookupclient/apiv1", "raftnode", "raftnode/lease"},
 	"cmd/internal/output":       nil,
+	"cmd/internal/telemetry":    nil,
 	"cmd/internal/localcluster": {"lookupclient", "lookupclient/apiv1"},
 	"cmd/internal/houserules":   nil,
 	"cmd/berth":                 {"placement", "snapshot", "fsm", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/", "jepsen-lite/"},

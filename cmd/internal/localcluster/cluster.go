@@ -37,6 +37,8 @@ type Config struct {
 	FixedPort bool
 	// Ephemeral has Stop remove the directory.
 	Ephemeral bool
+	// OTLP is where the processes send traces and metrics; empty leaves it to the environment.
+	OTLP string
 	// Detach lets the processes outlive this one.
 	Detach bool
 	// Note gets what people should know. May be nil.
@@ -121,17 +123,21 @@ func (c *Config) prepare() (*State, error) {
 	for _, x := range s.Servers {
 		raft = append(raft, x.Raft)
 	}
+	var both []string // flags that servers and members have
+	if c.OTLP != "" {
+		both = []string{"--otlp-endpoint", c.OTLP}
+	}
 	for i := range s.Servers {
 		x := &s.Servers[i]
-		x.Args = []string{berth, "serve", "--name", x.Name, "--data-dir", filepath.Join(s.Directory, x.Name),
+		x.Args = append([]string{berth, "serve", "--name", x.Name, "--data-dir", filepath.Join(s.Directory, x.Name),
 			"--raft-addr", x.Raft, "--grpc-addr", x.GRPC, "--http-addr", x.HTTP,
-			"--join", strings.Join(raft, ","), "--expect", fmt.Sprint(len(s.Servers))}
+			"--join", strings.Join(raft, ","), "--expect", fmt.Sprint(len(s.Servers))}, both...)
 	}
 	s.Kinds, s.Hosts = c.Kinds, nil
 	for i := range c.Hosts {
 		name := fmt.Sprintf("host-%d", i+1)
-		s.Hosts = append(s.Hosts, Host{Name: name, Args: []string{berth, "host", "--name", name,
-			"--server", strings.Join(s.Addresses(), ","), "--kinds", strings.Join(c.Kinds, ",")}})
+		s.Hosts = append(s.Hosts, Host{Name: name, Args: append([]string{berth, "host", "--name", name,
+			"--server", strings.Join(s.Addresses(), ","), "--kinds", strings.Join(c.Kinds, ",")}, both...)})
 	}
 	return s, nil
 }

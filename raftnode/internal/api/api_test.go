@@ -162,7 +162,7 @@ func (f *follower) ReadView(ctx context.Context) (*snapshot.View, error) {
 // A server without a cluster says so within the time that the caller has.
 func TestServer_NoCluster_SaysSoInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(&follower{})
+		s := New(&follower{}, nil)
 		handle := func(ctx context.Context, req any) (any, error) { return s.Place(ctx, req.(*apiv1.PlaceRequest)) }
 		info := &grpc.UnaryServerInfo{FullMethod: apiv1.Placements_Place_FullMethodName}
 		for _, limit := range []time.Duration{time.Second, 0} {
@@ -221,7 +221,7 @@ func TestLeaderCall_Attempts(t *testing.T) {
 		{"a server's removal", &apiv1.RemoveServerRequest{}, []error{unknown}, apiv1.ReasonOutcomeUnknown, 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := &leaderCall{server: New(&follower{}), req: tt.req, changes: true}
+			c := &leaderCall{server: New(&follower{}, nil), req: tt.req, changes: true}
 			c.name()
 			x, named := tt.req.(retried)
 			id := ""
@@ -266,7 +266,7 @@ func TestLeaderCall_LeaderDoesNotAnswer(t *testing.T) {
 }
 
 func TestUnaryPeer_KnowsWhoForwarded(t *testing.T) {
-	s := New(&follower{})
+	s := New(&follower{}, nil)
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(forwardedHeader, "s2"))
 	got := ""
 	_, err := s.UnaryPeer(ctx, nil, nil, func(ctx context.Context, _ any) (any, error) {

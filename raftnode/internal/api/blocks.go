@@ -43,7 +43,7 @@ func (s *Server) ListBlocks(ctx context.Context, req *apiv1.ListBlocksRequest) (
 	if err != nil {
 		return nil, invalid("page token: it is none of a list's")
 	}
-	v, err := s.backend.ReadView(ctx)
+	v, err := s.readView(ctx)
 	if err != nil {
 		return nil, s.readError(ctx, err)
 	}

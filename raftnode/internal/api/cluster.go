@@ -33,7 +33,7 @@ func (s *Server) Status(ctx context.Context, _ *apiv1.StatusRequest) (*apiv1.Sta
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.backend.ReadView(ctx)
+	v, err := s.readView(ctx)
 	if err != nil {
 		return nil, s.readError(ctx, err)
 	}
@@ -193,7 +193,7 @@ func (s *Server) TransferLeadership(ctx context.Context, req *apiv1.TransferLead
 func (s *Server) View(ctx context.Context) (*snapshot.View, error) {
 	ctx, cancel := budget(ctx, budgetMargin)
 	defer cancel()
-	v, err := s.backend.ReadView(ctx)
+	v, err := s.readView(ctx)
 	if err != nil {
 		return nil, s.readError(ctx, err)
 	}

@@ -203,7 +203,7 @@ func (c *leaderCall) try(ctx context.Context) (any, error) {
 	}
 	ctx, cancel := g.WhileLeads(ctx, name)
 	defer cancel()
-	resp, err := c.server.passOn(ctx, conn, c.method, c.req)
+	resp, err := c.server.passOn(ctx, name, conn, c.method, c.req)
 	if err != nil {
 		return nil, c.forwardError(name, err)
 	}
@@ -211,12 +211,15 @@ func (c *leaderCall) try(ctx context.Context) (any, error) {
 }
 
 // passOn makes a call at another server, as this one.
-func (s *Server) passOn(ctx context.Context, conn grpc.ClientConnInterface, method string, req any) (proto.Message, error) {
+func (s *Server) passOn(ctx context.Context, to string, conn grpc.ClientConnInterface, method string, req any) (proto.Message, error) {
 	resp, err := newResponse(method)
 	if err != nil {
 		return nil, err
 	}
-	return resp, conn.Invoke(metadata.AppendToOutgoingContext(ctx, forwardedHeader, s.backend.Self().Name), method, req, resp)
+	ctx, span := s.span(ctx, "forward")
+	err = conn.Invoke(metadata.AppendToOutgoingContext(ctx, forwardedHeader, s.backend.Self().Name), method, req, resp)
+	end(span, err, spanTo.String(to))
+	return resp, err
 }
 
 // forwardError gives an error that did not come from the leader, but from the way there, its meaning.

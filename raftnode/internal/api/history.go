@@ -32,7 +32,7 @@ func (s *Server) History(ctx context.Context, req *apiv1.HistoryRequest) (*apiv1
 	if limit > historyMax {
 		return nil, invalid("limit %d: at most %d is allowed", limit, historyMax)
 	}
-	v, err := s.backend.ReadView(ctx)
+	v, err := s.readView(ctx)
 	if err != nil {
 		return nil, s.readError(ctx, err)
 	}

@@ -28,7 +28,7 @@ func (s *Server) ListKinds(ctx context.Context, req *apiv1.ListKindsRequest) (*a
 	if req.PageToken != "" && placement.ValidateKind(req.PageToken) != nil {
 		return nil, invalid("page token: it is none of a list's")
 	}
-	v, err := s.backend.ReadView(ctx)
+	v, err := s.readView(ctx)
 	if err != nil {
 		return nil, s.readError(ctx, err)
 	}

@@ -123,7 +123,7 @@ type cursor struct {
 
 func (s *Server) openList(ctx context.Context, req *apiv1.ListRequest, filter uint32) (cursor, error) {
 	if req.PageToken == "" {
-		v, err := s.backend.ReadView(ctx)
+		v, err := s.readView(ctx)
 		if err != nil {
 			return cursor{}, s.readError(ctx, err)
 		}
@@ -151,7 +151,7 @@ func (s *Server) listElsewhere(ctx context.Context, holder string, req *apiv1.Li
 	if err != nil {
 		return nil, gone("cannot be reached: " + err.Error())
 	}
-	resp, err := s.passOn(ctx, conn, apiv1.Placements_List_FullMethodName, req)
+	resp, err := s.passOn(ctx, holder, conn, apiv1.Placements_List_FullMethodName, req)
 	if err != nil {
 		if r, _, _ := apiv1.ReasonOf(err); r == "" && ctx.Err() == nil {
 			return nil, gone("does not answer: " + status.Convert(err).Message())

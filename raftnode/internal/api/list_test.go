@@ -79,7 +79,7 @@ func all(t *testing.T, s *Server, req *apiv1.ListRequest) (keys []string, pages 
 // What a call looks at is bounded, whatever is wanted: a list that finds little goes on page by page.
 func TestList_FewAreWanted_EachCallIsBounded(t *testing.T) {
 	e := listed(t, 2*listScanMax+listScanMax/2)
-	s := New(&holder{view: e.Publish()})
+	s := New(&holder{view: e.Publish()}, nil)
 	for _, tt := range []struct {
 		req         *apiv1.ListRequest
 		want, pages int // pages: at least
@@ -105,7 +105,7 @@ func TestList_FewAreWanted_EachCallIsBounded(t *testing.T) {
 }
 
 func TestList_CountMore_SaysHowMany(t *testing.T) {
-	s := New(&holder{view: listed(t, 500).Publish()})
+	s := New(&holder{view: listed(t, 500).Publish()}, nil)
 	resp, err := s.List(t.Context(), &apiv1.ListRequest{PageSize: 20, Unsettled: true, CountMore: true})
 	if err != nil || len(resp.Placements) != 20 || resp.More != 30 || resp.MoreAtLeast {
 		t.Errorf("20 of 50: %d, and %d more (%v), %v", len(resp.GetPlacements()), resp.GetMore(), resp.GetMoreAtLeast(), err)
@@ -113,7 +113,7 @@ func TestList_CountMore_SaysHowMany(t *testing.T) {
 	if keys, _ := all(t, s, &apiv1.ListRequest{PageSize: 20, Unsettled: true, PageToken: resp.NextPageToken}); uint64(len(keys)) != resp.More {
 		t.Errorf("%d followed, counted were %d", len(keys), resp.More)
 	}
-	s = New(&holder{view: listed(t, 2*listScanMax).Publish()})
+	s = New(&holder{view: listed(t, 2*listScanMax).Publish()}, nil)
 	resp, err = s.List(t.Context(), &apiv1.ListRequest{PageSize: 20, CountMore: true})
 	if err != nil || !resp.MoreAtLeast || resp.More < listScanMax/2 || resp.More > listScanMax {
 		t.Errorf("of many: %d more (%v), %v", resp.GetMore(), resp.GetMoreAtLeast(), err)
@@ -125,7 +125,7 @@ func TestList_StateMovesOn_PagesStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := listed(t, 300)
 		h := &holder{view: e.Publish()}
-		s := New(h)
+		s := New(h, nil)
 		req := &apiv1.ListRequest{PageSize: 10}
 		resp, err := s.List(t.Context(), req)
 		if err != nil {
@@ -170,7 +170,7 @@ func TestList_StateMovesOn_PagesStay(t *testing.T) {
 }
 
 func TestList_BadRequests_NameTheRule(t *testing.T) {
-	s := New(&holder{view: listed(t, 10).Publish()})
+	s := New(&holder{view: listed(t, 10).Publish()}, nil)
 	for rule, req := range map[string]*apiv1.ListRequest{
 		"page size":  {PageSize: pageMax + 1},
 		"phase":      {Phase: apiv1.Placement_ABSENT},

@@ -83,7 +83,7 @@ func (s *Server) ExpireMember(ctx context.Context, req *apiv1.ExpireMemberReques
 		return nil, err
 	}
 	// A proof that this server leads comes first: what it says of the members must not be a former leader's.
-	v, err := s.backend.ReadView(ctx)
+	v, err := s.readView(ctx)
 	if err != nil {
 		return nil, s.readError(ctx, err)
 	}

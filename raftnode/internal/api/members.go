@@ -17,7 +17,7 @@ func (s *Server) ListMembers(ctx context.Context, _ *apiv1.ListMembersRequest) (
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.backend.ReadView(ctx)
+	v, err := s.readView(ctx)
 	if err != nil {
 		return nil, s.readError(ctx, err)
 	}

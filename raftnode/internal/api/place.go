@@ -88,7 +88,9 @@ func (s *Server) Place(ctx context.Context, req *apiv1.PlaceRequest) (*apiv1.Pla
 	if err := p.propose(ctx); err != nil {
 		return nil, err
 	}
-	v, err := p.settle(ctx)
+	within, span := s.span(ctx, "settle")
+	v, err := p.settle(within)
+	end(span, err)
 	if err != nil {
 		return nil, err
 	}
@@ -138,10 +140,12 @@ func (s *Server) BatchPlace(ctx context.Context, req *apiv1.BatchPlaceRequest) (
 		return nil, outcomeError(err)
 	}
 	v := t.group.View()
+	within, span := s.span(ctx, "settle")
+	defer end(span, nil)
 	for n, p := range all {
 		var err error
 		if err = p.take(outcomes[n].Result, outcomes[n].Err); err == nil {
-			v, err = p.settle(ctx)
+			v, err = p.settle(within)
 		}
 		results[at[n]] = p.result(v, err)
 	}

@@ -91,16 +91,16 @@ func (s *Server) read(ctx context.Context, q question, f func(v *snapshot.View) 
 		v, l, now := s.backend.Leased()
 		switch {
 		case l == nil:
-			s.backend.Looked(NoLease)
+			s.missed(ctx, NoLease, "no_lease")
 		case v.Index < q.minIndex: // it may come
 		case !f(v):
-			s.backend.Looked(NotSettled)
+			s.missed(ctx, NotSettled, "not_settled")
 		default:
 			s.backend.Looked(ByLease)
 			return answer{view: v, level: apiv1.Level_LEASED, lease: l, now: now}, nil
 		}
 	}
-	v, err := s.backend.ReadView(ctx)
+	v, err := s.readView(ctx)
 	if err != nil {
 		return answer{}, s.readError(ctx, err)
 	}
@@ -147,7 +147,7 @@ func (s *Server) stale(ctx context.Context, q question) (answer, error) {
 	if q.maxStaleness == 0 || a.aged && a.age <= q.maxStaleness {
 		return a, nil
 	}
-	fresh, err := s.backend.ReadView(ctx)
+	fresh, err := s.readView(ctx)
 	if err == nil {
 		if a.view, err = s.atLeast(ctx, fresh, q.minIndex); err != nil {
 			return answer{}, err

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
@@ -38,6 +39,7 @@ type Server struct {
 	apiv1.UnimplementedSnapshotsServer
 
 	backend  Backend
+	tracer   trace.Tracer // nil: nothing is traced
 	pins     pins
 	watching *watching
 
@@ -46,9 +48,9 @@ type Server struct {
 	stopOnce sync.Once
 }
 
-// New returns the API of a server.
-func New(b Backend) *Server {
-	return &Server{backend: b, watching: newWatching(), stopping: make(chan struct{})}
+// New returns the API of a server. The tracer makes the spans of what calls wait for; nil: none.
+func New(b Backend, t trace.Tracer) *Server {
+	return &Server{backend: b, tracer: t, watching: newWatching(), stopping: make(chan struct{})}
 }
 
 // Stop ends the sessions of members and the streams of those who watch, who go to another server, and lets go of the views of

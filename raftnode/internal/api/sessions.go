@@ -196,7 +196,7 @@ func (s *Server) leaderView(ctx context.Context) (tenured, *snapshot.View, error
 	if err != nil {
 		return t, nil, err
 	}
-	v, err := s.backend.ReadView(ctx)
+	v, err := s.readView(ctx)
 	if err != nil {
 		return t, nil, s.readError(ctx, err)
 	}

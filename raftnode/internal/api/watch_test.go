@@ -22,7 +22,7 @@ func (noStream) Context() context.Context { return context.Background() }
 
 // More than there is room for are refused with a reason, and leave the room as it is.
 func TestWatch_TooMany_AreRefused(t *testing.T) {
-	s := New(nil)
+	s := New(nil, nil)
 	s.watching.count.Store(watchersMax)
 	if err := s.Watch(&apiv1.WatchRequest{}, noStream{}); reasonOf(err) != apiv1.ReasonOverloaded {
 		t.Errorf("one more: %v", err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/placement"
@@ -46,6 +47,7 @@ type batcher struct {
 	now     func() lease.Instant
 	lost    func(*Tenure) // told when a tenure turns out to be over
 	proved  func(Pulse)   // told of each proof
+	tracer  trace.Tracer  // nil: nothing is traced
 
 	mu       sync.Mutex
 	work     chan struct{} // holds one token for each worker that should look
@@ -70,7 +72,8 @@ type item struct {
 
 // call is what one caller proposed together.
 type call struct {
-	done chan struct{} // closed when every outcome is there
+	done    chan struct{} // closed when every outcome is there
+	journey *journey      // nil when it is not traced
 
 	mu       sync.Mutex
 	left     int
@@ -121,9 +124,10 @@ type pulseResult struct {
 	err   error
 }
 
-// submit queues commands, all or none.
-func (b *batcher) submit(commands [][]byte) (*call, error) {
+// submit queues commands, all or none. j notes their way; nil for none.
+func (b *batcher) submit(commands [][]byte, j *journey) (*call, error) {
 	c := newCall(len(commands))
+	c.journey = j
 	size := 0
 	items := make([]item, len(commands))
 	for i, cmd := range commands {
@@ -154,17 +158,22 @@ func (b *batcher) proposeAll(ctx context.Context, commands [][]byte) ([]Outcome,
 	if len(commands) == 0 {
 		return nil, nil
 	}
-	c, err := b.submit(commands)
+	j := begin(ctx, b.tracer, len(commands))
+	c, err := b.submit(commands, j)
 	if err != nil {
+		j.end(nil, err)
 		return nil, err
 	}
+	var outcomes []Outcome
 	select {
 	case <-c.done:
-		return c.outcomes, nil
+		outcomes = c.outcomes
 	case <-ctx.Done():
+		term := b.withdraw(c, context.Cause(ctx))
+		outcomes = c.sofar(&UnknownError{Term: term, Err: context.Cause(ctx)})
 	}
-	term := b.withdraw(c, context.Cause(ctx))
-	return c.sofar(&UnknownError{Term: term, Err: context.Cause(ctx)}), nil
+	j.end(outcomes, nil)
+	return outcomes, nil
 }
 
 // withdraw refuses what still waits of a call. It returns the term in which the rest is in flight.
@@ -307,6 +316,7 @@ type batch struct {
 	pulses []*pulseWait
 	pulse  Pulse
 	data   []byte
+	taken  time.Time // off the queue; zero when nothing is traced
 }
 
 // run makes batches until ctx ends.
@@ -351,6 +361,9 @@ func (b *batcher) take() *batch {
 	if len(b.queue) > 0 {
 		b.wakeLocked() // there is enough for the other worker
 	}
+	if b.tracer != nil {
+		next.taken = time.Now()
+	}
 	b.seal(next)
 	return next
 }
@@ -384,6 +397,9 @@ func (b *batcher) carry(next *batch) {
 	if err == nil {
 		out, err = outputOf(future.Response())
 	}
+	if b.tracer != nil {
+		next.note(future, err)
+	}
 	switch {
 	case err != nil:
 		b.failed(next, err)
@@ -406,6 +422,8 @@ func outputOf(response any) (*fsm.Output, error) {
 	switch r := response.(type) {
 	case *fsm.Output:
 		return r, nil
+	case *timedOutput:
+		return r.Output, nil
 	case error:
 		return nil, r
 	}

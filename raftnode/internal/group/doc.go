@@ -22,6 +22,7 @@
 //	machine     the library's FSM around fsm.Machine: applies, publishes, feeds
 //	batcher     commands and pulses into log entries, and the three outcomes
 //	tenure      from a hint of leadership to a Start, and the end
+//	tracing     the spans of commands, when somebody traces them
 //	membership  servers come as non-voters, are promoted when they have caught up, and go
 //
 // # Goroutines

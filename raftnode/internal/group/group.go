@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/raftnode/internal/events"
@@ -53,6 +54,8 @@ type Config struct {
 	TrailingLogs uint64
 	// FeatureLevel is the newest feature level that this server understands. Zero stands for fsm.FeatureLevel.
 	FeatureLevel uint32
+	// Tracer makes the spans of commands that are proposed within one. Nil: none.
+	Tracer trace.Tracer
 	// Intercept is for tests; nil otherwise.
 	Intercept Intercept
 	// Logger gets the library's log.
@@ -86,7 +89,7 @@ type Group struct {
 func Open(c Config) (*Group, error) {
 	g := &Group{config: c, machine: newMachine(c.Stop, cmp.Or(c.FeatureLevel, fsm.FeatureLevel)), removals: make(chan struct{}, 1)}
 	g.leader = &leader{group: g, over: make(chan *Tenure, 1)}
-	g.machine.removed = g.removed
+	g.machine.removed, g.machine.timed = g.removed, c.Tracer != nil
 	g.trans = newTransport(c.Stream, c.Timing, c.Intercept, c.Logger)
 	logs, err := raft.NewLogCache(512, c.Stores.Log)
 	if err != nil {
@@ -105,7 +108,7 @@ func Open(c Config) (*Group, error) {
 	g.trans.raft.Store(g.raft)
 	g.batcher = &batcher{
 		propose: func(data []byte) raft.ApplyFuture { return g.raft.Apply(data, 0) },
-		view:    g.View, now: c.Now, work: make(chan struct{}, batchesInFlight),
+		view:    g.View, now: c.Now, work: make(chan struct{}, batchesInFlight), tracer: c.Tracer,
 	}
 	g.batcher.lost, g.batcher.proved = g.leader.lost, g.proved
 	g.ctx, g.cancel = context.WithCancel(context.Background())

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -23,6 +24,7 @@ type machine struct {
 	broken bool         // an entry could not be applied: nothing is, from then on
 	stop   func(error)
 	level  uint32 // the newest feature level that this server understands
+	timed  bool   // responses say when they came about
 
 	view    atomic.Pointer[snapshot.View]
 	waiters waiters
@@ -44,9 +46,25 @@ func newMachine(stop func(error), level uint32) *machine {
 // Apply applies one entry.
 func (m *machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0] }
 
-// ApplyBatch applies entries and publishes one view. A command's response is an *fsm.Output, or an error when the
-// machine is stopped.
+// ApplyBatch applies entries and publishes one view. A command's response is an *fsm.Output, a *timedOutput when the machine
+// is timed, or an error when it is stopped.
 func (m *machine) ApplyBatch(logs []*raft.Log) []any {
+	if !m.timed {
+		return m.applyBatch(logs, nil)
+	}
+	began := make([]time.Time, len(logs))
+	responses := m.applyBatch(logs, began)
+	published := time.Now()
+	for i, r := range responses {
+		if out, ok := r.(*fsm.Output); ok {
+			responses[i] = &timedOutput{out, began[i], published}
+		}
+	}
+	return responses
+}
+
+// applyBatch notes, unless began is nil, when it began with each entry.
+func (m *machine) applyBatch(logs []*raft.Log, began []time.Time) []any {
 	responses := make([]any, len(logs))
 	feed := m.feed.Load()
 	var outputs []*fsm.Output
@@ -57,6 +75,9 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 		if m.broken {
 			responses[i] = errBroken
 			continue
+		}
+		if began != nil {
+			began[i] = time.Now()
 		}
 		out, err := m.fsm.Apply(l.Index, l.Term, l.Data)
 		if err != nil {

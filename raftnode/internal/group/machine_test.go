@@ -3,6 +3,7 @@ package group
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -59,5 +60,37 @@ func TestMachine_MemberEndsAmongOthers_WhatItOwnedIsKnown(t *testing.T) {
 	}
 	if v := m.view.Load(); v.Index != index || v.Owned(a) != 0 {
 		t.Errorf("the newest view is that of %d, and a owns %d in it", v.Index, v.Owned(a))
+	}
+}
+
+// A timed machine says of each entry when it was begun with and when all had it, and answers as any other.
+func TestMachine_Timed_SaysWhen(t *testing.T) {
+	m := newMachine(func(err error) { t.Fatal(err) }, fsm.FeatureLevel)
+	m.timed = true
+	var logs []*raft.Log
+	for i := range uint64(3) {
+		data := fsm.AppendEntry(nil, fsm.Batch{Term: 1}, nil)
+		if i == 0 {
+			data = fsm.EncodeStart(fsm.Start{Server: "s1", ClusterID: "C", Seed: 1})
+		}
+		logs = append(logs, &raft.Log{Index: i + 1, Term: 1, Type: raft.LogCommand, Data: data})
+	}
+	logs = append(logs, &raft.Log{Index: 4, Term: 1, Type: raft.LogNoop})
+	before := time.Now()
+	responses := m.ApplyBatch(logs)
+	at := before
+	for i, r := range responses[:3] {
+		out, err := outputOf(r)
+		timed, ok := r.(*timedOutput)
+		if err != nil || out.Index != uint64(i+1) || !ok {
+			t.Fatalf("entry %d: %v, %v", i, r, err)
+		}
+		if timed.began.Before(at) || !timed.published.After(timed.began) || timed.published.After(time.Now()) {
+			t.Errorf("entry %d: begun with %v, published %v", i, timed.began.Sub(before), timed.published.Sub(before))
+		}
+		at = timed.began
+	}
+	if responses[3] != nil {
+		t.Errorf("what is no command has the response %v", responses[3])
 	}
 }
