@@ -1121,10 +1121,12 @@ func (x *Read) GetAge() *durationpb.Duration {
 
 // Error is the fate of one item of a batch that failed.
 type Error struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	Metadata      map[string]string      `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Reason   string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message  string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Metadata map[string]string      `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// When the same may succeed; not set when nothing is known about that.
+	RetryAfter    *durationpb.Duration `protobuf:"bytes,4,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1180,6 +1182,13 @@ func (x *Error) GetMetadata() map[string]string {
 	return nil
 }
 
+func (x *Error) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
 type LookupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -1189,7 +1198,8 @@ type LookupRequest struct {
 	Explain bool `protobuf:"varint,4,opt,name=explain,proto3" json:"explain,omitempty"`
 	// Refuse to answer from a state that may be older. With STALE alone; zero for any age.
 	MaxStaleness *durationpb.Duration `protobuf:"bytes,5,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
-	// Wait for a state that has this log index, and refuse when it does not come.
+	// Wait for a state that has this log index, 300 ms at most, and refuse then: an index that somebody was shown is committed,
+	// and one that is not may never come.
 	MinIndex      uint64 `protobuf:"varint,6,opt,name=min_index,json=minIndex,proto3" json:"min_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -10136,11 +10146,13 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"granted_by\x18\t \x01(\tR\tgrantedBy\x12!\n" +
 	"\fgranted_term\x18\n" +
 	" \x01(\x04R\vgrantedTerm\x12+\n" +
-	"\x03age\x18\v \x01(\v2\x19.google.protobuf.DurationR\x03age\"\xb1\x01\n" +
+	"\x03age\x18\v \x01(\v2\x19.google.protobuf.DurationR\x03age\"\xed\x01\n" +
 	"\x05Error\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x129\n" +
-	"\bmetadata\x18\x03 \x03(\v2\x1d.berth.v1.Error.MetadataEntryR\bmetadata\x1a;\n" +
+	"\bmetadata\x18\x03 \x03(\v2\x1d.berth.v1.Error.MetadataEntryR\bmetadata\x12:\n" +
+	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd8\x01\n" +
@@ -11153,269 +11165,270 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	141, // 4: berth.v1.Read.lease_left:type_name -> google.protobuf.Duration
 	141, // 5: berth.v1.Read.age:type_name -> google.protobuf.Duration
 	129, // 6: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
-	2,   // 7: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
-	141, // 8: berth.v1.LookupRequest.max_staleness:type_name -> google.protobuf.Duration
-	12,  // 9: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
-	15,  // 10: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
-	19,  // 11: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
-	140, // 12: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
-	140, // 13: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
-	140, // 14: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
-	140, // 15: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
-	130, // 16: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
-	140, // 17: berth.v1.Explanation.last_crash:type_name -> google.protobuf.Timestamp
-	20,  // 18: berth.v1.Explanation.hold:type_name -> berth.v1.Hold
-	141, // 19: berth.v1.Hold.left:type_name -> google.protobuf.Duration
-	141, // 20: berth.v1.Hold.waited:type_name -> google.protobuf.Duration
-	141, // 21: berth.v1.Hold.former:type_name -> google.protobuf.Duration
-	11,  // 22: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
-	2,   // 23: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
-	141, // 24: berth.v1.BatchLookupRequest.max_staleness:type_name -> google.protobuf.Duration
-	23,  // 25: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
-	15,  // 26: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
-	12,  // 27: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
-	16,  // 28: berth.v1.LookupResult.error:type_name -> berth.v1.Error
-	24,  // 29: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
-	25,  // 30: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
-	12,  // 31: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
-	15,  // 32: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
-	11,  // 33: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
-	24,  // 34: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
-	25,  // 35: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
-	30,  // 36: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
-	15,  // 37: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
-	12,  // 38: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
-	16,  // 39: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
-	24,  // 40: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	141, // 41: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
-	12,  // 42: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
-	15,  // 43: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
-	24,  // 44: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
-	141, // 45: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
-	12,  // 46: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
-	15,  // 47: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
-	0,   // 48: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	12,  // 49: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	15,  // 50: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	20,  // 51: berth.v1.ListResponse.hold:type_name -> berth.v1.Hold
-	131, // 52: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
-	3,   // 53: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	141, // 54: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	37,  // 55: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	15,  // 56: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	24,  // 57: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
-	37,  // 58: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
-	15,  // 59: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
-	141, // 60: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
-	15,  // 61: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
-	140, // 62: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
-	140, // 63: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
-	44,  // 64: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
-	15,  // 65: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
-	141, // 66: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
-	24,  // 67: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
-	44,  // 68: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
-	12,  // 69: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
-	15,  // 70: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
-	24,  // 71: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
-	15,  // 72: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
-	132, // 73: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
-	141, // 74: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
-	51,  // 75: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
-	15,  // 76: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
-	24,  // 77: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	133, // 78: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
-	141, // 79: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
-	51,  // 80: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
-	15,  // 81: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	141, // 82: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
-	141, // 83: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
-	141, // 84: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
-	24,  // 85: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
-	56,  // 86: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
-	15,  // 87: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
-	141, // 88: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
-	61,  // 89: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
-	24,  // 90: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
-	15,  // 91: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
-	56,  // 92: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
-	15,  // 93: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
-	68,  // 94: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
-	4,   // 95: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
-	5,   // 96: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
-	141, // 97: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
-	4,   // 98: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
-	141, // 99: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
-	141, // 100: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
-	24,  // 101: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
-	141, // 102: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
-	141, // 103: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
-	15,  // 104: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
-	141, // 105: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
-	24,  // 106: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
-	15,  // 107: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
-	24,  // 108: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
-	67,  // 109: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
-	141, // 110: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
-	15,  // 111: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
-	67,  // 112: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
-	15,  // 113: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
-	67,  // 114: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
-	15,  // 115: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
-	83,  // 116: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	84,  // 117: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	85,  // 118: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	86,  // 119: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	87,  // 120: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	89,  // 121: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	90,  // 122: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	91,  // 123: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	37,  // 124: berth.v1.Join.member:type_name -> berth.v1.Member
-	24,  // 125: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	81,  // 126: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	88,  // 127: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	81,  // 128: berth.v1.Failure.held:type_name -> berth.v1.Held
-	81,  // 129: berth.v1.Released.held:type_name -> berth.v1.Held
-	88,  // 130: berth.v1.Released.crashed:type_name -> berth.v1.Failure
-	93,  // 131: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	94,  // 132: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	95,  // 133: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	96,  // 134: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	97,  // 135: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	98,  // 136: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	100, // 137: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	101, // 138: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	141, // 139: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	141, // 140: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	81,  // 141: berth.v1.Activate.held:type_name -> berth.v1.Held
-	81,  // 142: berth.v1.Stop.held:type_name -> berth.v1.Held
-	99,  // 143: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	81,  // 144: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	104, // 145: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	15,  // 146: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
-	20,  // 147: berth.v1.StatusResponse.hold:type_name -> berth.v1.Hold
-	1,   // 148: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
-	141, // 149: berth.v1.ServerInfo.read_lease:type_name -> google.protobuf.Duration
-	1,   // 150: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	140, // 151: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	141, // 152: berth.v1.ServerStatusResponse.read_lease:type_name -> google.protobuf.Duration
-	141, // 153: berth.v1.ServerStatusResponse.age:type_name -> google.protobuf.Duration
-	15,  // 154: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	134, // 155: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	37,  // 156: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	51,  // 157: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
-	113, // 158: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	113, // 159: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	113, // 160: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	135, // 161: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	135, // 162: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	136, // 163: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
-	116, // 164: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
-	6,   // 165: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
-	68,  // 166: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
-	68,  // 167: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
-	7,   // 168: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	12,  // 169: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	12,  // 170: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	116, // 171: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
-	137, // 172: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
-	138, // 173: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
-	139, // 174: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
-	122, // 175: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
-	15,  // 176: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
-	140, // 177: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
-	8,   // 178: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
-	10,  // 179: berth.v1.WatchRequest.types:type_name -> berth.v1.Event.Type
-	126, // 180: berth.v1.WatchResponse.reset:type_name -> berth.v1.WatchReset
-	127, // 181: berth.v1.WatchResponse.records:type_name -> berth.v1.WatchRecord
-	128, // 182: berth.v1.WatchResponse.events:type_name -> berth.v1.Event
-	125, // 183: berth.v1.WatchResponse.mark:type_name -> berth.v1.WatchMark
-	140, // 184: berth.v1.WatchMark.time:type_name -> google.protobuf.Timestamp
-	9,   // 185: berth.v1.WatchReset.why:type_name -> berth.v1.WatchReset.Why
-	12,  // 186: berth.v1.WatchRecord.placement:type_name -> berth.v1.Placement
-	37,  // 187: berth.v1.WatchRecord.member:type_name -> berth.v1.Member
-	67,  // 188: berth.v1.WatchRecord.lock:type_name -> berth.v1.Lock
-	56,  // 189: berth.v1.WatchRecord.session:type_name -> berth.v1.Session
-	51,  // 190: berth.v1.WatchRecord.kind:type_name -> berth.v1.Kind
-	44,  // 191: berth.v1.WatchRecord.block:type_name -> berth.v1.BlockEntry
-	140, // 192: berth.v1.Event.time:type_name -> google.protobuf.Timestamp
-	10,  // 193: berth.v1.Event.type:type_name -> berth.v1.Event.Type
-	37,  // 194: berth.v1.Event.joined:type_name -> berth.v1.Member
-	4,   // 195: berth.v1.Event.mode:type_name -> berth.v1.LockMode.Name
-	44,  // 196: berth.v1.Event.block:type_name -> berth.v1.BlockEntry
-	51,  // 197: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
-	51,  // 198: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
-	17,  // 199: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	21,  // 200: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	26,  // 201: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	28,  // 202: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	31,  // 203: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	33,  // 204: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
-	35,  // 205: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	120, // 206: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
-	123, // 207: berth.v1.Placements.Watch:input_type -> berth.v1.WatchRequest
-	38,  // 208: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	40,  // 209: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
-	42,  // 210: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
-	82,  // 211: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	45,  // 212: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
-	47,  // 213: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
-	49,  // 214: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
-	52,  // 215: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	54,  // 216: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	57,  // 217: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
-	59,  // 218: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
-	62,  // 219: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
-	64,  // 220: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
-	69,  // 221: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
-	71,  // 222: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
-	73,  // 223: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
-	75,  // 224: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
-	77,  // 225: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
-	79,  // 226: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
-	102, // 227: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	105, // 228: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	107, // 229: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	109, // 230: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	111, // 231: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	18,  // 232: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	22,  // 233: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	27,  // 234: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	29,  // 235: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	32,  // 236: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	34,  // 237: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
-	36,  // 238: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	121, // 239: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
-	124, // 240: berth.v1.Placements.Watch:output_type -> berth.v1.WatchResponse
-	39,  // 241: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	41,  // 242: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
-	43,  // 243: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
-	92,  // 244: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	46,  // 245: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
-	48,  // 246: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
-	50,  // 247: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
-	53,  // 248: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	55,  // 249: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	58,  // 250: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
-	60,  // 251: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
-	63,  // 252: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
-	65,  // 253: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
-	70,  // 254: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
-	72,  // 255: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
-	74,  // 256: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
-	76,  // 257: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
-	78,  // 258: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
-	80,  // 259: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
-	103, // 260: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	106, // 261: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	108, // 262: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	110, // 263: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	112, // 264: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	232, // [232:265] is the sub-list for method output_type
-	199, // [199:232] is the sub-list for method input_type
-	199, // [199:199] is the sub-list for extension type_name
-	199, // [199:199] is the sub-list for extension extendee
-	0,   // [0:199] is the sub-list for field type_name
+	141, // 7: berth.v1.Error.retry_after:type_name -> google.protobuf.Duration
+	2,   // 8: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
+	141, // 9: berth.v1.LookupRequest.max_staleness:type_name -> google.protobuf.Duration
+	12,  // 10: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
+	15,  // 11: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
+	19,  // 12: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
+	140, // 13: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
+	140, // 14: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
+	140, // 15: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
+	140, // 16: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
+	130, // 17: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
+	140, // 18: berth.v1.Explanation.last_crash:type_name -> google.protobuf.Timestamp
+	20,  // 19: berth.v1.Explanation.hold:type_name -> berth.v1.Hold
+	141, // 20: berth.v1.Hold.left:type_name -> google.protobuf.Duration
+	141, // 21: berth.v1.Hold.waited:type_name -> google.protobuf.Duration
+	141, // 22: berth.v1.Hold.former:type_name -> google.protobuf.Duration
+	11,  // 23: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
+	2,   // 24: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
+	141, // 25: berth.v1.BatchLookupRequest.max_staleness:type_name -> google.protobuf.Duration
+	23,  // 26: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
+	15,  // 27: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
+	12,  // 28: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
+	16,  // 29: berth.v1.LookupResult.error:type_name -> berth.v1.Error
+	24,  // 30: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
+	25,  // 31: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
+	12,  // 32: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
+	15,  // 33: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
+	11,  // 34: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
+	24,  // 35: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
+	25,  // 36: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
+	30,  // 37: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
+	15,  // 38: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
+	12,  // 39: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
+	16,  // 40: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
+	24,  // 41: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
+	141, // 42: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	12,  // 43: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
+	15,  // 44: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
+	24,  // 45: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
+	141, // 46: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
+	12,  // 47: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
+	15,  // 48: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
+	0,   // 49: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
+	12,  // 50: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	15,  // 51: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	20,  // 52: berth.v1.ListResponse.hold:type_name -> berth.v1.Hold
+	131, // 53: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	3,   // 54: berth.v1.Member.state:type_name -> berth.v1.Member.State
+	141, // 55: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	37,  // 56: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	15,  // 57: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	24,  // 58: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
+	37,  // 59: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
+	15,  // 60: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
+	141, // 61: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
+	15,  // 62: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
+	140, // 63: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
+	140, // 64: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
+	44,  // 65: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
+	15,  // 66: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
+	141, // 67: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
+	24,  // 68: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
+	44,  // 69: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
+	12,  // 70: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
+	15,  // 71: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
+	24,  // 72: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
+	15,  // 73: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
+	132, // 74: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
+	141, // 75: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
+	51,  // 76: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	15,  // 77: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	24,  // 78: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	133, // 79: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
+	141, // 80: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
+	51,  // 81: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	15,  // 82: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	141, // 83: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
+	141, // 84: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
+	141, // 85: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
+	24,  // 86: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
+	56,  // 87: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
+	15,  // 88: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
+	141, // 89: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
+	61,  // 90: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
+	24,  // 91: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
+	15,  // 92: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
+	56,  // 93: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
+	15,  // 94: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
+	68,  // 95: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
+	4,   // 96: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
+	5,   // 97: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
+	141, // 98: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
+	4,   // 99: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
+	141, // 100: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
+	141, // 101: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
+	24,  // 102: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
+	141, // 103: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
+	141, // 104: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
+	15,  // 105: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
+	141, // 106: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
+	24,  // 107: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
+	15,  // 108: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
+	24,  // 109: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
+	67,  // 110: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
+	141, // 111: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
+	15,  // 112: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
+	67,  // 113: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
+	15,  // 114: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
+	67,  // 115: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
+	15,  // 116: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
+	83,  // 117: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	84,  // 118: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	85,  // 119: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	86,  // 120: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	87,  // 121: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	89,  // 122: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	90,  // 123: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	91,  // 124: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	37,  // 125: berth.v1.Join.member:type_name -> berth.v1.Member
+	24,  // 126: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	81,  // 127: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	88,  // 128: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	81,  // 129: berth.v1.Failure.held:type_name -> berth.v1.Held
+	81,  // 130: berth.v1.Released.held:type_name -> berth.v1.Held
+	88,  // 131: berth.v1.Released.crashed:type_name -> berth.v1.Failure
+	93,  // 132: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	94,  // 133: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	95,  // 134: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	96,  // 135: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	97,  // 136: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	98,  // 137: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	100, // 138: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	101, // 139: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	141, // 140: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	141, // 141: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	81,  // 142: berth.v1.Activate.held:type_name -> berth.v1.Held
+	81,  // 143: berth.v1.Stop.held:type_name -> berth.v1.Held
+	99,  // 144: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	81,  // 145: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	104, // 146: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	15,  // 147: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	20,  // 148: berth.v1.StatusResponse.hold:type_name -> berth.v1.Hold
+	1,   // 149: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
+	141, // 150: berth.v1.ServerInfo.read_lease:type_name -> google.protobuf.Duration
+	1,   // 151: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
+	140, // 152: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	141, // 153: berth.v1.ServerStatusResponse.read_lease:type_name -> google.protobuf.Duration
+	141, // 154: berth.v1.ServerStatusResponse.age:type_name -> google.protobuf.Duration
+	15,  // 155: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	134, // 156: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	37,  // 157: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	51,  // 158: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
+	113, // 159: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	113, // 160: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	113, // 161: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	135, // 162: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	135, // 163: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	136, // 164: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
+	116, // 165: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
+	6,   // 166: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
+	68,  // 167: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
+	68,  // 168: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
+	7,   // 169: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	12,  // 170: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	12,  // 171: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	116, // 172: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
+	137, // 173: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	138, // 174: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	139, // 175: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	122, // 176: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
+	15,  // 177: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
+	140, // 178: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
+	8,   // 179: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
+	10,  // 180: berth.v1.WatchRequest.types:type_name -> berth.v1.Event.Type
+	126, // 181: berth.v1.WatchResponse.reset:type_name -> berth.v1.WatchReset
+	127, // 182: berth.v1.WatchResponse.records:type_name -> berth.v1.WatchRecord
+	128, // 183: berth.v1.WatchResponse.events:type_name -> berth.v1.Event
+	125, // 184: berth.v1.WatchResponse.mark:type_name -> berth.v1.WatchMark
+	140, // 185: berth.v1.WatchMark.time:type_name -> google.protobuf.Timestamp
+	9,   // 186: berth.v1.WatchReset.why:type_name -> berth.v1.WatchReset.Why
+	12,  // 187: berth.v1.WatchRecord.placement:type_name -> berth.v1.Placement
+	37,  // 188: berth.v1.WatchRecord.member:type_name -> berth.v1.Member
+	67,  // 189: berth.v1.WatchRecord.lock:type_name -> berth.v1.Lock
+	56,  // 190: berth.v1.WatchRecord.session:type_name -> berth.v1.Session
+	51,  // 191: berth.v1.WatchRecord.kind:type_name -> berth.v1.Kind
+	44,  // 192: berth.v1.WatchRecord.block:type_name -> berth.v1.BlockEntry
+	140, // 193: berth.v1.Event.time:type_name -> google.protobuf.Timestamp
+	10,  // 194: berth.v1.Event.type:type_name -> berth.v1.Event.Type
+	37,  // 195: berth.v1.Event.joined:type_name -> berth.v1.Member
+	4,   // 196: berth.v1.Event.mode:type_name -> berth.v1.LockMode.Name
+	44,  // 197: berth.v1.Event.block:type_name -> berth.v1.BlockEntry
+	51,  // 198: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
+	51,  // 199: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
+	17,  // 200: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	21,  // 201: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	26,  // 202: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	28,  // 203: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	31,  // 204: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	33,  // 205: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
+	35,  // 206: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	120, // 207: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	123, // 208: berth.v1.Placements.Watch:input_type -> berth.v1.WatchRequest
+	38,  // 209: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	40,  // 210: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
+	42,  // 211: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
+	82,  // 212: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	45,  // 213: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
+	47,  // 214: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
+	49,  // 215: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
+	52,  // 216: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	54,  // 217: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	57,  // 218: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
+	59,  // 219: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
+	62,  // 220: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
+	64,  // 221: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
+	69,  // 222: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
+	71,  // 223: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
+	73,  // 224: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
+	75,  // 225: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
+	77,  // 226: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
+	79,  // 227: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
+	102, // 228: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	105, // 229: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	107, // 230: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	109, // 231: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	111, // 232: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	18,  // 233: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	22,  // 234: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	27,  // 235: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	29,  // 236: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	32,  // 237: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	34,  // 238: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
+	36,  // 239: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	121, // 240: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	124, // 241: berth.v1.Placements.Watch:output_type -> berth.v1.WatchResponse
+	39,  // 242: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	41,  // 243: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
+	43,  // 244: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
+	92,  // 245: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	46,  // 246: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
+	48,  // 247: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
+	50,  // 248: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
+	53,  // 249: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	55,  // 250: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	58,  // 251: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
+	60,  // 252: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
+	63,  // 253: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
+	65,  // 254: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
+	70,  // 255: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
+	72,  // 256: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
+	74,  // 257: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
+	76,  // 258: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
+	78,  // 259: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
+	80,  // 260: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
+	103, // 261: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	106, // 262: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	108, // 263: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	110, // 264: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	112, // 265: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	233, // [233:266] is the sub-list for method output_type
+	200, // [200:233] is the sub-list for method input_type
+	200, // [200:200] is the sub-list for extension type_name
+	200, // [200:200] is the sub-list for extension extendee
+	0,   // [0:200] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
