@@ -59,6 +59,9 @@ func TestRebalance_ComesTrue(t *testing.T) {
 			astray = astray || owner == nil || owner.ID != m.To
 		}
 		for _, m := range p.Moves {
+			if e, _ := v.Lookup(m.Identity); e.Phase != placement.Settled || e.Draining {
+				t.Fatalf("seed %d: %v is %+v", seed, m.Identity, e)
+			}
 			if m.From.State != placement.MemberLive || m.To.State != placement.MemberLive {
 				t.Fatalf("seed %d: from %v to %v", seed, m.From.State, m.To.State)
 			}

@@ -100,6 +100,9 @@ func TestSpread_Even_OnlyGetsBetter(t *testing.T) {
 				t.Fatalf("seed %d: %+v", seed, m)
 			}
 			seen[m.Identity] = true
+			if !again.needs(m.Owner, m.To.Incarnation, owned) {
+				t.Fatalf("seed %d: %+v, and both were close enough", seed, m)
+			}
 			owned[m.Owner]--
 			owned[m.To.Incarnation]++
 		}
@@ -130,6 +133,17 @@ func TestSpread_Even_OnlyGetsBetter(t *testing.T) {
 	if moved < 1000 || even < 500 {
 		t.Error("that shows nothing")
 	}
+}
+
+// needs says that one of two members is too far from its share: the one that gives or the one that takes.
+func (s *Spread) needs(gives, takes Incarnation, owned map[Incarnation]uint32) bool {
+	for _, m := range s.Members {
+		m.Owned = owned[m.Incarnation]
+		if m.Incarnation == gives && s.over(&m) || m.Incarnation == takes && s.under(&m) {
+			return true
+		}
+	}
+	return false
 }
 
 func textOf(moves []SpreadMove) (list []string) {

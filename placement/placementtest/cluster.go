@@ -83,8 +83,8 @@ func (c *members) all(ids []placement.Identity, by ...int) map[placement.Identit
 	}
 	calls.Wait()
 	for _, id := range ids {
-		if n := c.hosts.Acting(id); n != 1 {
-			c.Errorf("%d activations of %v act", n, id)
+		if acting, hidden := c.hosts.Of(id); acting != 1 || hidden != 0 {
+			c.Errorf("%d activations of %v act, %d are hidden", acting, id, hidden)
 		}
 	}
 	return found
@@ -163,7 +163,7 @@ func ClusterCases() []Case {
 		clusterOf("OwnerIsAsked", func(c *members) {
 			a := c.ensureBy(c.resolvers[0], identity("1"))
 			c.hosts.Stop(a.Member, fmt.Sprint("pid-", uint64(a.Epoch))) // it ended, and nobody was told
-			if again := c.ensureBy(c.resolvers[1], identity("1")); again == a || c.hosts.Acting(identity("1")) != 1 {
+			if again := c.ensureBy(c.resolvers[1], identity("1")); again == a {
 				c.Errorf("it is %+v, which its member does not run", again)
 			}
 		}),
@@ -171,7 +171,7 @@ func ClusterCases() []Case {
 			i := c.place.Open()
 			r := c.make(noRelease{i.Locker}, i.Storage, c.hosts)
 			a := c.ensureBy(r, identity("1"))
-			if n := c.hosts.Acting(identity("1")); n != 1 || !c.hosts.Runs(a.Member, a.Identity, fmt.Sprint("pid-", uint64(a.Epoch))) {
+			if n, _ := c.hosts.Of(identity("1")); n != 1 || !c.hosts.Runs(a.Member, a.Identity, fmt.Sprint("pid-", uint64(a.Epoch))) {
 				c.Errorf("%d act, and the answer is %+v", n, a)
 			}
 			_, err := r.Ensure(c.within(), placement.Identity{Kind: "room", Key: "1"})
@@ -242,8 +242,8 @@ func (c *members) failedStore() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	a, err := r.Ensure(ctx, identity("1"))
-	if n := c.hosts.Acting(identity("1")); err == nil || n != 0 {
-		c.Errorf("without its being stored it is %+v, %v; %d act", a, err, n)
+	if acting, hidden := c.hosts.Of(identity("1")); err == nil || acting != 0 || hidden != 0 {
+		c.Errorf("without its being stored it is %+v, %v; %d act, %d are hidden", a, err, acting, hidden)
 	}
 	if _, ok, err := c.Load(c.within(), identity("1")); err != nil || ok {
 		c.Errorf("Load = %t, %v", ok, err)

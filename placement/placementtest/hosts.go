@@ -128,18 +128,22 @@ func (h *Hosts) Begun() int {
 	return h.begun
 }
 
-// Acting is the number of activations of an identity that act.
-func (h *Hosts) Acting(id placement.Identity) (n int) {
+// Of is the number of activations of an identity that act, and of those that are hidden still.
+func (h *Hosts) Of(id placement.Identity) (acting, hidden int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, all := range h.running {
 		for _, r := range all {
-			if r.id == id && r.acts {
-				n++
+			switch {
+			case r.id != id:
+			case r.acts:
+				acting++
+			default:
+				hidden++
 			}
 		}
 	}
-	return n
+	return acting, hidden
 }
 
 // Twice says where two acted for one identity at once.

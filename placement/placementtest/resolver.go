@@ -133,11 +133,11 @@ func (r *Resolver) activate(ctx context.Context, l placement.SpawnLock) (placeme
 	return placement.Activated{}, errors.Join(why...)
 }
 
-// notStored ends what a Store that failed was for. Whether it was stored all the same is not known: it is removed.
+// notStored ends what a Store that failed was for. When it was stored all the same, whoever finds it finds that nobody runs it.
 func (r *Resolver) notStored(ctx context.Context, l placement.SpawnLock, a placement.StoredActivation, err error) error {
 	r.hosts.Stop(a.Member, a.Ref)
 	_ = r.locker.Release(ctx, l)
-	return errors.Join(fmt.Errorf("%v on %s: %w", l.Identity, a.Member, err), r.storage.Remove(ctx, l.Identity, a))
+	return fmt.Errorf("%v on %s: %w", l.Identity, a.Member, err)
 }
 
 // End is that of placement.Activator.
