@@ -58,7 +58,7 @@ type Error struct {
 	Reason apiv1.Reason
 	// Message is a sentence for people.
 	Message string
-	// Metadata is what a program may want to know: kind, key, member, epoch.
+	// Metadata is what a program may want to know: kind, key, member, epoch, since.
 	Metadata map[string]string
 	// RetryAfter is when the same call may succeed; zero when nothing is known about that.
 	RetryAfter time.Duration
@@ -123,6 +123,17 @@ func (e *Error) Epoch() placement.Epoch {
 	return placement.Epoch(n)
 }
 
+// Member is who the error is about, when it tells: of ErrUnsettled the member that was chosen and has not confirmed yet, of
+// ErrFenced the owner of now.
+func (e *Error) Member() placement.MemberID { return placement.MemberID(e.Metadata["member"]) }
+
+// Since is, of ErrUnsettled, when that member was chosen, by the clock of the leader that did it; the zero time when the error
+// does not tell.
+func (e *Error) Since() time.Time {
+	at, _ := time.Parse(time.RFC3339Nano, e.Metadata["since"])
+	return at
+}
+
 // errorOf gives the error of a call its form. changes says that the call would have changed something: when it is not
 // known whether it arrived, its outcome is unknown.
 func errorOf(err error, changes bool) error {
@@ -162,5 +173,5 @@ func itemError(e *apiv1.Error) error {
 	if e == nil {
 		return nil
 	}
-	return &Error{Reason: apiv1.Reason(e.Reason), Message: e.Message, Metadata: e.Metadata}
+	return &Error{Reason: apiv1.Reason(e.Reason), Message: e.Message, Metadata: e.Metadata, RetryAfter: e.RetryAfter.AsDuration()}
 }

@@ -30,8 +30,8 @@ type Read struct {
 	Level Level
 	// MaxStaleness, of Stale alone, refuses answers from a state that may be older. Zero: any age.
 	MaxStaleness time.Duration
-	// MinIndex waits for a state that has this log index: that of an answer seen before, say, so that nobody goes back in
-	// time. Zero: any.
+	// MinIndex wants a state that has this log index: that of an answer seen before, say, so that nobody goes back in time.
+	// A server waits 300 ms for it, and then others are asked, as long as the context allows. Zero: any.
 	MinIndex uint64
 }
 

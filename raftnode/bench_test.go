@@ -241,6 +241,11 @@ func reportPercentile(b *testing.B, took []time.Duration, p int, unit time.Durat
 
 // load has callers do something b.N times between them, each one thing at a time, and reports how that went.
 func load(b *testing.B, callers, each int, do func(n int) error) {
+	loadOf(b, "lookups/s", callers, each, do)
+}
+
+// loadOf is load that counts something else.
+func loadOf(b *testing.B, unit string, callers, each int, do func(n int) error) {
 	took := make([][]time.Duration, callers)
 	var next atomic.Int64
 	var tasks sync.WaitGroup
@@ -259,7 +264,7 @@ func load(b *testing.B, callers, each int, do func(n int) error) {
 	}
 	tasks.Wait()
 	b.StopTimer()
-	b.ReportMetric(float64(b.N*each)/b.Elapsed().Seconds(), "lookups/s")
+	b.ReportMetric(float64(b.N*each)/b.Elapsed().Seconds(), unit)
 	all := slices.Concat(took...)
 	reportPercentile(b, all, 50, time.Microsecond, "us")
 	reportPercentile(b, all, 99, time.Microsecond, "us")

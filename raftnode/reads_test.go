@@ -131,8 +131,18 @@ func TestReads_Pending_IsNotSettled(t *testing.T) {
 			_, _, err := client.Place(ctx, id)
 			placed <- err
 		}()
+		begun := time.Now()
 		time.Sleep(time.Second)
 		synctest.Wait()
+		// Whoever asks is told who holds it, since when, and when to ask again.
+		told := func(what string, err error) {
+			t.Helper()
+			r, data, retry := apiv1.ReasonOf(err)
+			at, bad := time.Parse(time.RFC3339Nano, data["since"])
+			if r != apiv1.ReasonUnsettled || data["member"] != "slow" || bad != nil || at.Sub(begun).Abs() > 100*time.Millisecond || retry <= 0 {
+				t.Errorf("%s: %v, %v, again after %v; want the member slow, since %v", what, err, data, retry, begun)
+			}
+		}
 		const batch = `{"identities":[{"kind":"cart","key":"1"}]}`
 		for _, s := range c.Servers {
 			if e, _ := s.Node.Group().View().Lookup(id); e.Phase != placement.Pending {
@@ -140,12 +150,21 @@ func TestReads_Pending_IsNotSettled(t *testing.T) {
 			}
 			api := apiv1.NewPlacementsClient(c.Dial("client", s))
 			got, err := api.Lookup(ctx, &apiv1.LookupRequest{Kind: id.Kind, Key: id.Key})
-			if r, data, _ := apiv1.ReasonOf(err); r != apiv1.ReasonUnsettled || data["member"] != "slow" {
-				t.Errorf("look-up by %s: %v, %v", s.Name, got, err)
+			if told("look-up by "+s.Name, err); got != nil {
+				t.Errorf("look-up by %s: %v", s.Name, got)
+			}
+			// Another asker is told since when it is held, and not since when it asks.
+			short, end := context.WithTimeout(ctx, time.Second)
+			made, err := api.Place(short, &apiv1.PlaceRequest{Kind: id.Kind, Key: id.Key})
+			end()
+			if told("place by "+s.Name, err); made != nil {
+				t.Errorf("place by %s: %v", s.Name, made)
 			}
 			all, err := api.BatchLookup(ctx, &apiv1.BatchLookupRequest{Identities: []*apiv1.Identity{{Kind: id.Kind, Key: id.Key}}})
 			if err != nil || all.Results[0].Placement != nil || all.Results[0].Error.GetReason() != string(apiv1.ReasonUnsettled) {
 				t.Errorf("look-up of a batch by %s: %v, %v", s.Name, all, err)
+			} else if e := all.Results[0].Error; e.Metadata["member"] != "slow" || e.Metadata["since"] == "" || e.RetryAfter.AsDuration() <= 0 {
+				t.Errorf("look-up of a batch by %s: %v", s.Name, e)
 			}
 			w := memoryWeb(t, c, s)
 			w.get("/v1/placements/cart/1").failed(http.StatusServiceUnavailable, apiv1.ReasonUnsettled)
@@ -156,11 +175,19 @@ func TestReads_Pending_IsNotSettled(t *testing.T) {
 		}
 		short, end := context.WithTimeout(ctx, 2*time.Second)
 		defer end()
-		if p, err := client.Lookup(short, id); !errors.Is(err, lookupclient.ErrUnsettled) {
-			t.Errorf("look-up by the client: %+v, %v", p, err)
+		p, refused := client.Lookup(short, id)
+		if !errors.Is(refused, lookupclient.ErrUnsettled) {
+			t.Fatalf("look-up by the client: %+v, %v", p, refused)
 		}
-		if all, err := client.LookupAll(ctx, []placement.Identity{id}); err != nil || !errors.Is(all[0].Err, lookupclient.ErrUnsettled) {
-			t.Errorf("look-up of a batch by the client: %+v, %v", all, err)
+		all, err := client.LookupAll(ctx, []placement.Identity{id})
+		if err != nil || !errors.Is(all[0].Err, lookupclient.ErrUnsettled) {
+			t.Fatalf("look-up of a batch by the client: %+v, %v", all, err)
+		}
+		for _, err := range []error{refused, all[0].Err} {
+			var e *lookupclient.Error
+			if !errors.As(err, &e) || e.Member() != "slow" || e.Since().Sub(begun).Abs() > 100*time.Millisecond || e.RetryAfter <= 0 {
+				t.Errorf("the client's error is %+v", e)
+			}
 		}
 		close(ready)
 		if err := <-placed; err != nil {
@@ -196,6 +223,57 @@ func TestReads_CutOff_SaysThatAMajorityIsMissingInTime(t *testing.T) {
 				}
 				cancel()
 			}
+		}
+	})
+}
+
+// A log index that never comes holds nobody for longer than a moment, whatever time the caller has, and whether there is a
+// leader or not. One that is on its way is waited for.
+func TestReads_IndexThatNeverComes_IsRefusedSoon(t *testing.T) {
+	h := &held{}
+	site(t, 3, h.change, func(t *testing.T, c *raftnodetest.Cluster, client *lookupclient.Client) {
+		defer h.release()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, _, err := client.Place(ctx, file("a")); err != nil {
+			t.Fatal(err)
+		}
+		agree(t, c, 3)
+		l := c.Leader(nil)
+		behind := c.Others(l)[0]
+		ask := func(s *raftnodetest.Server, level apiv1.Level_Name, index uint64) (time.Duration, error) {
+			begin := time.Now()
+			_, err := apiv1.NewPlacementsClient(c.Dial("client", s)).Lookup(ctx, &apiv1.LookupRequest{Kind: "file", Key: "a", Level: level, MinIndex: index})
+			return time.Since(begin), err
+		}
+		for _, s := range []*raftnodetest.Server{l, behind} {
+			for _, level := range []apiv1.Level_Name{apiv1.Level_LEASED, apiv1.Level_LEADER, apiv1.Level_STALE} {
+				if took, err := ask(s, level, 1<<60); reasonOf(err) != apiv1.ReasonTooStale || took > time.Second {
+					t.Errorf("%s, %v: %v after %v", s.Name, level, err, took)
+				}
+			}
+		}
+		// What is committed comes, also where it is late.
+		h.hold(behind.Name)
+		seen, err := apiv1.NewPlacementsClient(c.Dial("client", l)).Place(ctx, &apiv1.PlaceRequest{Kind: "file", Key: "b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if has := behind.Node.Group().View().Index; has >= seen.Read.Index {
+			t.Fatalf("%s has index %d, and is not behind %d", behind.Name, has, seen.Read.Index)
+		}
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			h.release()
+		}()
+		if took, err := ask(behind, apiv1.Level_STALE, seen.Read.Index); err != nil || took < 100*time.Millisecond {
+			t.Errorf("an index that is late: %v after %v", err, took)
+		}
+		// Without a leader, too.
+		behind.Isolate(true)
+		time.Sleep(10 * time.Second)
+		if took, err := ask(behind, apiv1.Level_STALE, 1<<60); reasonOf(err) != apiv1.ReasonTooStale || took > time.Second {
+			t.Errorf("cut off: %v after %v", err, took)
 		}
 	})
 }

@@ -76,7 +76,7 @@ Exit status: 0 done, 1 other error, 2 wrong usage, 3 not there, 4 cluster unavai
 	}
 	group("use", a.placeCommand(), a.lookupCommand(), a.moveCommand(), a.removeCommand(), a.blockCommand(), a.unblockCommand(), a.listCommand(),
 		a.watchCommand(), a.lockCommand())
-	group("look", a.statusCommand(), a.memberCommand(), a.kindCommand(), a.planCommand(), a.serverCommand(), a.snapshotCommand(), a.explainCommand())
+	group("look", a.statusCommand(), a.memberCommand(), a.kindCommand(), a.planCommand(), a.rebalanceCommand(), a.serverCommand(), a.snapshotCommand(), a.explainCommand())
 	group("run", a.devCommand(), a.demoCommand(), a.faultCommand(), a.serveCommand(), a.hostCommand(), a.checkCommand(), a.versionCommand())
 	return root
 }

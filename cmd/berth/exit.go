@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/seed13d31b7f/berth/cmd/internal/output"
 	"github.com/seed13d31b7f/berth/lookupclient"
@@ -95,7 +98,7 @@ func (a *app) report(ctx context.Context, err error) int {
 		}
 		return status.status
 	case errors.As(err, &call):
-		a.fail(call.Reason, call.Message, call.Metadata, nextStep(call))
+		a.failAfter(call.Reason, call.Message, call.Metadata, call.RetryAfter, nextStep(call))
 		return exitStatus(call.Reason)
 	case errors.As(err, &refused):
 		a.fail("", refused.Err.Error(), nil, refused.Next)
@@ -108,10 +111,19 @@ func (a *app) report(ctx context.Context, err error) int {
 	return exitOther
 }
 
-// fail prints one error: for programs as the API has it.
+// fail prints one error of which nobody knows when it is over.
 func (a *app) fail(reason apiv1.Reason, message string, metadata map[string]string, next string) {
+	a.failAfter(reason, message, metadata, 0, next)
+}
+
+// failAfter prints one error: for programs as the API has it. After the time the same may succeed, unless that is zero.
+func (a *app) failAfter(reason apiv1.Reason, message string, metadata map[string]string, after time.Duration, next string) {
 	if a.printer.Format != output.Table {
-		b, err := output.Marshal(&apiv1.Error{Reason: string(reason), Message: message, Metadata: metadata}, false)
+		e := &apiv1.Error{Reason: string(reason), Message: message, Metadata: metadata}
+		if after > 0 {
+			e.RetryAfter = durationpb.New(after)
+		}
+		b, err := output.Marshal(e, false)
 		if err == nil {
 			a.say(`{"error":%s}`, b)
 			return
@@ -136,6 +148,9 @@ func nextStep(e *lookupclient.Error) string {
 	if kind, key := e.Metadata["kind"], e.Metadata["key"]; kind != "" && key != "" {
 		fix = strings.ReplaceAll(fix, "KIND/KEY", kind+"/"+key)
 		fix = strings.ReplaceAll(fix, "KIND", kind)
+	}
+	if e.RetryAfter > 0 {
+		fix = strings.Replace(fix, "Ask again in a moment", fmt.Sprintf("Ask again in %v", e.RetryAfter), 1)
 	}
 	return fix + "\n        berth explain " + string(e.Reason)
 }

@@ -23,7 +23,7 @@ func (r *reading) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&r.consistency, "consistency", "leased", "leased, leader or stale; the first two are linearizable")
 	f.DurationVar(&r.maxStaleness, "max-staleness", 0, "with --consistency stale: refuse a state that may be older")
-	f.Uint64Var(&r.minIndex, "min-index", 0, "wait for a state that has this log index")
+	f.Uint64Var(&r.minIndex, "min-index", 0, "refuse a state that has not this log index")
 }
 
 func (r *reading) level() (apiv1.Level_Name, error) {

@@ -479,6 +479,73 @@ func (SnapshotChange_Type) EnumDescriptor() ([]byte, []int) {
 	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106, 0}
 }
 
+type RebalanceMove_Outcome int32
+
+const (
+	RebalanceMove_UNSPECIFIED RebalanceMove_Outcome = 0
+	// It was not tried.
+	RebalanceMove_PLANNED RebalanceMove_Outcome = 1
+	// The member owns it, under the epoch.
+	RebalanceMove_MOVED RebalanceMove_Outcome = 2
+	// Another member owns it, under the epoch.
+	RebalanceMove_ELSEWHERE RebalanceMove_Outcome = 3
+	// It was released, or moved by somebody else, before its turn came.
+	RebalanceMove_OVERTAKEN RebalanceMove_Outcome = 4
+	// It is on its way: whoever asks for it next finds it at the member.
+	RebalanceMove_UNFINISHED RebalanceMove_Outcome = 5
+	// Nothing was changed, but for what the error says.
+	RebalanceMove_REFUSED RebalanceMove_Outcome = 6
+)
+
+// Enum value maps for RebalanceMove_Outcome.
+var (
+	RebalanceMove_Outcome_name = map[int32]string{
+		0: "UNSPECIFIED",
+		1: "PLANNED",
+		2: "MOVED",
+		3: "ELSEWHERE",
+		4: "OVERTAKEN",
+		5: "UNFINISHED",
+		6: "REFUSED",
+	}
+	RebalanceMove_Outcome_value = map[string]int32{
+		"UNSPECIFIED": 0,
+		"PLANNED":     1,
+		"MOVED":       2,
+		"ELSEWHERE":   3,
+		"OVERTAKEN":   4,
+		"UNFINISHED":  5,
+		"REFUSED":     6,
+	}
+)
+
+func (x RebalanceMove_Outcome) Enum() *RebalanceMove_Outcome {
+	p := new(RebalanceMove_Outcome)
+	*p = x
+	return p
+}
+
+func (x RebalanceMove_Outcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RebalanceMove_Outcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_lookupclient_apiv1_berth_proto_enumTypes[8].Descriptor()
+}
+
+func (RebalanceMove_Outcome) Type() protoreflect.EnumType {
+	return &file_lookupclient_apiv1_berth_proto_enumTypes[8]
+}
+
+func (x RebalanceMove_Outcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RebalanceMove_Outcome.Descriptor instead.
+func (RebalanceMove_Outcome) EnumDescriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110, 0}
+}
+
 type PlacementEvent_Type int32
 
 const (
@@ -526,11 +593,11 @@ func (x PlacementEvent_Type) String() string {
 }
 
 func (PlacementEvent_Type) Descriptor() protoreflect.EnumDescriptor {
-	return file_lookupclient_apiv1_berth_proto_enumTypes[8].Descriptor()
+	return file_lookupclient_apiv1_berth_proto_enumTypes[9].Descriptor()
 }
 
 func (PlacementEvent_Type) Type() protoreflect.EnumType {
-	return &file_lookupclient_apiv1_berth_proto_enumTypes[8]
+	return &file_lookupclient_apiv1_berth_proto_enumTypes[9]
 }
 
 func (x PlacementEvent_Type) Number() protoreflect.EnumNumber {
@@ -539,7 +606,7 @@ func (x PlacementEvent_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlacementEvent_Type.Descriptor instead.
 func (PlacementEvent_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{111, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{113, 0}
 }
 
 type WatchReset_Why int32
@@ -585,11 +652,11 @@ func (x WatchReset_Why) String() string {
 }
 
 func (WatchReset_Why) Descriptor() protoreflect.EnumDescriptor {
-	return file_lookupclient_apiv1_berth_proto_enumTypes[9].Descriptor()
+	return file_lookupclient_apiv1_berth_proto_enumTypes[10].Descriptor()
 }
 
 func (WatchReset_Why) Type() protoreflect.EnumType {
-	return &file_lookupclient_apiv1_berth_proto_enumTypes[9]
+	return &file_lookupclient_apiv1_berth_proto_enumTypes[10]
 }
 
 func (x WatchReset_Why) Number() protoreflect.EnumNumber {
@@ -598,7 +665,7 @@ func (x WatchReset_Why) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WatchReset_Why.Descriptor instead.
 func (WatchReset_Why) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{115, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{117, 0}
 }
 
 type Event_Type int32
@@ -713,11 +780,11 @@ func (x Event_Type) String() string {
 }
 
 func (Event_Type) Descriptor() protoreflect.EnumDescriptor {
-	return file_lookupclient_apiv1_berth_proto_enumTypes[10].Descriptor()
+	return file_lookupclient_apiv1_berth_proto_enumTypes[11].Descriptor()
 }
 
 func (Event_Type) Type() protoreflect.EnumType {
-	return &file_lookupclient_apiv1_berth_proto_enumTypes[10]
+	return &file_lookupclient_apiv1_berth_proto_enumTypes[11]
 }
 
 func (x Event_Type) Number() protoreflect.EnumNumber {
@@ -726,7 +793,7 @@ func (x Event_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Event_Type.Descriptor instead.
 func (Event_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{117, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{119, 0}
 }
 
 type Identity struct {
@@ -1121,10 +1188,12 @@ func (x *Read) GetAge() *durationpb.Duration {
 
 // Error is the fate of one item of a batch that failed.
 type Error struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
-	Metadata      map[string]string      `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Reason   string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message  string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Metadata map[string]string      `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// When the same may succeed; not set when nothing is known about that.
+	RetryAfter    *durationpb.Duration `protobuf:"bytes,4,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1180,6 +1249,13 @@ func (x *Error) GetMetadata() map[string]string {
 	return nil
 }
 
+func (x *Error) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
 type LookupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -1189,7 +1265,8 @@ type LookupRequest struct {
 	Explain bool `protobuf:"varint,4,opt,name=explain,proto3" json:"explain,omitempty"`
 	// Refuse to answer from a state that may be older. With STALE alone; zero for any age.
 	MaxStaleness *durationpb.Duration `protobuf:"bytes,5,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
-	// Wait for a state that has this log index, and refuse when it does not come.
+	// Wait for a state that has this log index, 300 ms at most, and refuse then: an index that somebody was shown is committed,
+	// and one that is not may never come.
 	MinIndex      uint64 `protobuf:"varint,6,opt,name=min_index,json=minIndex,proto3" json:"min_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -8634,6 +8711,259 @@ func (x *PlanMove) GetCertain() string {
 	return ""
 }
 
+// Rebalance is what a rebalancing plans, and what became of it. No call returns it: berth rebalance works it out from a snapshot
+// and makes a call of Move for each move.
+type Rebalance struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// The log index of the state that the plan begins with.
+	Index uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// How far from its share a member may be, in percent of the share; one identity is allowed in any case.
+	Within uint32            `protobuf:"varint,3,opt,name=within,proto3" json:"within,omitempty"`
+	Kinds  []*Rebalance_Kind `protobuf:"bytes,4,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Moves that are planned, and those of them that had been begun before.
+	Planned uint64 `protobuf:"varint,5,opt,name=planned,proto3" json:"planned,omitempty"`
+	Begun   uint64 `protobuf:"varint,6,opt,name=begun,proto3" json:"begun,omitempty"`
+	// What became of the moves: done; settled elsewhere, since the member could not be given it any more; not needed any more, since
+	// the placement ended or moved meanwhile; still on their way; refused. All are zero of a plan that is not carried out.
+	Moved      uint64 `protobuf:"varint,7,opt,name=moved,proto3" json:"moved,omitempty"`
+	Elsewhere  uint64 `protobuf:"varint,8,opt,name=elsewhere,proto3" json:"elsewhere,omitempty"`
+	Overtaken  uint64 `protobuf:"varint,9,opt,name=overtaken,proto3" json:"overtaken,omitempty"`
+	Unfinished uint64 `protobuf:"varint,10,opt,name=unfinished,proto3" json:"unfinished,omitempty"`
+	Refused    uint64 `protobuf:"varint,11,opt,name=refused,proto3" json:"refused,omitempty"`
+	// The first 100 that were not moved to where they were to go.
+	Failures      []*RebalanceMove `protobuf:"bytes,12,rep,name=failures,proto3" json:"failures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rebalance) Reset() {
+	*x = Rebalance{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rebalance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rebalance) ProtoMessage() {}
+
+func (x *Rebalance) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rebalance.ProtoReflect.Descriptor instead.
+func (*Rebalance) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109}
+}
+
+func (x *Rebalance) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *Rebalance) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Rebalance) GetWithin() uint32 {
+	if x != nil {
+		return x.Within
+	}
+	return 0
+}
+
+func (x *Rebalance) GetKinds() []*Rebalance_Kind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *Rebalance) GetPlanned() uint64 {
+	if x != nil {
+		return x.Planned
+	}
+	return 0
+}
+
+func (x *Rebalance) GetBegun() uint64 {
+	if x != nil {
+		return x.Begun
+	}
+	return 0
+}
+
+func (x *Rebalance) GetMoved() uint64 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *Rebalance) GetElsewhere() uint64 {
+	if x != nil {
+		return x.Elsewhere
+	}
+	return 0
+}
+
+func (x *Rebalance) GetOvertaken() uint64 {
+	if x != nil {
+		return x.Overtaken
+	}
+	return 0
+}
+
+func (x *Rebalance) GetUnfinished() uint64 {
+	if x != nil {
+		return x.Unfinished
+	}
+	return 0
+}
+
+func (x *Rebalance) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *Rebalance) GetFailures() []*RebalanceMove {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+// RebalanceMove is one identity that is to be moved, or was.
+type RebalanceMove struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Who owns it; empty for a move that had been begun before.
+	From string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	To   string `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	// Why it is that member; "begun" for a move that had been begun before.
+	Reason  string                `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Outcome RebalanceMove_Outcome `protobuf:"varint,6,opt,name=outcome,proto3,enum=berth.v1.RebalanceMove_Outcome" json:"outcome,omitempty"`
+	// Who owns it now, and its epoch, of MOVED and ELSEWHERE.
+	Member string `protobuf:"bytes,7,opt,name=member,proto3" json:"member,omitempty"`
+	Epoch  uint64 `protobuf:"varint,8,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Of OVERTAKEN, UNFINISHED and REFUSED.
+	Error         *Error `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RebalanceMove) Reset() {
+	*x = RebalanceMove{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RebalanceMove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RebalanceMove) ProtoMessage() {}
+
+func (x *RebalanceMove) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RebalanceMove.ProtoReflect.Descriptor instead.
+func (*RebalanceMove) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110}
+}
+
+func (x *RebalanceMove) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *RebalanceMove) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *RebalanceMove) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *RebalanceMove) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *RebalanceMove) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RebalanceMove) GetOutcome() RebalanceMove_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return RebalanceMove_UNSPECIFIED
+}
+
+func (x *RebalanceMove) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *RebalanceMove) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *RebalanceMove) GetError() *Error {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 type HistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
@@ -8646,7 +8976,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8658,7 +8988,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8671,7 +9001,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *HistoryRequest) GetKind() string {
@@ -8711,7 +9041,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8723,7 +9053,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8736,7 +9066,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *HistoryResponse) GetEvents() []*PlacementEvent {
@@ -8794,7 +9124,7 @@ type PlacementEvent struct {
 
 func (x *PlacementEvent) Reset() {
 	*x = PlacementEvent{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8806,7 +9136,7 @@ func (x *PlacementEvent) String() string {
 func (*PlacementEvent) ProtoMessage() {}
 
 func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8819,7 +9149,7 @@ func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlacementEvent.ProtoReflect.Descriptor instead.
 func (*PlacementEvent) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{111}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *PlacementEvent) GetIndex() uint64 {
@@ -8927,7 +9257,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8939,7 +9269,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8952,7 +9282,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{112}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *WatchRequest) GetKind() string {
@@ -9023,7 +9353,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9035,7 +9365,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9048,7 +9378,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{113}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *WatchResponse) GetReset_() *WatchReset {
@@ -9100,7 +9430,7 @@ type WatchMark struct {
 
 func (x *WatchMark) Reset() {
 	*x = WatchMark{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9112,7 +9442,7 @@ func (x *WatchMark) String() string {
 func (*WatchMark) ProtoMessage() {}
 
 func (x *WatchMark) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9125,7 +9455,7 @@ func (x *WatchMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchMark.ProtoReflect.Descriptor instead.
 func (*WatchMark) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{114}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *WatchMark) GetIndex() uint64 {
@@ -9168,7 +9498,7 @@ type WatchReset struct {
 
 func (x *WatchReset) Reset() {
 	*x = WatchReset{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9180,7 +9510,7 @@ func (x *WatchReset) String() string {
 func (*WatchReset) ProtoMessage() {}
 
 func (x *WatchReset) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9193,7 +9523,7 @@ func (x *WatchReset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchReset.ProtoReflect.Descriptor instead.
 func (*WatchReset) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{115}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *WatchReset) GetWhy() WatchReset_Why {
@@ -9226,7 +9556,7 @@ type WatchRecord struct {
 
 func (x *WatchRecord) Reset() {
 	*x = WatchRecord{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9238,7 +9568,7 @@ func (x *WatchRecord) String() string {
 func (*WatchRecord) ProtoMessage() {}
 
 func (x *WatchRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9251,7 +9581,7 @@ func (x *WatchRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRecord.ProtoReflect.Descriptor instead.
 func (*WatchRecord) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{116}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *WatchRecord) GetPlacement() *Placement {
@@ -9340,7 +9670,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9352,7 +9682,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9365,7 +9695,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{117}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -9538,7 +9868,7 @@ type Explanation_Candidate struct {
 
 func (x *Explanation_Candidate) Reset() {
 	*x = Explanation_Candidate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9550,7 +9880,7 @@ func (x *Explanation_Candidate) String() string {
 func (*Explanation_Candidate) ProtoMessage() {}
 
 func (x *Explanation_Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9633,7 +9963,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[123]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9645,7 +9975,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[123]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9702,7 +10032,7 @@ type SnapshotDiff_Counts struct {
 
 func (x *SnapshotDiff_Counts) Reset() {
 	*x = SnapshotDiff_Counts{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[124]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9714,7 +10044,7 @@ func (x *SnapshotDiff_Counts) String() string {
 func (*SnapshotDiff_Counts) ProtoMessage() {}
 
 func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[124]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9790,7 +10120,7 @@ type SnapshotDiff_KindChange struct {
 
 func (x *SnapshotDiff_KindChange) Reset() {
 	*x = SnapshotDiff_KindChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[125]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9802,7 +10132,7 @@ func (x *SnapshotDiff_KindChange) String() string {
 func (*SnapshotDiff_KindChange) ProtoMessage() {}
 
 func (x *SnapshotDiff_KindChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[125]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9851,7 +10181,7 @@ type Plan_Kind struct {
 
 func (x *Plan_Kind) Reset() {
 	*x = Plan_Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[126]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9863,7 +10193,7 @@ func (x *Plan_Kind) String() string {
 func (*Plan_Kind) ProtoMessage() {}
 
 func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[126]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9940,7 +10270,7 @@ type Plan_Member struct {
 
 func (x *Plan_Member) Reset() {
 	*x = Plan_Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[127]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9952,7 +10282,7 @@ func (x *Plan_Member) String() string {
 func (*Plan_Member) ProtoMessage() {}
 
 func (x *Plan_Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[127]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10029,7 +10359,7 @@ type Plan_Flow struct {
 
 func (x *Plan_Flow) Reset() {
 	*x = Plan_Flow{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[128]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10041,7 +10371,7 @@ func (x *Plan_Flow) String() string {
 func (*Plan_Flow) ProtoMessage() {}
 
 func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[128]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10074,6 +10404,155 @@ func (x *Plan_Flow) GetTo() string {
 func (x *Plan_Flow) GetCount() uint64 {
 	if x != nil {
 		return x.Count
+	}
+	return 0
+}
+
+// Kind is how the identities of one kind lie.
+type Rebalance_Kind struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Strategy string                 `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	// The members that may be given the kind, ascending by name.
+	Members []*Rebalance_Member `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
+	// How many of them are too far from their share even after the moves: there were to be more moves, or what would have to
+	// move cannot.
+	Uneven        uint32 `protobuf:"varint,4,opt,name=uneven,proto3" json:"uneven,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rebalance_Kind) Reset() {
+	*x = Rebalance_Kind{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[131]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rebalance_Kind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rebalance_Kind) ProtoMessage() {}
+
+func (x *Rebalance_Kind) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[131]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rebalance_Kind.ProtoReflect.Descriptor instead.
+func (*Rebalance_Kind) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109, 0}
+}
+
+func (x *Rebalance_Kind) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Rebalance_Kind) GetStrategy() string {
+	if x != nil {
+		return x.Strategy
+	}
+	return ""
+}
+
+func (x *Rebalance_Kind) GetMembers() []*Rebalance_Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *Rebalance_Kind) GetUneven() uint32 {
+	if x != nil {
+		return x.Uneven
+	}
+	return 0
+}
+
+// Member is what a member owns of the kind, or is on its way to it; what it should own; what it owns after the moves.
+type Rebalance_Member struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Weight        uint32                 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	Before        uint64                 `protobuf:"varint,3,opt,name=before,proto3" json:"before,omitempty"`
+	Share         uint64                 `protobuf:"varint,4,opt,name=share,proto3" json:"share,omitempty"`
+	After         uint64                 `protobuf:"varint,5,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rebalance_Member) Reset() {
+	*x = Rebalance_Member{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[132]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rebalance_Member) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rebalance_Member) ProtoMessage() {}
+
+func (x *Rebalance_Member) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[132]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rebalance_Member.ProtoReflect.Descriptor instead.
+func (*Rebalance_Member) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109, 1}
+}
+
+func (x *Rebalance_Member) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Rebalance_Member) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *Rebalance_Member) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *Rebalance_Member) GetShare() uint64 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *Rebalance_Member) GetAfter() uint64 {
+	if x != nil {
+		return x.After
 	}
 	return 0
 }
@@ -10136,11 +10615,13 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"granted_by\x18\t \x01(\tR\tgrantedBy\x12!\n" +
 	"\fgranted_term\x18\n" +
 	" \x01(\x04R\vgrantedTerm\x12+\n" +
-	"\x03age\x18\v \x01(\v2\x19.google.protobuf.DurationR\x03age\"\xb1\x01\n" +
+	"\x03age\x18\v \x01(\v2\x19.google.protobuf.DurationR\x03age\"\xed\x01\n" +
 	"\x05Error\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x129\n" +
-	"\bmetadata\x18\x03 \x03(\v2\x1d.berth.v1.Error.MetadataEntryR\bmetadata\x1a;\n" +
+	"\bmetadata\x18\x03 \x03(\v2\x1d.berth.v1.Error.MetadataEntryR\bmetadata\x12:\n" +
+	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd8\x01\n" +
@@ -10807,7 +11288,53 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x04 \x01(\tR\x02to\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x18\n" +
-	"\acertain\x18\x06 \x01(\tR\acertain\"L\n" +
+	"\acertain\x18\x06 \x01(\tR\acertain\"\xf5\x04\n" +
+	"\tRebalance\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x16\n" +
+	"\x06within\x18\x03 \x01(\rR\x06within\x12.\n" +
+	"\x05kinds\x18\x04 \x03(\v2\x18.berth.v1.Rebalance.KindR\x05kinds\x12\x18\n" +
+	"\aplanned\x18\x05 \x01(\x04R\aplanned\x12\x14\n" +
+	"\x05begun\x18\x06 \x01(\x04R\x05begun\x12\x14\n" +
+	"\x05moved\x18\a \x01(\x04R\x05moved\x12\x1c\n" +
+	"\telsewhere\x18\b \x01(\x04R\telsewhere\x12\x1c\n" +
+	"\tovertaken\x18\t \x01(\x04R\tovertaken\x12\x1e\n" +
+	"\n" +
+	"unfinished\x18\n" +
+	" \x01(\x04R\n" +
+	"unfinished\x12\x18\n" +
+	"\arefused\x18\v \x01(\x04R\arefused\x123\n" +
+	"\bfailures\x18\f \x03(\v2\x17.berth.v1.RebalanceMoveR\bfailures\x1a\x84\x01\n" +
+	"\x04Kind\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x124\n" +
+	"\amembers\x18\x03 \x03(\v2\x1a.berth.v1.Rebalance.MemberR\amembers\x12\x16\n" +
+	"\x06uneven\x18\x04 \x01(\rR\x06uneven\x1ax\n" +
+	"\x06Member\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06weight\x18\x02 \x01(\rR\x06weight\x12\x16\n" +
+	"\x06before\x18\x03 \x01(\x04R\x06before\x12\x14\n" +
+	"\x05share\x18\x04 \x01(\x04R\x05share\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\x04R\x05after\"\xf0\x02\n" +
+	"\rRebalanceMove\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x129\n" +
+	"\aoutcome\x18\x06 \x01(\x0e2\x1f.berth.v1.RebalanceMove.OutcomeR\aoutcome\x12\x16\n" +
+	"\x06member\x18\a \x01(\tR\x06member\x12\x14\n" +
+	"\x05epoch\x18\b \x01(\x04R\x05epoch\x12%\n" +
+	"\x05error\x18\t \x01(\v2\x0f.berth.v1.ErrorR\x05error\"m\n" +
+	"\aOutcome\x12\x0f\n" +
+	"\vUNSPECIFIED\x10\x00\x12\v\n" +
+	"\aPLANNED\x10\x01\x12\t\n" +
+	"\x05MOVED\x10\x02\x12\r\n" +
+	"\tELSEWHERE\x10\x03\x12\r\n" +
+	"\tOVERTAKEN\x10\x04\x12\x0e\n" +
+	"\n" +
+	"UNFINISHED\x10\x05\x12\v\n" +
+	"\aREFUSED\x10\x06\"L\n" +
 	"\x0eHistoryRequest\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
@@ -10999,8 +11526,8 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 	return file_lookupclient_apiv1_berth_proto_rawDescData
 }
 
-var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 129)
+var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 133)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
@@ -11010,412 +11537,423 @@ var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(LockClaim_Loss)(0),                // 5: berth.v1.LockClaim.Loss
 	(LockChange_Type)(0),               // 6: berth.v1.LockChange.Type
 	(SnapshotChange_Type)(0),           // 7: berth.v1.SnapshotChange.Type
-	(PlacementEvent_Type)(0),           // 8: berth.v1.PlacementEvent.Type
-	(WatchReset_Why)(0),                // 9: berth.v1.WatchReset.Why
-	(Event_Type)(0),                    // 10: berth.v1.Event.Type
-	(*Identity)(nil),                   // 11: berth.v1.Identity
-	(*Placement)(nil),                  // 12: berth.v1.Placement
-	(*Role)(nil),                       // 13: berth.v1.Role
-	(*Level)(nil),                      // 14: berth.v1.Level
-	(*Read)(nil),                       // 15: berth.v1.Read
-	(*Error)(nil),                      // 16: berth.v1.Error
-	(*LookupRequest)(nil),              // 17: berth.v1.LookupRequest
-	(*LookupResponse)(nil),             // 18: berth.v1.LookupResponse
-	(*Explanation)(nil),                // 19: berth.v1.Explanation
-	(*Hold)(nil),                       // 20: berth.v1.Hold
-	(*BatchLookupRequest)(nil),         // 21: berth.v1.BatchLookupRequest
-	(*BatchLookupResponse)(nil),        // 22: berth.v1.BatchLookupResponse
-	(*LookupResult)(nil),               // 23: berth.v1.LookupResult
-	(*Retry)(nil),                      // 24: berth.v1.Retry
-	(*Near)(nil),                       // 25: berth.v1.Near
-	(*PlaceRequest)(nil),               // 26: berth.v1.PlaceRequest
-	(*PlaceResponse)(nil),              // 27: berth.v1.PlaceResponse
-	(*BatchPlaceRequest)(nil),          // 28: berth.v1.BatchPlaceRequest
-	(*BatchPlaceResponse)(nil),         // 29: berth.v1.BatchPlaceResponse
-	(*PlaceResult)(nil),                // 30: berth.v1.PlaceResult
-	(*RemoveRequest)(nil),              // 31: berth.v1.RemoveRequest
-	(*RemoveResponse)(nil),             // 32: berth.v1.RemoveResponse
-	(*MoveRequest)(nil),                // 33: berth.v1.MoveRequest
-	(*MoveResponse)(nil),               // 34: berth.v1.MoveResponse
-	(*ListRequest)(nil),                // 35: berth.v1.ListRequest
-	(*ListResponse)(nil),               // 36: berth.v1.ListResponse
-	(*Member)(nil),                     // 37: berth.v1.Member
-	(*ListMembersRequest)(nil),         // 38: berth.v1.ListMembersRequest
-	(*ListMembersResponse)(nil),        // 39: berth.v1.ListMembersResponse
-	(*DrainMemberRequest)(nil),         // 40: berth.v1.DrainMemberRequest
-	(*DrainMemberResponse)(nil),        // 41: berth.v1.DrainMemberResponse
-	(*ExpireMemberRequest)(nil),        // 42: berth.v1.ExpireMemberRequest
-	(*ExpireMemberResponse)(nil),       // 43: berth.v1.ExpireMemberResponse
-	(*BlockEntry)(nil),                 // 44: berth.v1.BlockEntry
-	(*ListBlocksRequest)(nil),          // 45: berth.v1.ListBlocksRequest
-	(*ListBlocksResponse)(nil),         // 46: berth.v1.ListBlocksResponse
-	(*BlockRequest)(nil),               // 47: berth.v1.BlockRequest
-	(*BlockResponse)(nil),              // 48: berth.v1.BlockResponse
-	(*UnblockRequest)(nil),             // 49: berth.v1.UnblockRequest
-	(*UnblockResponse)(nil),            // 50: berth.v1.UnblockResponse
-	(*Kind)(nil),                       // 51: berth.v1.Kind
-	(*ListKindsRequest)(nil),           // 52: berth.v1.ListKindsRequest
-	(*ListKindsResponse)(nil),          // 53: berth.v1.ListKindsResponse
-	(*SetKindRequest)(nil),             // 54: berth.v1.SetKindRequest
-	(*SetKindResponse)(nil),            // 55: berth.v1.SetKindResponse
-	(*Session)(nil),                    // 56: berth.v1.Session
-	(*OpenSessionRequest)(nil),         // 57: berth.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),        // 58: berth.v1.OpenSessionResponse
-	(*KeepSessionRequest)(nil),         // 59: berth.v1.KeepSessionRequest
-	(*KeepSessionResponse)(nil),        // 60: berth.v1.KeepSessionResponse
-	(*LostLock)(nil),                   // 61: berth.v1.LostLock
-	(*CloseSessionRequest)(nil),        // 62: berth.v1.CloseSessionRequest
-	(*CloseSessionResponse)(nil),       // 63: berth.v1.CloseSessionResponse
-	(*ListSessionsRequest)(nil),        // 64: berth.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 65: berth.v1.ListSessionsResponse
-	(*LockMode)(nil),                   // 66: berth.v1.LockMode
-	(*Lock)(nil),                       // 67: berth.v1.Lock
-	(*LockClaim)(nil),                  // 68: berth.v1.LockClaim
-	(*AcquireLockRequest)(nil),         // 69: berth.v1.AcquireLockRequest
-	(*AcquireLockResponse)(nil),        // 70: berth.v1.AcquireLockResponse
-	(*RenewLockRequest)(nil),           // 71: berth.v1.RenewLockRequest
-	(*RenewLockResponse)(nil),          // 72: berth.v1.RenewLockResponse
-	(*ReleaseLockRequest)(nil),         // 73: berth.v1.ReleaseLockRequest
-	(*ReleaseLockResponse)(nil),        // 74: berth.v1.ReleaseLockResponse
-	(*BreakLockRequest)(nil),           // 75: berth.v1.BreakLockRequest
-	(*BreakLockResponse)(nil),          // 76: berth.v1.BreakLockResponse
-	(*GetLockRequest)(nil),             // 77: berth.v1.GetLockRequest
-	(*GetLockResponse)(nil),            // 78: berth.v1.GetLockResponse
-	(*ListLocksRequest)(nil),           // 79: berth.v1.ListLocksRequest
-	(*ListLocksResponse)(nil),          // 80: berth.v1.ListLocksResponse
-	(*Held)(nil),                       // 81: berth.v1.Held
-	(*FromMember)(nil),                 // 82: berth.v1.FromMember
-	(*Join)(nil),                       // 83: berth.v1.Join
-	(*Resume)(nil),                     // 84: berth.v1.Resume
-	(*Keepalive)(nil),                  // 85: berth.v1.Keepalive
-	(*Confirm)(nil),                    // 86: berth.v1.Confirm
-	(*Failed)(nil),                     // 87: berth.v1.Failed
-	(*Failure)(nil),                    // 88: berth.v1.Failure
-	(*Released)(nil),                   // 89: berth.v1.Released
-	(*Drain)(nil),                      // 90: berth.v1.Drain
-	(*Leave)(nil),                      // 91: berth.v1.Leave
-	(*ToMember)(nil),                   // 92: berth.v1.ToMember
-	(*Welcome)(nil),                    // 93: berth.v1.Welcome
-	(*Alive)(nil),                      // 94: berth.v1.Alive
-	(*Gone)(nil),                       // 95: berth.v1.Gone
-	(*Activate)(nil),                   // 96: berth.v1.Activate
-	(*Stop)(nil),                       // 97: berth.v1.Stop
-	(*Outcome)(nil),                    // 98: berth.v1.Outcome
-	(*HeldOutcome)(nil),                // 99: berth.v1.HeldOutcome
-	(*Redirect)(nil),                   // 100: berth.v1.Redirect
-	(*Left)(nil),                       // 101: berth.v1.Left
-	(*StatusRequest)(nil),              // 102: berth.v1.StatusRequest
-	(*StatusResponse)(nil),             // 103: berth.v1.StatusResponse
-	(*ServerInfo)(nil),                 // 104: berth.v1.ServerInfo
-	(*ServerStatusRequest)(nil),        // 105: berth.v1.ServerStatusRequest
-	(*ServerStatusResponse)(nil),       // 106: berth.v1.ServerStatusResponse
-	(*RemoveServerRequest)(nil),        // 107: berth.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),       // 108: berth.v1.RemoveServerResponse
-	(*TransferLeadershipRequest)(nil),  // 109: berth.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 110: berth.v1.TransferLeadershipResponse
-	(*SaveRequest)(nil),                // 111: berth.v1.SaveRequest
-	(*SaveResponse)(nil),               // 112: berth.v1.SaveResponse
-	(*SnapshotInfo)(nil),               // 113: berth.v1.SnapshotInfo
-	(*SnapshotRestore)(nil),            // 114: berth.v1.SnapshotRestore
-	(*SnapshotDiff)(nil),               // 115: berth.v1.SnapshotDiff
-	(*LockChange)(nil),                 // 116: berth.v1.LockChange
-	(*SnapshotChange)(nil),             // 117: berth.v1.SnapshotChange
-	(*Plan)(nil),                       // 118: berth.v1.Plan
-	(*PlanMove)(nil),                   // 119: berth.v1.PlanMove
-	(*HistoryRequest)(nil),             // 120: berth.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 121: berth.v1.HistoryResponse
-	(*PlacementEvent)(nil),             // 122: berth.v1.PlacementEvent
-	(*WatchRequest)(nil),               // 123: berth.v1.WatchRequest
-	(*WatchResponse)(nil),              // 124: berth.v1.WatchResponse
-	(*WatchMark)(nil),                  // 125: berth.v1.WatchMark
-	(*WatchReset)(nil),                 // 126: berth.v1.WatchReset
-	(*WatchRecord)(nil),                // 127: berth.v1.WatchRecord
-	(*Event)(nil),                      // 128: berth.v1.Event
-	nil,                                // 129: berth.v1.Error.MetadataEntry
-	(*Explanation_Candidate)(nil),      // 130: berth.v1.Explanation.Candidate
-	nil,                                // 131: berth.v1.Member.LabelsEntry
-	nil,                                // 132: berth.v1.Kind.RequireEntry
-	nil,                                // 133: berth.v1.SetKindRequest.RequireEntry
-	(*SnapshotInfo_KindCount)(nil),     // 134: berth.v1.SnapshotInfo.KindCount
-	(*SnapshotDiff_Counts)(nil),        // 135: berth.v1.SnapshotDiff.Counts
-	(*SnapshotDiff_KindChange)(nil),    // 136: berth.v1.SnapshotDiff.KindChange
-	(*Plan_Kind)(nil),                  // 137: berth.v1.Plan.Kind
-	(*Plan_Member)(nil),                // 138: berth.v1.Plan.Member
-	(*Plan_Flow)(nil),                  // 139: berth.v1.Plan.Flow
-	(*timestamppb.Timestamp)(nil),      // 140: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 141: google.protobuf.Duration
+	(RebalanceMove_Outcome)(0),         // 8: berth.v1.RebalanceMove.Outcome
+	(PlacementEvent_Type)(0),           // 9: berth.v1.PlacementEvent.Type
+	(WatchReset_Why)(0),                // 10: berth.v1.WatchReset.Why
+	(Event_Type)(0),                    // 11: berth.v1.Event.Type
+	(*Identity)(nil),                   // 12: berth.v1.Identity
+	(*Placement)(nil),                  // 13: berth.v1.Placement
+	(*Role)(nil),                       // 14: berth.v1.Role
+	(*Level)(nil),                      // 15: berth.v1.Level
+	(*Read)(nil),                       // 16: berth.v1.Read
+	(*Error)(nil),                      // 17: berth.v1.Error
+	(*LookupRequest)(nil),              // 18: berth.v1.LookupRequest
+	(*LookupResponse)(nil),             // 19: berth.v1.LookupResponse
+	(*Explanation)(nil),                // 20: berth.v1.Explanation
+	(*Hold)(nil),                       // 21: berth.v1.Hold
+	(*BatchLookupRequest)(nil),         // 22: berth.v1.BatchLookupRequest
+	(*BatchLookupResponse)(nil),        // 23: berth.v1.BatchLookupResponse
+	(*LookupResult)(nil),               // 24: berth.v1.LookupResult
+	(*Retry)(nil),                      // 25: berth.v1.Retry
+	(*Near)(nil),                       // 26: berth.v1.Near
+	(*PlaceRequest)(nil),               // 27: berth.v1.PlaceRequest
+	(*PlaceResponse)(nil),              // 28: berth.v1.PlaceResponse
+	(*BatchPlaceRequest)(nil),          // 29: berth.v1.BatchPlaceRequest
+	(*BatchPlaceResponse)(nil),         // 30: berth.v1.BatchPlaceResponse
+	(*PlaceResult)(nil),                // 31: berth.v1.PlaceResult
+	(*RemoveRequest)(nil),              // 32: berth.v1.RemoveRequest
+	(*RemoveResponse)(nil),             // 33: berth.v1.RemoveResponse
+	(*MoveRequest)(nil),                // 34: berth.v1.MoveRequest
+	(*MoveResponse)(nil),               // 35: berth.v1.MoveResponse
+	(*ListRequest)(nil),                // 36: berth.v1.ListRequest
+	(*ListResponse)(nil),               // 37: berth.v1.ListResponse
+	(*Member)(nil),                     // 38: berth.v1.Member
+	(*ListMembersRequest)(nil),         // 39: berth.v1.ListMembersRequest
+	(*ListMembersResponse)(nil),        // 40: berth.v1.ListMembersResponse
+	(*DrainMemberRequest)(nil),         // 41: berth.v1.DrainMemberRequest
+	(*DrainMemberResponse)(nil),        // 42: berth.v1.DrainMemberResponse
+	(*ExpireMemberRequest)(nil),        // 43: berth.v1.ExpireMemberRequest
+	(*ExpireMemberResponse)(nil),       // 44: berth.v1.ExpireMemberResponse
+	(*BlockEntry)(nil),                 // 45: berth.v1.BlockEntry
+	(*ListBlocksRequest)(nil),          // 46: berth.v1.ListBlocksRequest
+	(*ListBlocksResponse)(nil),         // 47: berth.v1.ListBlocksResponse
+	(*BlockRequest)(nil),               // 48: berth.v1.BlockRequest
+	(*BlockResponse)(nil),              // 49: berth.v1.BlockResponse
+	(*UnblockRequest)(nil),             // 50: berth.v1.UnblockRequest
+	(*UnblockResponse)(nil),            // 51: berth.v1.UnblockResponse
+	(*Kind)(nil),                       // 52: berth.v1.Kind
+	(*ListKindsRequest)(nil),           // 53: berth.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),          // 54: berth.v1.ListKindsResponse
+	(*SetKindRequest)(nil),             // 55: berth.v1.SetKindRequest
+	(*SetKindResponse)(nil),            // 56: berth.v1.SetKindResponse
+	(*Session)(nil),                    // 57: berth.v1.Session
+	(*OpenSessionRequest)(nil),         // 58: berth.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),        // 59: berth.v1.OpenSessionResponse
+	(*KeepSessionRequest)(nil),         // 60: berth.v1.KeepSessionRequest
+	(*KeepSessionResponse)(nil),        // 61: berth.v1.KeepSessionResponse
+	(*LostLock)(nil),                   // 62: berth.v1.LostLock
+	(*CloseSessionRequest)(nil),        // 63: berth.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),       // 64: berth.v1.CloseSessionResponse
+	(*ListSessionsRequest)(nil),        // 65: berth.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),       // 66: berth.v1.ListSessionsResponse
+	(*LockMode)(nil),                   // 67: berth.v1.LockMode
+	(*Lock)(nil),                       // 68: berth.v1.Lock
+	(*LockClaim)(nil),                  // 69: berth.v1.LockClaim
+	(*AcquireLockRequest)(nil),         // 70: berth.v1.AcquireLockRequest
+	(*AcquireLockResponse)(nil),        // 71: berth.v1.AcquireLockResponse
+	(*RenewLockRequest)(nil),           // 72: berth.v1.RenewLockRequest
+	(*RenewLockResponse)(nil),          // 73: berth.v1.RenewLockResponse
+	(*ReleaseLockRequest)(nil),         // 74: berth.v1.ReleaseLockRequest
+	(*ReleaseLockResponse)(nil),        // 75: berth.v1.ReleaseLockResponse
+	(*BreakLockRequest)(nil),           // 76: berth.v1.BreakLockRequest
+	(*BreakLockResponse)(nil),          // 77: berth.v1.BreakLockResponse
+	(*GetLockRequest)(nil),             // 78: berth.v1.GetLockRequest
+	(*GetLockResponse)(nil),            // 79: berth.v1.GetLockResponse
+	(*ListLocksRequest)(nil),           // 80: berth.v1.ListLocksRequest
+	(*ListLocksResponse)(nil),          // 81: berth.v1.ListLocksResponse
+	(*Held)(nil),                       // 82: berth.v1.Held
+	(*FromMember)(nil),                 // 83: berth.v1.FromMember
+	(*Join)(nil),                       // 84: berth.v1.Join
+	(*Resume)(nil),                     // 85: berth.v1.Resume
+	(*Keepalive)(nil),                  // 86: berth.v1.Keepalive
+	(*Confirm)(nil),                    // 87: berth.v1.Confirm
+	(*Failed)(nil),                     // 88: berth.v1.Failed
+	(*Failure)(nil),                    // 89: berth.v1.Failure
+	(*Released)(nil),                   // 90: berth.v1.Released
+	(*Drain)(nil),                      // 91: berth.v1.Drain
+	(*Leave)(nil),                      // 92: berth.v1.Leave
+	(*ToMember)(nil),                   // 93: berth.v1.ToMember
+	(*Welcome)(nil),                    // 94: berth.v1.Welcome
+	(*Alive)(nil),                      // 95: berth.v1.Alive
+	(*Gone)(nil),                       // 96: berth.v1.Gone
+	(*Activate)(nil),                   // 97: berth.v1.Activate
+	(*Stop)(nil),                       // 98: berth.v1.Stop
+	(*Outcome)(nil),                    // 99: berth.v1.Outcome
+	(*HeldOutcome)(nil),                // 100: berth.v1.HeldOutcome
+	(*Redirect)(nil),                   // 101: berth.v1.Redirect
+	(*Left)(nil),                       // 102: berth.v1.Left
+	(*StatusRequest)(nil),              // 103: berth.v1.StatusRequest
+	(*StatusResponse)(nil),             // 104: berth.v1.StatusResponse
+	(*ServerInfo)(nil),                 // 105: berth.v1.ServerInfo
+	(*ServerStatusRequest)(nil),        // 106: berth.v1.ServerStatusRequest
+	(*ServerStatusResponse)(nil),       // 107: berth.v1.ServerStatusResponse
+	(*RemoveServerRequest)(nil),        // 108: berth.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),       // 109: berth.v1.RemoveServerResponse
+	(*TransferLeadershipRequest)(nil),  // 110: berth.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 111: berth.v1.TransferLeadershipResponse
+	(*SaveRequest)(nil),                // 112: berth.v1.SaveRequest
+	(*SaveResponse)(nil),               // 113: berth.v1.SaveResponse
+	(*SnapshotInfo)(nil),               // 114: berth.v1.SnapshotInfo
+	(*SnapshotRestore)(nil),            // 115: berth.v1.SnapshotRestore
+	(*SnapshotDiff)(nil),               // 116: berth.v1.SnapshotDiff
+	(*LockChange)(nil),                 // 117: berth.v1.LockChange
+	(*SnapshotChange)(nil),             // 118: berth.v1.SnapshotChange
+	(*Plan)(nil),                       // 119: berth.v1.Plan
+	(*PlanMove)(nil),                   // 120: berth.v1.PlanMove
+	(*Rebalance)(nil),                  // 121: berth.v1.Rebalance
+	(*RebalanceMove)(nil),              // 122: berth.v1.RebalanceMove
+	(*HistoryRequest)(nil),             // 123: berth.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 124: berth.v1.HistoryResponse
+	(*PlacementEvent)(nil),             // 125: berth.v1.PlacementEvent
+	(*WatchRequest)(nil),               // 126: berth.v1.WatchRequest
+	(*WatchResponse)(nil),              // 127: berth.v1.WatchResponse
+	(*WatchMark)(nil),                  // 128: berth.v1.WatchMark
+	(*WatchReset)(nil),                 // 129: berth.v1.WatchReset
+	(*WatchRecord)(nil),                // 130: berth.v1.WatchRecord
+	(*Event)(nil),                      // 131: berth.v1.Event
+	nil,                                // 132: berth.v1.Error.MetadataEntry
+	(*Explanation_Candidate)(nil),      // 133: berth.v1.Explanation.Candidate
+	nil,                                // 134: berth.v1.Member.LabelsEntry
+	nil,                                // 135: berth.v1.Kind.RequireEntry
+	nil,                                // 136: berth.v1.SetKindRequest.RequireEntry
+	(*SnapshotInfo_KindCount)(nil),     // 137: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 138: berth.v1.SnapshotDiff.Counts
+	(*SnapshotDiff_KindChange)(nil),    // 139: berth.v1.SnapshotDiff.KindChange
+	(*Plan_Kind)(nil),                  // 140: berth.v1.Plan.Kind
+	(*Plan_Member)(nil),                // 141: berth.v1.Plan.Member
+	(*Plan_Flow)(nil),                  // 142: berth.v1.Plan.Flow
+	(*Rebalance_Kind)(nil),             // 143: berth.v1.Rebalance.Kind
+	(*Rebalance_Member)(nil),           // 144: berth.v1.Rebalance.Member
+	(*timestamppb.Timestamp)(nil),      // 145: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 146: google.protobuf.Duration
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,   // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
-	140, // 1: berth.v1.Placement.since:type_name -> google.protobuf.Timestamp
+	145, // 1: berth.v1.Placement.since:type_name -> google.protobuf.Timestamp
 	1,   // 2: berth.v1.Read.role:type_name -> berth.v1.Role.Name
 	2,   // 3: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	141, // 4: berth.v1.Read.lease_left:type_name -> google.protobuf.Duration
-	141, // 5: berth.v1.Read.age:type_name -> google.protobuf.Duration
-	129, // 6: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
-	2,   // 7: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
-	141, // 8: berth.v1.LookupRequest.max_staleness:type_name -> google.protobuf.Duration
-	12,  // 9: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
-	15,  // 10: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
-	19,  // 11: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
-	140, // 12: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
-	140, // 13: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
-	140, // 14: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
-	140, // 15: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
-	130, // 16: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
-	140, // 17: berth.v1.Explanation.last_crash:type_name -> google.protobuf.Timestamp
-	20,  // 18: berth.v1.Explanation.hold:type_name -> berth.v1.Hold
-	141, // 19: berth.v1.Hold.left:type_name -> google.protobuf.Duration
-	141, // 20: berth.v1.Hold.waited:type_name -> google.protobuf.Duration
-	141, // 21: berth.v1.Hold.former:type_name -> google.protobuf.Duration
-	11,  // 22: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
-	2,   // 23: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
-	141, // 24: berth.v1.BatchLookupRequest.max_staleness:type_name -> google.protobuf.Duration
-	23,  // 25: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
-	15,  // 26: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
-	12,  // 27: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
-	16,  // 28: berth.v1.LookupResult.error:type_name -> berth.v1.Error
-	24,  // 29: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
-	25,  // 30: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
-	12,  // 31: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
-	15,  // 32: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
-	11,  // 33: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
-	24,  // 34: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
-	25,  // 35: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
-	30,  // 36: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
-	15,  // 37: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
-	12,  // 38: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
-	16,  // 39: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
-	24,  // 40: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	141, // 41: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
-	12,  // 42: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
-	15,  // 43: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
-	24,  // 44: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
-	141, // 45: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
-	12,  // 46: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
-	15,  // 47: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
-	0,   // 48: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
-	12,  // 49: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
-	15,  // 50: berth.v1.ListResponse.read:type_name -> berth.v1.Read
-	20,  // 51: berth.v1.ListResponse.hold:type_name -> berth.v1.Hold
-	131, // 52: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
-	3,   // 53: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	141, // 54: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
-	37,  // 55: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
-	15,  // 56: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
-	24,  // 57: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
-	37,  // 58: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
-	15,  // 59: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
-	141, // 60: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
-	15,  // 61: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
-	140, // 62: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
-	140, // 63: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
-	44,  // 64: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
-	15,  // 65: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
-	141, // 66: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
-	24,  // 67: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
-	44,  // 68: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
-	12,  // 69: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
-	15,  // 70: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
-	24,  // 71: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
-	15,  // 72: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
-	132, // 73: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
-	141, // 74: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
-	51,  // 75: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
-	15,  // 76: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
-	24,  // 77: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	133, // 78: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
-	141, // 79: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
-	51,  // 80: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
-	15,  // 81: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	141, // 82: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
-	141, // 83: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
-	141, // 84: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
-	24,  // 85: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
-	56,  // 86: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
-	15,  // 87: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
-	141, // 88: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
-	61,  // 89: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
-	24,  // 90: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
-	15,  // 91: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
-	56,  // 92: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
-	15,  // 93: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
-	68,  // 94: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
-	4,   // 95: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
-	5,   // 96: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
-	141, // 97: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
-	4,   // 98: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
-	141, // 99: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
-	141, // 100: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
-	24,  // 101: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
-	141, // 102: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
-	141, // 103: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
-	15,  // 104: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
-	141, // 105: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
-	24,  // 106: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
-	15,  // 107: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
-	24,  // 108: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
-	67,  // 109: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
-	141, // 110: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
-	15,  // 111: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
-	67,  // 112: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
-	15,  // 113: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
-	67,  // 114: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
-	15,  // 115: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
-	83,  // 116: berth.v1.FromMember.join:type_name -> berth.v1.Join
-	84,  // 117: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
-	85,  // 118: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
-	86,  // 119: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
-	87,  // 120: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
-	89,  // 121: berth.v1.FromMember.released:type_name -> berth.v1.Released
-	90,  // 122: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
-	91,  // 123: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
-	37,  // 124: berth.v1.Join.member:type_name -> berth.v1.Member
-	24,  // 125: berth.v1.Join.retry:type_name -> berth.v1.Retry
-	81,  // 126: berth.v1.Confirm.held:type_name -> berth.v1.Held
-	88,  // 127: berth.v1.Failed.failures:type_name -> berth.v1.Failure
-	81,  // 128: berth.v1.Failure.held:type_name -> berth.v1.Held
-	81,  // 129: berth.v1.Released.held:type_name -> berth.v1.Held
-	88,  // 130: berth.v1.Released.crashed:type_name -> berth.v1.Failure
-	93,  // 131: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
-	94,  // 132: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
-	95,  // 133: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
-	96,  // 134: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
-	97,  // 135: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
-	98,  // 136: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
-	100, // 137: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
-	101, // 138: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	141, // 139: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	141, // 140: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	81,  // 141: berth.v1.Activate.held:type_name -> berth.v1.Held
-	81,  // 142: berth.v1.Stop.held:type_name -> berth.v1.Held
-	99,  // 143: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	81,  // 144: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	104, // 145: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	15,  // 146: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
-	20,  // 147: berth.v1.StatusResponse.hold:type_name -> berth.v1.Hold
-	1,   // 148: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
-	141, // 149: berth.v1.ServerInfo.read_lease:type_name -> google.protobuf.Duration
-	1,   // 150: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	140, // 151: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	141, // 152: berth.v1.ServerStatusResponse.read_lease:type_name -> google.protobuf.Duration
-	141, // 153: berth.v1.ServerStatusResponse.age:type_name -> google.protobuf.Duration
-	15,  // 154: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	134, // 155: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	37,  // 156: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	51,  // 157: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
-	113, // 158: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	113, // 159: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	113, // 160: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	135, // 161: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	135, // 162: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	136, // 163: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
-	116, // 164: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
-	6,   // 165: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
-	68,  // 166: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
-	68,  // 167: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
-	7,   // 168: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	12,  // 169: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	12,  // 170: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	116, // 171: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
-	137, // 172: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
-	138, // 173: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
-	139, // 174: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
-	122, // 175: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
-	15,  // 176: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
-	140, // 177: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
-	8,   // 178: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
-	10,  // 179: berth.v1.WatchRequest.types:type_name -> berth.v1.Event.Type
-	126, // 180: berth.v1.WatchResponse.reset:type_name -> berth.v1.WatchReset
-	127, // 181: berth.v1.WatchResponse.records:type_name -> berth.v1.WatchRecord
-	128, // 182: berth.v1.WatchResponse.events:type_name -> berth.v1.Event
-	125, // 183: berth.v1.WatchResponse.mark:type_name -> berth.v1.WatchMark
-	140, // 184: berth.v1.WatchMark.time:type_name -> google.protobuf.Timestamp
-	9,   // 185: berth.v1.WatchReset.why:type_name -> berth.v1.WatchReset.Why
-	12,  // 186: berth.v1.WatchRecord.placement:type_name -> berth.v1.Placement
-	37,  // 187: berth.v1.WatchRecord.member:type_name -> berth.v1.Member
-	67,  // 188: berth.v1.WatchRecord.lock:type_name -> berth.v1.Lock
-	56,  // 189: berth.v1.WatchRecord.session:type_name -> berth.v1.Session
-	51,  // 190: berth.v1.WatchRecord.kind:type_name -> berth.v1.Kind
-	44,  // 191: berth.v1.WatchRecord.block:type_name -> berth.v1.BlockEntry
-	140, // 192: berth.v1.Event.time:type_name -> google.protobuf.Timestamp
-	10,  // 193: berth.v1.Event.type:type_name -> berth.v1.Event.Type
-	37,  // 194: berth.v1.Event.joined:type_name -> berth.v1.Member
-	4,   // 195: berth.v1.Event.mode:type_name -> berth.v1.LockMode.Name
-	44,  // 196: berth.v1.Event.block:type_name -> berth.v1.BlockEntry
-	51,  // 197: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
-	51,  // 198: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
-	17,  // 199: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	21,  // 200: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	26,  // 201: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	28,  // 202: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	31,  // 203: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	33,  // 204: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
-	35,  // 205: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	120, // 206: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
-	123, // 207: berth.v1.Placements.Watch:input_type -> berth.v1.WatchRequest
-	38,  // 208: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	40,  // 209: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
-	42,  // 210: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
-	82,  // 211: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	45,  // 212: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
-	47,  // 213: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
-	49,  // 214: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
-	52,  // 215: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	54,  // 216: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	57,  // 217: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
-	59,  // 218: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
-	62,  // 219: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
-	64,  // 220: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
-	69,  // 221: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
-	71,  // 222: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
-	73,  // 223: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
-	75,  // 224: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
-	77,  // 225: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
-	79,  // 226: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
-	102, // 227: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	105, // 228: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	107, // 229: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	109, // 230: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	111, // 231: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	18,  // 232: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	22,  // 233: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	27,  // 234: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	29,  // 235: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	32,  // 236: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	34,  // 237: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
-	36,  // 238: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	121, // 239: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
-	124, // 240: berth.v1.Placements.Watch:output_type -> berth.v1.WatchResponse
-	39,  // 241: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	41,  // 242: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
-	43,  // 243: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
-	92,  // 244: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	46,  // 245: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
-	48,  // 246: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
-	50,  // 247: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
-	53,  // 248: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	55,  // 249: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	58,  // 250: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
-	60,  // 251: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
-	63,  // 252: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
-	65,  // 253: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
-	70,  // 254: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
-	72,  // 255: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
-	74,  // 256: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
-	76,  // 257: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
-	78,  // 258: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
-	80,  // 259: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
-	103, // 260: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	106, // 261: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	108, // 262: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	110, // 263: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	112, // 264: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	232, // [232:265] is the sub-list for method output_type
-	199, // [199:232] is the sub-list for method input_type
-	199, // [199:199] is the sub-list for extension type_name
-	199, // [199:199] is the sub-list for extension extendee
-	0,   // [0:199] is the sub-list for field type_name
+	146, // 4: berth.v1.Read.lease_left:type_name -> google.protobuf.Duration
+	146, // 5: berth.v1.Read.age:type_name -> google.protobuf.Duration
+	132, // 6: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	146, // 7: berth.v1.Error.retry_after:type_name -> google.protobuf.Duration
+	2,   // 8: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
+	146, // 9: berth.v1.LookupRequest.max_staleness:type_name -> google.protobuf.Duration
+	13,  // 10: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
+	16,  // 11: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
+	20,  // 12: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
+	145, // 13: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
+	145, // 14: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
+	145, // 15: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
+	145, // 16: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
+	133, // 17: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
+	145, // 18: berth.v1.Explanation.last_crash:type_name -> google.protobuf.Timestamp
+	21,  // 19: berth.v1.Explanation.hold:type_name -> berth.v1.Hold
+	146, // 20: berth.v1.Hold.left:type_name -> google.protobuf.Duration
+	146, // 21: berth.v1.Hold.waited:type_name -> google.protobuf.Duration
+	146, // 22: berth.v1.Hold.former:type_name -> google.protobuf.Duration
+	12,  // 23: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
+	2,   // 24: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
+	146, // 25: berth.v1.BatchLookupRequest.max_staleness:type_name -> google.protobuf.Duration
+	24,  // 26: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
+	16,  // 27: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
+	13,  // 28: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
+	17,  // 29: berth.v1.LookupResult.error:type_name -> berth.v1.Error
+	25,  // 30: berth.v1.PlaceRequest.retry:type_name -> berth.v1.Retry
+	26,  // 31: berth.v1.PlaceRequest.near:type_name -> berth.v1.Near
+	13,  // 32: berth.v1.PlaceResponse.placement:type_name -> berth.v1.Placement
+	16,  // 33: berth.v1.PlaceResponse.read:type_name -> berth.v1.Read
+	12,  // 34: berth.v1.BatchPlaceRequest.identities:type_name -> berth.v1.Identity
+	25,  // 35: berth.v1.BatchPlaceRequest.retry:type_name -> berth.v1.Retry
+	26,  // 36: berth.v1.BatchPlaceRequest.near:type_name -> berth.v1.Near
+	31,  // 37: berth.v1.BatchPlaceResponse.results:type_name -> berth.v1.PlaceResult
+	16,  // 38: berth.v1.BatchPlaceResponse.read:type_name -> berth.v1.Read
+	13,  // 39: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
+	17,  // 40: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
+	25,  // 41: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
+	146, // 42: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	13,  // 43: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
+	16,  // 44: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
+	25,  // 45: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
+	146, // 46: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
+	13,  // 47: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
+	16,  // 48: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
+	0,   // 49: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
+	13,  // 50: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
+	16,  // 51: berth.v1.ListResponse.read:type_name -> berth.v1.Read
+	21,  // 52: berth.v1.ListResponse.hold:type_name -> berth.v1.Hold
+	134, // 53: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	3,   // 54: berth.v1.Member.state:type_name -> berth.v1.Member.State
+	146, // 55: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	38,  // 56: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
+	16,  // 57: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
+	25,  // 58: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
+	38,  // 59: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
+	16,  // 60: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
+	146, // 61: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
+	16,  // 62: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
+	145, // 63: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
+	145, // 64: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
+	45,  // 65: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
+	16,  // 66: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
+	146, // 67: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
+	25,  // 68: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
+	45,  // 69: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
+	13,  // 70: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
+	16,  // 71: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
+	25,  // 72: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
+	16,  // 73: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
+	135, // 74: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
+	146, // 75: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
+	52,  // 76: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
+	16,  // 77: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
+	25,  // 78: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
+	136, // 79: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
+	146, // 80: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
+	52,  // 81: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
+	16,  // 82: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
+	146, // 83: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
+	146, // 84: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
+	146, // 85: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
+	25,  // 86: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
+	57,  // 87: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
+	16,  // 88: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
+	146, // 89: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
+	62,  // 90: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
+	25,  // 91: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
+	16,  // 92: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
+	57,  // 93: berth.v1.ListSessionsResponse.sessions:type_name -> berth.v1.Session
+	16,  // 94: berth.v1.ListSessionsResponse.read:type_name -> berth.v1.Read
+	69,  // 95: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
+	4,   // 96: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
+	5,   // 97: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
+	146, // 98: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
+	4,   // 99: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
+	146, // 100: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
+	146, // 101: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
+	25,  // 102: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
+	146, // 103: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
+	146, // 104: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
+	16,  // 105: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
+	146, // 106: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
+	25,  // 107: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
+	16,  // 108: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
+	25,  // 109: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
+	68,  // 110: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
+	146, // 111: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
+	16,  // 112: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
+	68,  // 113: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
+	16,  // 114: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
+	68,  // 115: berth.v1.ListLocksResponse.locks:type_name -> berth.v1.Lock
+	16,  // 116: berth.v1.ListLocksResponse.read:type_name -> berth.v1.Read
+	84,  // 117: berth.v1.FromMember.join:type_name -> berth.v1.Join
+	85,  // 118: berth.v1.FromMember.resume:type_name -> berth.v1.Resume
+	86,  // 119: berth.v1.FromMember.keepalive:type_name -> berth.v1.Keepalive
+	87,  // 120: berth.v1.FromMember.confirm:type_name -> berth.v1.Confirm
+	88,  // 121: berth.v1.FromMember.failed:type_name -> berth.v1.Failed
+	90,  // 122: berth.v1.FromMember.released:type_name -> berth.v1.Released
+	91,  // 123: berth.v1.FromMember.drain:type_name -> berth.v1.Drain
+	92,  // 124: berth.v1.FromMember.leave:type_name -> berth.v1.Leave
+	38,  // 125: berth.v1.Join.member:type_name -> berth.v1.Member
+	25,  // 126: berth.v1.Join.retry:type_name -> berth.v1.Retry
+	82,  // 127: berth.v1.Confirm.held:type_name -> berth.v1.Held
+	89,  // 128: berth.v1.Failed.failures:type_name -> berth.v1.Failure
+	82,  // 129: berth.v1.Failure.held:type_name -> berth.v1.Held
+	82,  // 130: berth.v1.Released.held:type_name -> berth.v1.Held
+	89,  // 131: berth.v1.Released.crashed:type_name -> berth.v1.Failure
+	94,  // 132: berth.v1.ToMember.welcome:type_name -> berth.v1.Welcome
+	95,  // 133: berth.v1.ToMember.alive:type_name -> berth.v1.Alive
+	96,  // 134: berth.v1.ToMember.gone:type_name -> berth.v1.Gone
+	97,  // 135: berth.v1.ToMember.activate:type_name -> berth.v1.Activate
+	98,  // 136: berth.v1.ToMember.stop:type_name -> berth.v1.Stop
+	99,  // 137: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
+	101, // 138: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
+	102, // 139: berth.v1.ToMember.left:type_name -> berth.v1.Left
+	146, // 140: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	146, // 141: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	82,  // 142: berth.v1.Activate.held:type_name -> berth.v1.Held
+	82,  // 143: berth.v1.Stop.held:type_name -> berth.v1.Held
+	100, // 144: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	82,  // 145: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	105, // 146: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	16,  // 147: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	21,  // 148: berth.v1.StatusResponse.hold:type_name -> berth.v1.Hold
+	1,   // 149: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
+	146, // 150: berth.v1.ServerInfo.read_lease:type_name -> google.protobuf.Duration
+	1,   // 151: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
+	145, // 152: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	146, // 153: berth.v1.ServerStatusResponse.read_lease:type_name -> google.protobuf.Duration
+	146, // 154: berth.v1.ServerStatusResponse.age:type_name -> google.protobuf.Duration
+	16,  // 155: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	137, // 156: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	38,  // 157: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	52,  // 158: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
+	114, // 159: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	114, // 160: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	114, // 161: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	138, // 162: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	138, // 163: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	139, // 164: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
+	117, // 165: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
+	6,   // 166: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
+	69,  // 167: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
+	69,  // 168: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
+	7,   // 169: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	13,  // 170: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	13,  // 171: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	117, // 172: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
+	140, // 173: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	141, // 174: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	142, // 175: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	143, // 176: berth.v1.Rebalance.kinds:type_name -> berth.v1.Rebalance.Kind
+	122, // 177: berth.v1.Rebalance.failures:type_name -> berth.v1.RebalanceMove
+	8,   // 178: berth.v1.RebalanceMove.outcome:type_name -> berth.v1.RebalanceMove.Outcome
+	17,  // 179: berth.v1.RebalanceMove.error:type_name -> berth.v1.Error
+	125, // 180: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
+	16,  // 181: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
+	145, // 182: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
+	9,   // 183: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
+	11,  // 184: berth.v1.WatchRequest.types:type_name -> berth.v1.Event.Type
+	129, // 185: berth.v1.WatchResponse.reset:type_name -> berth.v1.WatchReset
+	130, // 186: berth.v1.WatchResponse.records:type_name -> berth.v1.WatchRecord
+	131, // 187: berth.v1.WatchResponse.events:type_name -> berth.v1.Event
+	128, // 188: berth.v1.WatchResponse.mark:type_name -> berth.v1.WatchMark
+	145, // 189: berth.v1.WatchMark.time:type_name -> google.protobuf.Timestamp
+	10,  // 190: berth.v1.WatchReset.why:type_name -> berth.v1.WatchReset.Why
+	13,  // 191: berth.v1.WatchRecord.placement:type_name -> berth.v1.Placement
+	38,  // 192: berth.v1.WatchRecord.member:type_name -> berth.v1.Member
+	68,  // 193: berth.v1.WatchRecord.lock:type_name -> berth.v1.Lock
+	57,  // 194: berth.v1.WatchRecord.session:type_name -> berth.v1.Session
+	52,  // 195: berth.v1.WatchRecord.kind:type_name -> berth.v1.Kind
+	45,  // 196: berth.v1.WatchRecord.block:type_name -> berth.v1.BlockEntry
+	145, // 197: berth.v1.Event.time:type_name -> google.protobuf.Timestamp
+	11,  // 198: berth.v1.Event.type:type_name -> berth.v1.Event.Type
+	38,  // 199: berth.v1.Event.joined:type_name -> berth.v1.Member
+	4,   // 200: berth.v1.Event.mode:type_name -> berth.v1.LockMode.Name
+	45,  // 201: berth.v1.Event.block:type_name -> berth.v1.BlockEntry
+	52,  // 202: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
+	52,  // 203: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
+	144, // 204: berth.v1.Rebalance.Kind.members:type_name -> berth.v1.Rebalance.Member
+	18,  // 205: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	22,  // 206: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	27,  // 207: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	29,  // 208: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	32,  // 209: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	34,  // 210: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
+	36,  // 211: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	123, // 212: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	126, // 213: berth.v1.Placements.Watch:input_type -> berth.v1.WatchRequest
+	39,  // 214: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	41,  // 215: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
+	43,  // 216: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
+	83,  // 217: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	46,  // 218: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
+	48,  // 219: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
+	50,  // 220: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
+	53,  // 221: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	55,  // 222: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	58,  // 223: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
+	60,  // 224: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
+	63,  // 225: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
+	65,  // 226: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
+	70,  // 227: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
+	72,  // 228: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
+	74,  // 229: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
+	76,  // 230: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
+	78,  // 231: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
+	80,  // 232: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
+	103, // 233: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	106, // 234: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	108, // 235: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	110, // 236: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	112, // 237: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	19,  // 238: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	23,  // 239: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	28,  // 240: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	30,  // 241: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	33,  // 242: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	35,  // 243: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
+	37,  // 244: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	124, // 245: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	127, // 246: berth.v1.Placements.Watch:output_type -> berth.v1.WatchResponse
+	40,  // 247: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	42,  // 248: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
+	44,  // 249: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
+	93,  // 250: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	47,  // 251: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
+	49,  // 252: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
+	51,  // 253: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
+	54,  // 254: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	56,  // 255: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	59,  // 256: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
+	61,  // 257: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
+	64,  // 258: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
+	66,  // 259: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
+	71,  // 260: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
+	73,  // 261: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
+	75,  // 262: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
+	77,  // 263: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
+	79,  // 264: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
+	81,  // 265: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
+	104, // 266: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	107, // 267: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	109, // 268: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	111, // 269: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	113, // 270: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	238, // [238:271] is the sub-list for method output_type
+	205, // [205:238] is the sub-list for method input_type
+	205, // [205:205] is the sub-list for extension type_name
+	205, // [205:205] is the sub-list for extension extendee
+	0,   // [0:205] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -11444,14 +11982,14 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		(*ToMember_Redirect)(nil),
 		(*ToMember_Left)(nil),
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[112].OneofWrappers = []any{}
+	file_lookupclient_apiv1_berth_proto_msgTypes[114].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
-			NumEnums:      11,
-			NumMessages:   129,
+			NumEnums:      12,
+			NumMessages:   133,
 			NumExtensions: 0,
 			NumServices:   8,
 		},

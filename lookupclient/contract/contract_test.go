@@ -100,15 +100,18 @@ func (w *world) host(member placement.MemberID, kinds map[string]func(placement.
 }
 
 // A cluster keeps the contracts, through different servers.
-func TestContracts(t *testing.T) {
-	placementtest.Run(t, placementtest.Factory{
-		New: func(t testing.TB) placementtest.Place {
-			w := newWorld(t)
-			return placementtest.Place{Open: w.open, Host: w.host}
-		},
-		Bubble: synctest.Test,
-	})
+func TestContracts(t *testing.T) { placementtest.Run(t, ofCluster) }
+
+var ofCluster = placementtest.Factory{
+	New: func(t testing.TB) placementtest.Place {
+		w := newWorld(t)
+		return placementtest.Place{Open: w.open, Host: w.host}
+	},
+	Bubble: synctest.Test,
 }
+
+// The same holds while one call of five fails.
+func TestContracts_CallsFail(t *testing.T) { placementtest.Run(t, placementtest.Failing(ofCluster, 1)) }
 
 func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -38,6 +38,9 @@ var broken = []struct {
 	{"Wait does not wait", "CanWaitForActivation", func(m *Memory) Instance { return storing(waitsNot{m}) }},
 	{"locks last for ever", "RemovesLockIfStale", func(m *Memory) Instance { return storing(keepsLocks{m}) }},
 	{"whoever stores has to be known", "MembersExistByBeingNamed", func(m *Memory) Instance { return storing(newForgetful(m)) }},
+	{"members have locks of their own", "ConcurrentActivationsOnSameIdWorks", func(m *Memory) Instance { return Instance{Locker: NewMemory(m.stale), Storage: storesAnything{m}} }},
+	{"members have stores of their own", "HandlesLosingANode", func(m *Memory) Instance { return storing(NewMemory(m.stale)) }},
+	{"a lock that was used is a fault to release", "LockIsUsedOnce", func(m *Memory) Instance { return storing(refusesUsed{m}) }},
 	{"a lock's text is a number", "LockIDsAreOpaque", func(m *Memory) Instance { return storing(parsesLocks{m}) }},
 	{"a lock is used twice", "LockIsUsedOnce", func(m *Memory) Instance { return storing(repeatsStores{m}) }},
 	{"stores at once are all done", "StoresAtOnceOneIsDone", func(m *Memory) Instance { return storing(looksThenStores{m}) }},
@@ -72,7 +75,7 @@ func storing[T interface {
 func TestCases_BrokenImplementation_IsSeen(t *testing.T) {
 	for _, b := range broken {
 		t.Run(b.name, func(t *testing.T) {
-			cases := append(StorageCases(), ActivatorCases()...)
+			cases := slices.Concat(StorageCases(), ActivatorCases(), ClusterCases())
 			i := slices.IndexFunc(cases, func(c Case) bool { return c.Name == b.seenBy })
 			if i < 0 {
 				t.Fatalf("there is no case %s", b.seenBy)
@@ -97,7 +100,8 @@ func TestCases_EachCanFail(t *testing.T) {
 	nothing := Factory{New: func(testing.TB) Place {
 		return Place{Open: func() Instance { return Instance{deaf{}, deaf{}, deaf{}} }, Host: func(placement.MemberID, map[string]func(placement.Identity) error) {}}
 	}}
-	for _, c := range append(StorageCases(), ActivatorCases()...) {
+	nothing.Resolver = func(placement.Locker, placement.Storage, *Hosts) placement.Activator { return deaf{} }
+	for _, c := range slices.Concat(StorageCases(), ActivatorCases(), ClusterCases()) {
 		synctest.Test(t, func(t *testing.T) {
 			r := &recorder{TB: t}
 			if r.run(c, nothing); len(r.failures) == 0 {
@@ -164,6 +168,15 @@ func (m locksActivated) TryAcquire(ctx context.Context, id placement.Identity) (
 		return placement.SpawnLock{ID: "again", Identity: id}, nil
 	}
 	return m.Memory.TryAcquire(ctx, id)
+}
+
+type refusesUsed struct{ *Memory }
+
+func (m refusesUsed) Release(ctx context.Context, l placement.SpawnLock) error {
+	if _, ok, _ := m.Load(ctx, l.Identity); ok {
+		return errors.New("the lock is used")
+	}
+	return m.Memory.Release(ctx, l)
 }
 
 type releasesNothing struct{ *Memory }

@@ -16,6 +16,11 @@ type Factory struct {
 	New func(t testing.TB) Place
 	// Bubble, unless it is nil, runs each case: synctest.Test for implementations that work in virtual time.
 	Bubble func(t *testing.T, f func(t *testing.T))
+	// Resolver, unless it is nil, is what ClusterCases are run with in place of NewResolver: the adapter of a framework that
+	// resolves identities by a Locker and a Storage.
+	Resolver func(placement.Locker, placement.Storage, *Hosts) placement.Activator
+
+	failing *injecting // of Failing
 }
 
 // Place is one store, or cluster.
@@ -44,7 +49,7 @@ type Case struct {
 }
 
 // Run runs every case that f has an implementation for, each as a test of its name. A factory whose instances implement
-// nothing fails.
+// nothing fails, and so does one of Failing of which no call failed.
 func Run(t *testing.T, f Factory) {
 	t.Helper()
 	bubble := f.Bubble
@@ -61,7 +66,7 @@ func Run(t *testing.T, f Factory) {
 	}
 	var cases []Case
 	if stores {
-		cases = append(cases, StorageCases()...)
+		cases = append(append(cases, StorageCases()...), ClusterCases()...)
 	}
 	if activates {
 		cases = append(cases, ActivatorCases()...)
@@ -70,6 +75,11 @@ func Run(t *testing.T, f Factory) {
 		t.Run(c.Name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) { c.Run(t, f) })
 		})
+	}
+	if i := f.failing; i != nil {
+		if t.Logf("%d calls were made to fail", i.n.Load()); i.n.Load() == 0 {
+			t.Error("no call was made to fail")
+		}
 	}
 }
 
@@ -88,6 +98,10 @@ func trialOf(name string, f func(x *trial)) Case {
 	return Case{Name: name, Run: func(t testing.TB, factory Factory) {
 		t.Helper()
 		place := factory.New(t)
+		if factory.failing != nil {
+			p, open := &persevering{locks: map[placement.SpawnLock]*heldLock{}}, place.Open
+			place.Open = func() Instance { return p.instance(open()) }
+		}
 		f(&trial{TB: t, place: place, Instance: place.Open()})
 	}}
 }

@@ -351,10 +351,11 @@ func TestPins_AreBounded(t *testing.T) {
 // Of all phases one is answered as settled.
 func TestSettled_EveryPhase(t *testing.T) {
 	id, owner := placement.Identity{Kind: "file", Key: "a"}, &placement.Member{ID: "m1"}
+	s := New(&follower{}, nil)
 	for phase, want := range map[placement.Phase]apiv1.Reason{
 		placement.Absent: apiv1.ReasonNotPlaced, placement.Pending: apiv1.ReasonUnsettled, placement.Settled: "", placement.Tombstone: apiv1.ReasonUnsettled,
 	} {
-		err := settled(id, placement.Entry{Phase: phase, Epoch: 7}, owner)
+		err := s.settled(snapshot.Empty(), id, placement.Entry{Phase: phase, Epoch: 7}, owner)
 		_, data, _ := apiv1.ReasonOf(err)
 		if reasonOf(err) != want || (err == nil) != (phase == placement.Settled) {
 			t.Errorf("%v: %v, want %q", phase, err, want)

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
@@ -63,7 +64,7 @@ func verdictError(id placement.Identity, r *fsm.Result) error {
 	case placement.Done, placement.Already:
 		return nil
 	case placement.Unsettled:
-		return unsettled(id, r.Entry, "", "a removal of it is not yet visible everywhere")
+		return unsettled(id, r.Entry, "", time.Time{}, "a removal of it is not yet visible everywhere")
 	case placement.NotPlaced:
 		return notPlaced(id)
 	case placement.EpochMismatch, placement.NotOwner:
@@ -110,10 +111,15 @@ func epochMismatch(id placement.Identity, r *fsm.Result) error {
 	return fail(apiv1.ReasonEpochMismatch, data, "%v is placed under epoch %d now", id, r.Entry.Epoch)
 }
 
-func unsettled(id placement.Identity, e placement.Entry, member placement.MemberID, why string) error {
+// unsettled is the error for an identity that has no settled owner. Of one that was chosen it says who it is, and since when
+// it is, as far as that is known; when to ask again is in each of these errors.
+func unsettled(id placement.Identity, e placement.Entry, member placement.MemberID, since time.Time, why string) error {
 	data := identityData(id)
 	if member != "" {
 		data["member"] = string(member)
+	}
+	if !since.IsZero() {
+		data["since"] = since.UTC().Format(time.RFC3339Nano)
 	}
 	if e.Epoch != 0 {
 		data["epoch"] = strconv.FormatUint(uint64(e.Epoch), 10)
@@ -147,11 +153,15 @@ func asStatus(err error) error {
 
 // itemError is an error as an item of a batch carries it.
 func itemError(err error) *apiv1.Error {
-	r, metadata, _ := apiv1.ReasonOf(err)
+	r, metadata, retry := apiv1.ReasonOf(err)
 	if r == "" {
 		r = apiv1.ReasonInternal
 	}
-	return &apiv1.Error{Reason: string(r), Message: status.Convert(err).Message(), Metadata: metadata}
+	e := &apiv1.Error{Reason: string(r), Message: status.Convert(err).Message(), Metadata: metadata}
+	if retry > 0 {
+		e.RetryAfter = durationpb.New(retry)
+	}
+	return e
 }
 
 // invalid is the error for a request that breaks a rule.

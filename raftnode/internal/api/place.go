@@ -84,7 +84,7 @@ func (s *Server) Place(ctx context.Context, req *apiv1.PlaceRequest) (*apiv1.Pla
 		return nil, err
 	}
 	command.Body = &fsm.Place{Identity: id, Near: near}
-	p := placing{tenured: t, id: id, command: command}
+	p := placing{tenured: t, server: s, id: id, command: command}
 	if err := p.propose(ctx); err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (s *Server) BatchPlace(ctx context.Context, req *apiv1.BatchPlaceRequest) (
 			results[i] = &apiv1.PlaceResult{Error: itemError(invalid("%v", err))}
 			continue
 		}
-		all, commands, at = append(all, &placing{tenured: t, id: id, command: command}), append(commands, encoded), append(at, i)
+		all, commands, at = append(all, &placing{tenured: t, server: s, id: id, command: command}), append(commands, encoded), append(at, i)
 	}
 	outcomes, err := t.group.ProposeAll(ctx, commands)
 	if err != nil {
@@ -165,13 +165,13 @@ func itemRequest(r snapshot.RequestID, item int) snapshot.RequestID {
 // placing is one identity on its way to a settled owner.
 type placing struct {
 	tenured
+	server  *Server
 	id      placement.Identity
 	command fsm.Command
 	created bool
 	epoch   placement.Epoch // of the placement that the request made or found
-	begun   time.Time
-	again   bool // the result says to propose once more when something changed
-	old     bool // the result is that of a former attempt
+	again   bool            // the result says to propose once more when something changed
+	old     bool            // the result is that of a former attempt
 }
 
 // propose proposes the Place and takes its result.
@@ -186,7 +186,7 @@ func (p *placing) propose(ctx context.Context) error {
 
 // take looks at the result of the Place. An Unsettled one is no error: settle goes on with it.
 func (p *placing) take(r fsm.Result, err error) error {
-	p.begun, p.again, p.old = time.Now(), false, r.Remembered
+	p.again, p.old = false, r.Remembered
 	if err != nil {
 		return outcomeError(err)
 	}
@@ -226,7 +226,7 @@ func (p *placing) settle(ctx context.Context) (*snapshot.View, error) {
 		err := p.await(ctx, w)
 		p.driver.Unwatch(w)
 		if errors.Is(err, context.DeadlineExceeded) {
-			return v, p.late(e, owner)
+			return v, p.late(v, e, owner)
 		}
 		if err != nil {
 			return v, outcomeError(err)
@@ -263,15 +263,11 @@ func (p *placing) restart(ctx context.Context, v *snapshot.View) error {
 }
 
 // late is the error when the deadline comes first.
-func (p *placing) late(e placement.Entry, owner *placement.Member) error {
-	if e.Phase != placement.Pending {
-		return unsettled(p.id, e, "", "a removal of it is not yet visible everywhere")
+func (p *placing) late(v *snapshot.View, e placement.Entry, owner *placement.Member) error {
+	if e.Phase == placement.Pending && !p.driver.Attached(e.Owner) {
+		return p.server.pending(v, p.id, e, owner, "; it has no session with the leader")
 	}
-	why := fmt.Sprintf("%s was chosen %v ago and has not confirmed yet", owner.ID, time.Since(p.begun).Round(time.Millisecond))
-	if !p.driver.Attached(e.Owner) {
-		why += "; it has no session with the leader"
-	}
-	return unsettled(p.id, e, owner.ID, why)
+	return p.server.settled(v, p.id, e, owner)
 }
 
 // made says that the placement is the one that the request made, or what became of it when candidates failed; and not one

@@ -2,10 +2,13 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
+	"github.com/seed13d31b7f/berth/raftnode/internal/events"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
 
@@ -31,23 +34,48 @@ func (s *Server) Lookup(ctx context.Context, req *apiv1.LookupRequest) (*apiv1.L
 	if req.Explain {
 		return &apiv1.LookupResponse{Placement: placementMessage(id, e, owner), Read: s.prove(ctx, a), Explanation: s.explain(a.view, id)}, nil
 	}
-	if err := settled(id, e, owner); err != nil {
+	if err := s.settled(a.view, id, e, owner); err != nil {
 		return nil, err
 	}
 	return &apiv1.LookupResponse{Placement: placementMessage(id, e, owner), Read: s.prove(ctx, a)}, nil
 }
 
 // settled returns the error for an entry that is not.
-func settled(id placement.Identity, e placement.Entry, owner *placement.Member) error {
+func (s *Server) settled(v *snapshot.View, id placement.Identity, e placement.Entry, owner *placement.Member) error {
 	switch e.Phase {
 	case placement.Settled:
 		return nil
 	case placement.Pending:
-		return unsettled(id, e, owner.ID, string(owner.ID)+" was chosen and has not confirmed yet")
+		return s.pending(v, id, e, owner, "")
 	case placement.Tombstone:
-		return unsettled(id, e, "", "a removal of it is not yet visible everywhere")
+		return unsettled(id, e, "", time.Time{}, "a removal of it is not yet visible everywhere")
 	}
 	return notPlaced(id)
+}
+
+// pending is the error for an identity whose owner has not confirmed: who it is, since when, when to ask again.
+func (s *Server) pending(v *snapshot.View, id placement.Identity, e placement.Entry, owner *placement.Member, more string) error {
+	at, ago := s.chosen(v, id, e), ""
+	if !at.IsZero() {
+		ago = fmt.Sprintf(" %v ago", max(0, time.Since(at)).Round(time.Millisecond))
+	}
+	return unsettled(id, e, owner.ID, at, fmt.Sprintf("%s was chosen%s and has not confirmed yet%s", owner.ID, ago, more))
+}
+
+// chosen is when the owner of an entry was chosen, by the clock of the leader that did it: to the millisecond when this server
+// remembers the event, otherwise a second later at most, or more when it is long ago. Zero when nothing is known.
+func (s *Server) chosen(v *snapshot.View, id placement.Identity, e placement.Entry) time.Time {
+	if g := s.backend.Group(); g != nil {
+		for _, event := range g.Events().History(id, 2, v.Index).Events {
+			if event.Type == events.Placed && event.Epoch == e.Epoch {
+				return timeOf(event.Time)
+			}
+		}
+	}
+	if at := since(v, e); at != nil {
+		return at.AsTime()
+	}
+	return time.Time{}
 }
 
 // readError turns what a read ended with into the error of a call.
@@ -100,14 +128,14 @@ func (s *Server) BatchLookup(ctx context.Context, req *apiv1.BatchLookupRequest)
 	resp.Read = s.prove(ctx, a)
 	for i := range found {
 		if resp.Results[i] == nil {
-			resp.Results[i] = lookupItem(&found[i])
+			resp.Results[i] = s.lookupItem(a.view, &found[i])
 		}
 	}
 	return resp, nil
 }
 
-func lookupItem(p *snapshot.Placement) *apiv1.LookupResult {
-	if err := settled(p.Identity, p.Entry, p.Owner); err != nil {
+func (s *Server) lookupItem(v *snapshot.View, p *snapshot.Placement) *apiv1.LookupResult {
+	if err := s.settled(v, p.Identity, p.Entry, p.Owner); err != nil {
 		return &apiv1.LookupResult{Error: itemError(err)}
 	}
 	return &apiv1.LookupResult{Placement: placementMessage(p.Identity, p.Entry, p.Owner)}

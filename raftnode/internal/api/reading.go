@@ -112,7 +112,12 @@ func (s *Server) read(ctx context.Context, q question, f func(v *snapshot.View) 
 	return answer{view: v, level: apiv1.Level_LEADER}, nil
 }
 
-// atLeast waits for a state that has an index.
+// indexPatience is how long a look-up waits for a log index that it names: for as long as a server may be behind that is not
+// cut off. Not longer: an index that somebody was shown is committed, and whoever makes one up would hold a place until its
+// deadline.
+const indexPatience = 300 * time.Millisecond
+
+// atLeast waits a moment for a state that has an index.
 func (s *Server) atLeast(ctx context.Context, v *snapshot.View, index uint64) (*snapshot.View, error) {
 	if v.Index >= index {
 		return v, nil
@@ -121,7 +126,9 @@ func (s *Server) atLeast(ctx context.Context, v *snapshot.View, index uint64) (*
 	if err != nil {
 		return nil, err
 	}
-	newer, err := g.AwaitIndex(ctx, index)
+	soon, cancel := context.WithTimeout(ctx, indexPatience)
+	defer cancel()
+	newer, err := g.AwaitIndex(soon, index)
 	switch {
 	case err == nil:
 		return newer, nil
