@@ -113,7 +113,7 @@ faults: ## break clusters for half a minute: some seeds of the simulation, real 
 	$(GO) test -count=1 -v -run '^(TestRun_Processes_KilledAndStopped_Passes|TestRun_Hosts_CutOff_Passes)$$' ./jepsen-lite/runner
 
 mutants: ## show that the fault tests find berths that are broken on purpose: some twenty minutes, root, Linux
-	$(GO) run ./jepsen-lite/cmd/mutants -store .ci/faults -markdown
+	$(GO) run ./jepsen-lite/cmd/mutants -store .ci/faults -write jepsen-lite/README.md
 
 verify: test test386 race lint gencheck demo ## all that guards main, but the fuzzing
 

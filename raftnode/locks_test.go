@@ -376,3 +376,30 @@ func TestLocks_TenThousandWaiters_InTheirOrder(t *testing.T) {
 		}
 	})
 }
+
+// A claim that was queued is a change: a leader that loses its tenure while the call waits does not say that nothing was changed.
+func TestLocks_LeaderIsCutOffWhileACallWaits_OutcomeIsUnknown(t *testing.T) {
+	site(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster, _ *lookupclient.Client) {
+		l := c.Leader(nil)
+		sessions, locks := locksOf(c, l)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		var ids []uint64
+		for range 2 {
+			s, err := sessions.OpenSession(ctx, &apiv1.OpenSessionRequest{Holder: "h"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, s.Session.Id)
+		}
+		if r, err := locks.AcquireLock(ctx, &apiv1.AcquireLockRequest{Name: "n", Session: ids[0]}); err != nil || !r.Held {
+			t.Fatalf("%v, %v", r, err)
+		}
+		time.AfterFunc(100*time.Millisecond, func() { l.Isolate(true) })
+		_, err := locks.AcquireLock(ctx, &apiv1.AcquireLockRequest{Name: "n", Session: ids[1], Wait: durationpb.New(10 * time.Second)})
+		if r, _, _ := apiv1.ReasonOf(err); r != apiv1.ReasonOutcomeUnknown {
+			t.Errorf("the call failed with %v, want OUTCOME_UNKNOWN", err)
+		}
+		l.Isolate(false)
+	})
+}

@@ -19,12 +19,18 @@ type Mutant struct {
 	// its end, as when servers refuse their disks. Empty: the simulation must.
 	Scenario string
 	Checkers []string
-	// Gap says why it may survive, and what else finds it. Empty: it must be found.
+	// Seeds is how many seeds of the simulation it may survive. Zero: SeedsDefault.
+	Seeds uint64
+	// Gap says why it may survive them, and what else finds it. Empty: it must be found.
 	Gap string
 
 	patches []patch
 	raft    []patch // of hashicorp/raft
 }
+
+// SeedsDefault is how many seeds of the simulation a mutant may survive that does not say. One that is found at all is found by
+// far fewer.
+const SeedsDefault = 24
 
 // patch is a change of a file, by its path in its module.
 type patch struct{ file, text, with string }

@@ -3,7 +3,7 @@ package mutants
 // All are all mutants, those of the simulation first.
 func All() []Mutant {
 	var all []Mutant
-	for _, list := range [][]Mutant{ofLeases(), ofMembers(), ofLocks(), ofState(), ofRaft(), ofDisks()} {
+	for _, list := range [][]Mutant{ofLeases(), ofMembers(), ofLocks(), ofState(), ofWatches(), ofRaft(), ofDisks()} {
 		all = append(all, list...)
 	}
 	return all
@@ -11,7 +11,7 @@ func All() []Mutant {
 
 // ofLeases are those of the read leases and the barrier: what they break is seen by look-ups.
 func ofLeases() []Mutant {
-	stale := []string{"order", "linearizable", "durable"}
+	stale := []string{"order", "linearizable", "durable", "log"}
 	return []Mutant{
 		{
 			Name: "stale-reads", About: "servers answer from what they have, without a proof that it is the newest", Checkers: stale,
@@ -20,22 +20,18 @@ func ofLeases() []Mutant {
 		{
 			Name: "no-pulse-for-reads", About: "who believes to lead answers reads without a pulse", Checkers: stale,
 			patches: []patch{{"raftnode/reads.go", "		p, err := g.Pulse(ctx, 0)\n		return p.Index, err\n", "		return g.View().Index, nil\n"}},
-			Gap:     "the seeds rarely bring what it takes together; TestModel_EveryRule_IsNeeded finds it, as rule S2 pulse",
 		},
 		{
 			Name: "barrier-ignores-holders", About: "a removal is complete when the leader sees it, whoever holds a read lease (S5)", Checkers: stale,
 			patches: []patch{{"raftnode/lease/tenure.go", "min(index, t.holders.lowest(now))", "index"}},
-			Gap:     "the seeds rarely bring what it takes together; TestModel_EveryRule_IsNeeded finds it, as rule S6 holders",
 		},
 		{
 			Name: "no-wait", About: "a new leader does not wait for the read leases that others granted (S3)", Checkers: stale,
 			patches: []patch{{"raftnode/lease/tenure.go", "waitUntil: now.Add(Stretch(s.FormerReadLease))", "waitUntil: now"}},
-			Gap:     "the seeds rarely bring what it takes together; TestModel_EveryRule_IsNeeded finds it, as rule S3 wait",
 		},
 		{
 			Name: "lease-never-ends", About: "a server answers under a read lease that is over (H3)", Checkers: stale,
 			patches: []patch{{"raftnode/lease/readlease.go", " && now < l.Expiry", ""}},
-			Gap:     "the seeds rarely bring what it takes together; TestModel_EveryRule_IsNeeded finds it, as rule H3 clock",
 		},
 		{
 			Name: "lease-from-the-answer", About: "a read lease is counted from the answer, and not from the request (H1)", Checkers: stale,
@@ -71,6 +67,19 @@ func ofLeases() []Mutant {
 			patches: []patch{{"placement/entry.go", "	if removed <= barrier {\n", "	if removed <= barrier || removed > 0 {\n"}},
 		},
 		{
+			Name: "lease-answers-anything", About: "a server answers under its read lease also what is not settled there (H3)", Checkers: stale,
+			patches: []patch{{"raftnode/internal/api/reading.go", "case !f(v):", "case !f(v) && false:"}},
+		},
+		{
+			Name: "index-not-awaited", About: "a follower answers before it has what the leader told it to have", Checkers: stale,
+			patches: []patch{{"raftnode/internal/group/group.go", "return g.Await(ctx, func(v *snapshot.View) bool { return v.Index >= index })", "return g.View(), nil"}},
+		},
+		{
+			Name: "leader-believed", About: "hashicorp/raft's VerifyLeader takes the place of a pulse (S2)", Checkers: append([]string{"owner", "lock", "fence"}, stale...),
+			patches: []patch{{"raftnode/internal/group/group.go", "	return g.batcher.pulse(ctx, delay)\n", "	t := g.Tenure()\n	if t == nil || g.raft.VerifyLeader().Error() != nil {\n		return Pulse{}, ErrNotLeader\n	}\n	return Pulse{T0: g.config.Now(), Index: g.View().Index, Tenure: t}, nil\n"}},
+			Gap:     "an acknowledgement has to be on its way for longer than an election takes; the model finds it, as rule S2 sound",
+		},
+		{
 			Name: "revealed-early", About: "a member is told of its release before everybody sees it (S7)", Checkers: stale,
 			patches: []patch{{"raftnode/internal/api/session.go", "m.group.AwaitComplete(ctx, removed) != nil", "false"}},
 			Gap:     "nobody else hears of it from the member",
@@ -97,7 +106,6 @@ func ofMembers() []Mutant {
 		{
 			Name: "keepalive-without-pulse", About: "who believes to lead answers keepalives without a pulse (M3)", Checkers: two,
 			patches: []patch{{"raftnode/internal/leader/driver.go", "	p, err := d.group.Pulse(ctx, patience)\n", "	p, err := group.Pulse{T0: d.config.Now(), Tenure: d.tenure}, error(nil)\n"}},
-			Gap:     "the seeds rarely bring what it takes together; TestModel_EveryRule_IsNeeded finds it, as rule M2 pulse",
 		},
 		{
 			Name: "marked-is-kept", About: "an incarnation that is marked to expire is still answered (M4)", Checkers: two,
@@ -110,7 +118,10 @@ func ofMembers() []Mutant {
 		{
 			Name: "released-while-it-runs", About: "a member releases an activation before it has stopped (M6)", Checkers: two,
 			patches: []patch{{"lookupclient/hosting.go", "	l.m.tasks.Go(func() {\n		run(a)\n		l.m.post(func() { l.ended(a) })\n", "	context.AfterFunc(a.ctx, func() { l.m.post(func() { l.ended(a) }) })\n	l.m.tasks.Go(func() {\n		run(a)\n"}},
-			Gap:     "what runs in the simulation stops at once; TestModel_EveryRule_IsNeeded finds it, as rule M6 stop first",
+		},
+		{
+			Name: "owner-not-asked", About: "a removal ends a settled placement at once, without its owner (F5)", Checkers: append([]string{"order"}, two...),
+			patches: []patch{{"fsm/placements.go", "		return e.Evict(h.epoch)\n", "		if after, v := e.Evict(h.epoch); v != placement.Done || after.Phase != placement.Settled {\n			return after, v\n		}\n		return placement.Entry{Phase: placement.Tombstone, Removed: m.out.Index}, placement.Done\n"}},
 		},
 		{
 			Name: "any-epoch-confirms", About: "a confirmation counts under an epoch that is over", Checkers: append([]string{"order", "linearizable"}, two...),
@@ -136,6 +147,22 @@ func ofLocks() []Mutant {
 			patches: []patch{{"fsm/locks.go", "atOnce := lock.Use.AdmitsAtOnce(c.Mode)", "atOnce := true"}},
 		},
 		{
+			Name: "all-let-in", About: "when a lock becomes free all who wait for it get it", Checkers: two,
+			patches: []patch{{"fsm/locks.go", "if !ok || !lock.Use.Admits(next.Mode) {", "if !ok {"}},
+		},
+		{
+			Name: "session-without-pulse", About: "who believes to lead gives sessions more time without a pulse", Checkers: two,
+			patches: []patch{{"raftnode/internal/leader/locks.go", "	p, err := d.group.Pulse(ctx, d.config.Patience)\n", "	p, err := group.Pulse{T0: d.config.Now(), Tenure: d.tenure}, error(nil)\n"}},
+		},
+		{
+			Name: "sessions-half-over", About: "a new leader takes sessions' leases to be half over", Checkers: two,
+			patches: []patch{{"raftnode/lease/sessions.go", "		s.due.Set(id, now.Add(s.full[id]))\n", "		s.due.Set(id, now.Add(s.full[id]/2))\n"}},
+		},
+		{
+			Name: "marked-session-is-kept", About: "a session that is marked to expire is still answered", Checkers: two,
+			patches: []patch{{"raftnode/lease/sessions.go", "if !open || !known || s.expiring[id] {", "if !open || !known {"}},
+		},
+		{
 			Name: "any-token-releases", About: "a lock is released under a token that is over", Checkers: two,
 			patches: []patch{{"fsm/locks.go", "case !ok, c.Token != 0 && c.Token != claim.Token:", "case !ok:"}},
 			Gap:     "a holder asks for a lock again only when it has released the former one",
@@ -145,8 +172,8 @@ func ofLocks() []Mutant {
 
 // ofState are those of what a command does, and of what is said of it.
 func ofState() []Mutant {
-	answers := []string{"order", "linearizable", "durable", "owner"}
-	differ := []string{"replicas", "run", "order", "linearizable", "owner"}
+	answers := []string{"order", "linearizable", "durable", "owner", "log", "requests"}
+	differ := []string{"replicas", "run", "order", "linearizable", "owner", "log"}
 	return []Mutant{
 		{
 			Name: "time-in-apply", About: "carrying out a command reads the clock", Checkers: differ,
@@ -171,7 +198,6 @@ func ofState() []Mutant {
 		{
 			Name: "requests-forgotten", About: "a request that was carried out is carried out again", Checkers: append([]string{"lock"}, answers...),
 			patches: []patch{{"fsm/machine.go", "old := m.edit.Recall(c.request); old != nil {", "old := m.edit.Recall(c.request); old != nil && m.place < 0 {"}},
-			Gap:     "few calls are tried again with their outcome unknown",
 		},
 		{
 			Name: "retry-is-another-request", About: "a client gives each try of a change a request id of its own", Checkers: append([]string{"lock"}, answers...),
@@ -187,9 +213,24 @@ func ofState() []Mutant {
 	}
 }
 
+// ofWatches are those of what watchers are told.
+func ofWatches() []Mutant {
+	told := []string{"watch"}
+	return []Mutant{
+		{
+			Name: "watch-skips", About: "a watcher that goes on misses what happened at the index behind that", Checkers: told,
+			patches: []patch{{"raftnode/internal/events/read.go", "return k != nil && k.Index > index //", "return k != nil && k.Index > index+1 //"}},
+		},
+		{
+			Name: "watch-repeats", About: "a watcher that goes on is told once more what happened at the index that it goes on from", Checkers: told,
+			patches: []patch{{"raftnode/internal/events/read.go", "return k != nil && k.Index > index //", "return k != nil && k.Index >= index //"}},
+		},
+	}
+}
+
 // ofRaft are those of hashicorp/raft and of what it is given.
 func ofRaft() []Mutant {
-	lost := []string{"order", "linearizable", "durable", "replicas", "run", "lock", "owner", "terms", "fence"}
+	lost := []string{"order", "linearizable", "durable", "replicas", "run", "lock", "owner", "terms", "fence", "log", "progress"}
 	return []Mutant{
 		{
 			Name: "commit-by-one", About: "hashicorp/raft: an entry is committed when the fastest server has it", Checkers: lost,
@@ -205,8 +246,35 @@ func ofRaft() []Mutant {
 			},
 		},
 		{
+			Name: "log-not-matched", About: "hashicorp/raft: entries are taken without a look at the one before them", Checkers: lost,
+			raft: []patch{{"raft.go", "		if a.PrevLogTerm != prevLogTerm {\n", "		if false && a.PrevLogTerm != prevLogTerm {\n"}},
+		},
+		{
+			Name: "suffix-kept", About: "hashicorp/raft: entries of a former leader stay where the new one has others", Checkers: lost,
+			raft: []patch{{"raft.go", "			if entry.Term != storeEntry.Term {\n", "			if false && entry.Term != storeEntry.Term {\n"}},
+		},
+		{
+			Name: "old-leader-heard", About: "hashicorp/raft: entries are taken from the leader of a term that is over", Checkers: lost,
+			raft: []patch{{"raft.go", "	// Ignore an older term\n	if a.Term < r.getCurrentTerm() {\n		return\n	}\n\n	// Increase", "	// Ignore an older term\n	if a.Term < r.getCurrentTerm() {\n		resp.Term = a.Term\n	}\n\n	// Increase"}},
+		},
+		{
+			Name: "commit-of-old-terms", About: "hashicorp/raft: an entry of a former term is committed by being counted", Checkers: lost,
+			raft: []patch{{"commitment.go", "quorumMatchIndex > c.commitIndex && quorumMatchIndex >= c.startIndex", "quorumMatchIndex > c.commitIndex"}},
+			Gap:  "it takes three leaders one after the other, of which the first and the last are one server, each cut off at its moment",
+		},
+		{
+			Name: "heartbeats-fast", About: "heartbeats do not go through Raft's own goroutine (hashicorp/raft#695)", Checkers: lost,
+			patches: []patch{{"raftnode/internal/group/transport.go", "func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}", "func (t *transport) SetHeartbeatHandler(f func(raft.RPC)) { t.NetworkTransport.SetHeartbeatHandler(f) }"}},
+			Gap:     "a new leader's heartbeat has to come between two steps of the old one's goroutine",
+		},
+		{
 			Name: "double-vote", About: "hashicorp/raft: a server votes for everybody who asks in a term", Checkers: lost,
 			raft: []patch{{"raft.go", "if lastVoteTerm == req.Term && lastVoteCandBytes != nil {", "if false && lastVoteTerm == req.Term && lastVoteCandBytes != nil {"}},
+		},
+		{
+			Name: "vote-in-two-steps", About: "the term of a vote and its candidate are written one after the other (hashicorp/raft#661)", Checkers: lost,
+			patches: []patch{{"raftnode/internal/storage/vote.go", "if string(key) == voteTerm {", "if false {"}},
+			Gap:     "a server has to be killed between the two writes, and be asked again within one election",
 		},
 		{
 			Name: "vote-forgotten", About: "the vote is not written to the disk", Checkers: lost,

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -12,16 +13,27 @@ func (w *world) faults(begin time.Time) {
 	for _, f := range w.Faults {
 		all.Go(func() {
 			time.Sleep(time.Until(begin.Add(f.At)))
-			f.Hosts = slices.Clone(f.Hosts)
-			for i := range f.Hosts {
-				f.Hosts[i] = w.name(f.Hosts[i])
-			}
+			f = w.named(f)
 			over := w.journal.fault(f)
 			w.fault(f)
 			over()
 		})
 	}
 	all.Wait()
+}
+
+// named is a fault with the names of the servers that it is about as it begins.
+func (w *world) named(f Fault) Fault {
+	f.Hosts = slices.Clone(f.Hosts)
+	for i := range f.Hosts {
+		f.Hosts[i] = w.name(f.Hosts[i])
+	}
+	if side, ok := f.Side[leaderNow]; ok {
+		f.Side = maps.Clone(f.Side)
+		delete(f.Side, leaderNow)
+		f.Side[w.name(leaderNow)] = side
+	}
+	return f
 }
 
 // fault has a fault come, and go.
@@ -47,6 +59,10 @@ func (w *world) fault(f Fault) {
 		w.links.isolate(f.Hosts[0], w.all(), true)
 		last()
 		w.links.isolate(f.Hosts[0], w.all(), false)
+	case Strand:
+		w.links.isolate(f.Hosts[0], w.hosts("s", w.Servers), true)
+		last()
+		w.links.isolate(f.Hosts[0], w.hosts("s", w.Servers), false)
 	case Kill, KillAll:
 		w.killed(f)
 	case Hold:
@@ -65,8 +81,8 @@ func (w *world) fault(f Fault) {
 		last()
 		w.disks[f.Hosts[0]].Add(-int64(f.Delay))
 	case Transfer:
-		c := caller{w: w, client: w.client("operator")}
-		c.transfer()
+		c := w.caller("operator", "operator", "")
+		c.transfer(f.Hosts...)
 		_ = c.client.Close()
 	case Crash:
 		if w.crash(f.Hosts[0]) { // else it is another fault's

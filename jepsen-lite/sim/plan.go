@@ -18,6 +18,12 @@ type Plan struct {
 	// Rates are the rates of the clocks of servers and members, in percent of the true one, by host. Any two differ by less
 	// than the bound of the lease protocol.
 	Rates map[string]int64
+	// Patient is a server that waits four times as long for the others as they do before it stands for election, or steps down: as
+	// a leader it goes on believing in itself when there is another one already. Empty for none.
+	Patient string
+	// SnapshotEntries is after how many entries of the log a server keeps a snapshot in their place; zero for as many as servers
+	// do, which is more than a run has.
+	SnapshotEntries uint64
 	// Latency is how long a message takes at most, most of the time, and Tail how many times longer one of twenty takes.
 	Latency time.Duration
 	Tail    int
@@ -29,7 +35,8 @@ type Fault struct {
 	Kind Kind
 	At   time.Duration
 	For  time.Duration
-	// Hosts are those it is about; leaderNow stands for the server that leads when it begins.
+	// Hosts are those it is about; leaderNow stands for the server that leads when it begins, and followerNow for one that does
+	// not.
 	Hosts []string
 	// Side is on which side of a partition each host of the run is: 0, 1, or 2 for both.
 	Side map[string]int
@@ -37,8 +44,11 @@ type Fault struct {
 	Delay time.Duration
 }
 
-// leaderNow stands for a server.
-const leaderNow = "leader"
+// These stand for a server.
+const (
+	leaderNow   = "leader"
+	followerNow = "follower"
+)
 
 // Kind is a kind of fault.
 type Kind string
@@ -51,6 +61,8 @@ const (
 	OneWay Kind = "one-way"
 	// Isolate cuts a host off from all others.
 	Isolate Kind = "isolate"
+	// Strand cuts a server off from the other servers, and from nobody else.
+	Strand Kind = "strand"
 	// Kill ends a server without a word, and starts it again on its disk.
 	Kill Kind = "kill"
 	// KillAll does that to all servers.
@@ -63,7 +75,7 @@ const (
 	Slow Kind = "slow"
 	// SlowDisk makes each write of a server take longer.
 	SlowDisk Kind = "slow-disk"
-	// Transfer hands the leadership over.
+	// Transfer hands the leadership over, to a server or to any.
 	Transfer Kind = "transfer"
 	// Crash ends a member without a word, and starts it again.
 	Crash Kind = "crash"
@@ -103,21 +115,38 @@ func PlanOf(seed uint64) Plan {
 	if r.IntN(4) == 0 {
 		p.Servers = 5
 	}
-	slow := r.Int64N(80) + 60 // the slowest clock, in percent
-	for _, h := range slices.Concat(p.hosts("s", p.Servers), p.hosts("m", p.Members), p.hosts("l", p.Lockers)) {
-		p.Rates[h] = slow + r.Int64N(slow/4)
+	p.rates(r)
+	if r.IntN(2) == 0 {
+		p.Patient = fmt.Sprint("s", r.IntN(p.Servers)+1)
+	}
+	if r.IntN(3) == 0 {
+		p.SnapshotEntries = 100 + r.Uint64N(400)
 	}
 	p.Latency = []time.Duration{100 * time.Microsecond, 2 * time.Millisecond, 10 * time.Millisecond, 40 * time.Millisecond}[r.IntN(4)]
 	p.Tail = []int{1, 10, 30}[r.IntN(3)]
 	// A run has a few kinds of faults, so that each has time to meet what it goes with, and quiet moments.
-	all := []Kind{Partition, OneWay, Isolate, Kill, KillAll, Hold, Reset, Slow, SlowDisk, Transfer, Crash}
+	all := []Kind{Partition, OneWay, Isolate, Strand, Kill, KillAll, Hold, Reset, Slow, SlowDisk, Transfer, Crash}
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	kinds := all[:2+r.IntN(4)]
 	for at := 2 * time.Second; at < p.Length; {
-		p.Faults = append(p.Faults, p.fault(r, kinds[r.IntN(len(kinds))], at))
+		if r.IntN(2) == 0 {
+			p.Faults = append(p.Faults, p.fault(r, kinds[r.IntN(len(kinds))], at))
+		} else {
+			p.Faults = append(p.Faults, p.scene(r, at)...)
+		}
 		at += time.Duration(r.Int64N(int64(8 * time.Second)))
 	}
 	return p
+}
+
+// rates draws the clocks' rates. Many are at one end of what is allowed: there leases are the longest for one who holds them, or
+// the shortest for one who waits for them.
+func (p *Plan) rates(r *rand.Rand) {
+	slowest := r.Int64N(80) + 60 // in percent
+	most := slowest/4 - 1
+	for _, h := range slices.Concat(p.hosts("s", p.Servers), p.hosts("m", p.Members), p.hosts("l", p.Lockers)) {
+		p.Rates[h] = slowest + []int64{0, most, r.Int64N(most + 1)}[r.IntN(3)]
+	}
 }
 
 func (p *Plan) hosts(letter string, n int) (out []string) {
@@ -155,7 +184,7 @@ func (p *Plan) fault(r *rand.Rand, k Kind, at time.Duration) Fault {
 				f.Side[h] = 2
 			}
 		}
-	case Kill, SlowDisk:
+	case Kill, SlowDisk, Strand:
 		f.Hosts = []string{server()}
 	case Crash:
 		f.Hosts = []string{fmt.Sprint("m", r.IntN(p.Members)+1)}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +13,8 @@ import (
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/check"
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
+	"github.com/seed13d31b7f/berth/jepsen-lite/judge"
+	"github.com/seed13d31b7f/berth/jepsen-lite/replay"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 )
 
@@ -29,8 +30,10 @@ type Outcome struct {
 	// Lived is how long the run lasted in virtual time.
 	Lived time.Duration
 
-	events []history.Event
-	err    error // of the test itself
+	events  []history.Event
+	err     error                     // of the test itself
+	logs    map[string][]replay.Entry // of the servers, by name
+	logsErr error                     // why they cannot be read
 }
 
 // realLimit is how long a run may take by the true clock: where goroutines keep each other busy, virtual time stands still.
@@ -48,7 +51,7 @@ func Run(t *testing.T, p Plan) *Outcome {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, p)
 		w.journal.record(history.Event{Run: &history.Run{
-			Format: history.Format, Scenario: "sim", Seed: p.Seed, Tier: 1, Workload: []string{"lookup", "activation", "lock"},
+			Format: history.Format, Scenario: "sim", Seed: p.Seed, Tier: 1, Workload: []string{"lookup", "activation", "lock", "watch"},
 			Servers: p.hosts("s", p.Servers), Members: p.hosts("m", p.Members), Bounds: history.Bounds{Progress: int64(2 * progress)},
 		}})
 		w.run()
@@ -59,6 +62,7 @@ func Run(t *testing.T, p Plan) *Outcome {
 		w.journal.record(history.Event{Leaks: &history.Leaks{}})
 		w.journal.record(history.Event{End: &history.End{}})
 		out.Found, out.events, out.err = w.found, w.journal.events, w.journal.err
+		out.logs, out.logsErr = w.logs()
 	})
 	if seeded != nil {
 		seeded(false, 0)
@@ -91,7 +95,11 @@ func (o *Outcome) check(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.History = h
-	for _, r := range check.Run(h, check.Options{}).Checkers {
+	options := check.Options{LogErr: o.logsErr}
+	if o.logsErr == nil {
+		options.Log, options.LogErr = judge.Timeline(h, o.logs)
+	}
+	for _, r := range check.Run(h, options).Checkers {
 		if r.Valid == check.False || r.Valid == check.Unknown {
 			o.Found = append(o.Found, fmt.Sprintf("%s: %s: %s %s (operations %v)", r.Checker, r.Valid, r.Subject, r.Why, r.Ops))
 		}
@@ -109,23 +117,23 @@ func (w *world) run() {
 	defer cancel()
 	var all sync.WaitGroup
 	var clients []*caller
-	for _, name := range slices.Concat(w.hosts("c", w.Clients), w.hosts("l", w.Lockers)) {
-		c := &caller{w: w, name: name, client: w.client(name), random: w.random(name)}
+	begins := func(c *caller, does func(*caller, context.Context)) {
 		clients = append(clients, c)
-		all.Go(func() {
-			if name[0] == 'l' {
-				c.contend(ctx)
-			} else {
-				c.work(ctx)
-			}
-		})
+		all.Go(func() { does(c, ctx) })
 	}
+	for _, name := range w.hosts("c", w.Clients) {
+		begins(w.caller(name, name, ""), (*caller).work)
+	}
+	for _, name := range w.hosts("l", w.Lockers) {
+		begins(w.caller(name, name, ""), (*caller).contend)
+	}
+	begins(w.caller("watching", "c1", ""), (*caller).watching)
 	for _, s := range w.hosts("s", w.Servers) {
-		// Beside each server there is somebody who asks it alone, whoever is cut off from whom: what it answers by itself is seen, and
-		// where there is a majority things go on at once.
-		c := &caller{w: w, name: "beside-" + s, server: s, client: w.client(s, s), random: w.random(s)}
-		clients = append(clients, c)
-		all.Go(func() { c.work(ctx) })
+		// Beside each server there are some who ask it alone, whoever is cut off from whom: what it answers by itself is seen, and
+		// where there is a majority things go on at once. One of them reads and does nothing else, since changes have to wait.
+		begins(w.caller("beside-"+s, s, s), (*caller).work)
+		begins(w.caller("reader-"+s, s, s), (*caller).read)
+		begins(w.caller("locker-"+s, s, s), (*caller).contend)
 		all.Go(func() { w.watch(ctx, s) })
 	}
 	w.phase(history.PhaseFaults)
@@ -188,7 +196,7 @@ func (w *world) settle(c *caller) {
 	}
 	w.phase(history.PhaseFinal)
 	for _, s := range w.hosts("s", w.Servers) {
-		one := &caller{w: w, name: "final-" + s, server: s, client: w.client("c1", s)}
+		one := w.caller("final-"+s, "c1", s)
 		for at := time.Duration(0); at < w.Length; at += useFor {
 			for n := range identities {
 				w.until(healed, fmt.Sprint(s, " answers"), func(ctx context.Context) error { return one.lookup(ctx, identity(at, n), true) })

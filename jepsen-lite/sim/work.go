@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
+
+	"github.com/oklog/ulid/v2"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/lookupclient"
@@ -30,35 +34,83 @@ func identity(at time.Duration, n int) placement.Identity {
 type caller struct {
 	w      *world
 	name   string
+	host   string
 	client *lookupclient.Client
 	server string // the one that it asks, empty for any
 	random *rand.Rand
+	index  uint64 // the newest that it saw
 }
 
-// work places, looks up and removes until the context ends.
+// caller makes a client on a host, of all servers or of one.
+func (w *world) caller(name, host, server string) *caller {
+	c := &caller{w: w, name: name, host: host, server: server, random: w.random(name)}
+	if server == "" {
+		c.client = w.client(host)
+	} else {
+		c.client = w.client(host, server)
+	}
+	return c
+}
+
+// api is the client's, below what the library makes of it.
+func (c *caller) api() apiv1.PlacementsClient { return apiv1.NewPlacementsClient(c.client.Conn()) }
+
+// below draws a time.
+func (c *caller) below(d time.Duration) time.Duration {
+	return time.Duration(c.random.Int64N(int64(d)))
+}
+
+// current draws one of the identities that are in use.
+func (c *caller) current() placement.Identity {
+	return identity(min(time.Duration(c.w.journal.now()), c.w.Length-1), c.random.IntN(identities))
+}
+
+// work places, looks up, moves and removes until the context ends.
 func (c *caller) work(ctx context.Context) {
 	for ctx.Err() == nil {
-		call, cancel := context.WithTimeout(ctx, time.Second+time.Duration(c.random.Int64N(int64(5*time.Second))))
-		id := identity(min(time.Duration(c.w.journal.now()), c.w.Length-1), c.random.IntN(identities))
+		call, cancel := context.WithTimeout(ctx, time.Second+c.below(5*time.Second))
+		id := c.current()
 		switch n := c.random.IntN(20); {
-		case n < 9:
-			c.lookup(call, id, false)
+		case n < 8:
+			_ = c.lookup(call, id, false)
+		case n < 15:
+			_ = c.place(call, id)
 		case n < 17:
-			c.place(call, id)
+			c.move(call, id)
 		default:
 			c.remove(call, id)
 		}
 		cancel()
-		time.Sleep(time.Duration(c.random.Int64N(int64(thinking))))
+		time.Sleep(c.below(thinking))
 	}
 }
 
-// answer is what an operation ended with.
-func (c *caller) answer(op uint64, p lookupclient.Placement) *history.Answer {
-	return &history.Answer{
-		Op: op, Phase: history.Settled, Member: string(p.Member), Epoch: uint64(p.Epoch),
-		Read: &history.Proof{Server: p.ServedBy, Level: []string{history.Leased, history.Leader, history.Stale}[p.Level], Index: p.Index},
+// patience is how long a reader waits for an answer, at most. Not longer: a server that is cut off answers at once what it may
+// answer by itself, and the rest not at all.
+const patience = 200 * time.Millisecond
+
+// read looks up until the context ends.
+func (c *caller) read(ctx context.Context) {
+	for ctx.Err() == nil {
+		call, cancel := context.WithTimeout(ctx, 10*time.Millisecond+c.below(patience))
+		_ = c.lookup(call, c.current(), false)
+		cancel()
+		time.Sleep(c.below(thinking))
 	}
+}
+
+// answered notes an answer, and what it says of the state that it is of.
+func (c *caller) answered(a *history.Answer, read *apiv1.Read) {
+	if read != nil {
+		c.index = max(c.index, read.Index)
+		a.Read = &history.Proof{Server: read.ServedBy, Level: strings.ToLower(read.Level.String()), Index: read.Index}
+	}
+	c.w.journal.record(history.Event{OK: a})
+}
+
+// settled is an answer that names an owner.
+func settled(op uint64, p *apiv1.Placement) *history.Answer {
+	return &history.Answer{Op: op, Phase: history.Settled, Member: p.GetMember(), Epoch: p.GetEpoch()}
 }
 
 // failed is the answer of an operation with an error.
@@ -71,29 +123,85 @@ func failed(op uint64, err error) *history.Answer {
 	return a
 }
 
+// lookup asks for a batch of one, whose answer says also of an absence which state it is of.
 func (c *caller) lookup(ctx context.Context, id placement.Identity, final bool) error {
 	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Lookup, Identity: id.String(), Server: c.server, Final: final})
-	p, err := c.client.Lookup(ctx, id)
-	switch {
-	case err == nil:
-		c.w.journal.record(history.Event{OK: c.answer(op, p)})
-	case errors.Is(err, lookupclient.ErrNotPlaced):
-		c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Phase: history.Absent}})
-		err = nil
-	default:
+	resp, err := c.api().BatchLookup(ctx, &apiv1.BatchLookupRequest{Identities: []*apiv1.Identity{{Kind: id.Kind, Key: id.Key}}})
+	if err == nil && len(resp.Results) != 1 {
+		err = fmt.Errorf("a batch of one has %d results", len(resp.Results))
+	}
+	if err != nil {
 		c.w.journal.record(history.Event{Fail: failed(op, err)})
+		return err
+	}
+	switch r := resp.Results[0]; {
+	case r.Error == nil:
+		c.answered(settled(op, r.Placement), resp.Read)
+	case r.Error.Reason == string(apiv1.ReasonNotPlaced):
+		c.answered(&history.Answer{Op: op, Phase: history.Absent}, resp.Read)
+	default:
+		err = errors.New(r.Error.Message)
+		c.w.journal.record(history.Event{Fail: &history.Answer{Op: op, Reason: r.Error.Reason, Message: r.Error.Message}})
 	}
 	return err
 }
 
+// request names a change.
+func (c *caller) request() *apiv1.Retry {
+	return &apiv1.Retry{RequestId: ulid.Make().String(), KnownIndex: c.index}
+}
+
+// again asks for a change until its outcome is known or the context ends. One who is impatient breaks each try off after a while,
+// and asks for the same once more, perhaps much later.
+func (c *caller) again(ctx context.Context, retry *apiv1.Retry, try func(ctx context.Context) error) error {
+	impatient := c.random.IntN(3) == 0
+	var open error // why the outcome of a try is not known
+	for {
+		one, cancel := ctx, context.CancelFunc(func() {})
+		if impatient {
+			one, cancel = context.WithTimeout(ctx, 10*time.Millisecond+c.below(400*time.Millisecond))
+		}
+		err := try(one)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case unknown(err):
+			open = err
+		case open != nil && refused(err): // this try was; another one may have been carried out
+			return open
+		default:
+			return err
+		}
+		select {
+		case <-time.After(c.below([]time.Duration{100 * time.Millisecond, 3 * time.Second}[c.random.IntN(2)])):
+		case <-ctx.Done():
+			return err
+		}
+		retry.Again = true
+	}
+}
+
+// unknown says whether an error leaves it open whether anything was changed: all do that have no reason, such as that of a
+// context, or that of an outcome that is not known.
+func unknown(err error) bool {
+	var e *lookupclient.Error
+	return !errors.As(err, &e) || e.Reason == apiv1.ReasonOutcomeUnknown
+}
+
 func (c *caller) place(ctx context.Context, id placement.Identity) error {
-	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Place, Identity: id.String()})
-	p, created, err := c.client.Place(ctx, id)
+	retry := c.request()
+	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Place, Identity: id.String(), Request: retry.RequestId})
+	var resp *apiv1.PlaceResponse
+	err := c.again(ctx, retry, func(ctx context.Context) (err error) {
+		resp, err = c.api().Place(ctx, &apiv1.PlaceRequest{Kind: id.Kind, Key: id.Key, Retry: retry})
+		return err
+	})
 	switch {
 	case err == nil:
-		a := c.answer(op, p)
-		a.Created = created
-		c.w.journal.record(history.Event{OK: a})
+		a := settled(op, resp.Placement)
+		a.Created = resp.Created
+		c.answered(a, resp.Read)
 	case refused(err):
 		c.w.journal.record(history.Event{Fail: failed(op, err)})
 	default:
@@ -108,74 +216,46 @@ func refused(err error) bool {
 }
 
 func (c *caller) remove(ctx context.Context, id placement.Identity) {
-	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Remove, Identity: id.String()})
-	err := c.client.Remove(ctx, id, 0, nil)
+	retry := c.request()
+	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Remove, Identity: id.String(), Request: retry.RequestId})
+	var resp *apiv1.RemoveResponse
+	err := c.again(ctx, retry, func(ctx context.Context) (err error) {
+		resp, err = c.api().Remove(ctx, &apiv1.RemoveRequest{Kind: id.Kind, Key: id.Key, Retry: retry, Wait: durationpb.New(time.Second)})
+		return err
+	})
+	switch epoch := placement.Epoch(resp.GetPlacement().GetEpoch()); {
+	case err == nil && !resp.Done && epoch != 0:
+		err = c.client.Remove(ctx, id, epoch, nil)
+	case err == nil && !resp.Done:
+		err = errors.New("it was asked for, and goes on")
+	}
 	switch {
-	case err == nil, errors.Is(err, lookupclient.ErrNotPlaced):
+	case err == nil, errors.Is(err, lookupclient.ErrNotPlaced), errors.Is(err, lookupclient.ErrFenced):
 		c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Phase: history.Absent}})
 	default: // it may have been asked for
 		c.w.journal.record(history.Event{Unknown: failed(op, err)})
 	}
 }
 
-// lockName is what the lockers contend for.
-const lockName = "lock"
-
-// contend opens a session, and acquires and releases the lock until the context ends.
-func (c *caller) contend(ctx context.Context) {
-	for ctx.Err() == nil {
-		s, err := c.client.OpenSession(ctx, lookupclient.SessionConfig{Holder: c.name, TTL: 5 * time.Second, Now: func() time.Duration { return skewed(c.w.Rates[c.name]) }})
-		if err != nil {
-			time.Sleep(time.Second)
-			continue
-		}
-		for ctx.Err() == nil && s.Context().Err() == nil && c.hold(ctx, s) {
-			time.Sleep(time.Duration(c.random.Int64N(int64(thinking))))
-		}
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		_ = s.Close(end)
-		cancel()
-	}
-}
-
-// hold acquires the lock, holds it for a while or as long as it may, and releases it. It says no when the release failed: the
-// lock is the session's then until that is closed.
-func (c *caller) hold(ctx context.Context, s *lookupclient.Session) bool {
-	call, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	asked := c.w.journal.now()
-	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Acquire, Lock: lockName, Session: uint64(s.ID())})
-	l, err := s.Acquire(call, lockName, lookupclient.LockOptions{})
+// move has some member own the identity.
+func (c *caller) move(ctx context.Context, id placement.Identity) {
+	to := fmt.Sprint("m", c.random.IntN(c.w.Members)+1)
+	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Move, Identity: id.String(), To: to})
+	p, err := c.client.Move(ctx, lookupclient.MoveRequest{Identity: id, To: placement.MemberID(to)})
 	if err != nil {
 		c.w.journal.record(history.Event{Unknown: failed(op, err)})
-		return true
+		return
 	}
-	if l.Check() != nil { // it is lost before it was used
-		c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token), Held: true}})
-		return true
-	}
-	c.w.locked.Store(asked)
-	over := c.w.believes(history.Hold{Lock: lockName, Member: c.name, Epoch: uint64(l.Token)})
-	c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token), Held: true}})
-	select {
-	case <-time.After(time.Duration(c.random.Int64N(int64(3 * time.Second)))):
-	case <-l.Context().Done():
-	}
-	over(l.Context())
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	op = c.w.journal.invoke(history.Call{Client: c.name, F: history.Release, Lock: lockName, Session: uint64(s.ID()), Token: uint64(l.Token)})
-	if err := l.Release(end); err != nil {
-		c.w.journal.record(history.Event{Unknown: failed(op, err)})
-		return false
-	}
-	c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token)}})
-	return true
+	c.index = max(c.index, p.Index)
+	c.w.journal.record(history.Event{OK: &history.Answer{
+		Op: op, Phase: history.Settled, Member: string(p.Member), Epoch: uint64(p.Epoch),
+		Read: &history.Proof{Server: p.ServedBy, Level: []string{history.Leased, history.Leader, history.Stale}[p.Level], Index: p.Index},
+	}})
 }
 
-// transfer hands the leadership over.
-func (c *caller) transfer() {
+// transfer hands the leadership over, to the server that is named first, or to any.
+func (c *caller) transfer(to ...string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	_, _ = apiv1.NewClusterClient(c.client.Conn()).TransferLeadership(ctx, &apiv1.TransferLeadershipRequest{})
+	_, _ = apiv1.NewClusterClient(c.client.Conn()).TransferLeadership(ctx, &apiv1.TransferLeadershipRequest{To: strings.Join(to, "")})
 }

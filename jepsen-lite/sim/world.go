@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
+	"github.com/seed13d31b7f/berth/jepsen-lite/replay"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode"
@@ -29,9 +30,11 @@ type world struct {
 	journal *journal
 	guard   *guard
 	locked  atomic.Int64 // when the lock was asked for that was acquired last
+	streams atomic.Uint64
 
 	mu      sync.Mutex
 	late    *rand.Rand
+	drawn   *rand.Rand
 	held    map[string]time.Time // when a host's messages go on
 	slow    map[string]time.Duration
 	disks   map[string]*atomic.Int64
@@ -64,7 +67,7 @@ func (p *Plan) random(part string) *rand.Rand {
 
 func newWorld(t *testing.T, p Plan) *world {
 	w := &world{
-		Plan: p, t: t, journal: newJournal(), guard: &guard{}, late: p.random("network"),
+		Plan: p, t: t, journal: newJournal(), guard: &guard{}, late: p.random("network"), drawn: p.random("faults"),
 		held: map[string]time.Time{}, slow: map[string]time.Duration{}, disks: map[string]*atomic.Int64{}, members: map[string]*member{},
 		up: map[string]*raftnode.Node{},
 	}
@@ -115,6 +118,10 @@ func (w *world) server(name string) *raftnodetest.Server {
 // config gives a server its clock and its disk.
 func (w *world) config(c *raftnode.Config) {
 	rate, disk := w.Rates[c.Name], w.disks[c.Name]
+	if c.Name == w.Patient {
+		c.Timing = "wan"
+	}
+	c.Seams.SnapshotEntries = w.SnapshotEntries
 	c.Seams.Now = func() lease.Instant { return lease.Instant(skewed(rate)) }
 	c.Seams.Write = func(string) error {
 		time.Sleep(time.Duration(disk.Load()))
@@ -181,19 +188,25 @@ func (w *world) join(name string) *member {
 // kind is what the members host.
 const kind = "cart"
 
-// act is the life of an activation: it believes, and acts on its belief.
+// act is the life of an activation: it believes, and acts on its belief. Told to stop it takes its time, as one does who has to save
+// what it has: it goes on meanwhile, as long as its lease lasts.
 func (w *world) act(name string, a *lookupclient.Activation) {
 	over := w.believes(history.Hold{Identity: a.Identity.String(), Member: name, Epoch: uint64(a.Epoch)})
-	defer over(a.Context())
-	for {
-		if a.Check() == nil {
-			w.guard.write(w, a.Identity.String(), name, uint64(a.Epoch))
-		}
+	defer func() { over(a.Context()) }()
+	write := func() { w.guard.write(w, a.Identity.String(), name, uint64(a.Epoch)) }
+	for a.Context().Err() == nil {
+		write()
 		select {
 		case <-time.After(300 * time.Millisecond):
 		case <-a.Context().Done():
+		}
+	}
+	for range w.below(10) {
+		time.Sleep(20 * time.Millisecond)
+		if a.LeaseLeft() <= 0 {
 			return
 		}
+		write()
 	}
 }
 
@@ -235,6 +248,17 @@ func (w *world) close() {
 	w.cluster.Close()
 }
 
+// logs are the logs of the servers, which have ended.
+func (w *world) logs() (logs map[string][]replay.Entry, err error) {
+	logs = map[string][]replay.Entry{}
+	for _, s := range w.cluster.Servers {
+		if logs[s.Name], err = replay.FromDataDir(s.Dir); err != nil {
+			return nil, fmt.Errorf("the log of %s: %w", s.Name, err)
+		}
+	}
+	return logs, nil
+}
+
 // leads is the name of a server that leads, empty for none.
 func (w *world) leads() string {
 	w.mu.Lock()
@@ -249,8 +273,20 @@ func (w *world) leads() string {
 
 // name is the host that a fault is about.
 func (w *world) name(host string) string {
-	if host != leaderNow {
-		return host
+	leader := cmp.Or(w.leads(), "s1")
+	switch host {
+	case leaderNow:
+		return leader
+	case followerNow:
+		others := slices.DeleteFunc(w.hosts("s", w.Servers), func(s string) bool { return s == leader })
+		return others[w.below(len(others))]
 	}
-	return cmp.Or(w.leads(), "s1")
+	return host
+}
+
+// below draws a number for a fault.
+func (w *world) below(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.drawn.IntN(n)
 }

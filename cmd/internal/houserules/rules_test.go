@@ -67,7 +67,7 @@ var mayImport = map[string][]string{
 	"jepsen-lite/lossyfs":       nil,
 	"jepsen-lite/sim": {
 		"placement", "lookupclient", "lookupclient/apiv1", "raftnode", "raftnode/lease", "raftnode/raftnodetest",
-		"jepsen-lite/history", "jepsen-lite/check", "jepsen-lite/overlay",
+		"jepsen-lite/history", "jepsen-lite/check", "jepsen-lite/judge", "jepsen-lite/overlay", "jepsen-lite/replay",
 	},
 	"jepsen-lite/cmd/sim":     {"jepsen-lite/sim"},
 	"jepsen-lite/cmd/lossyfs": {"jepsen-lite/lossyfs"},

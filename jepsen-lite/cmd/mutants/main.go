@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -14,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/mutants"
@@ -23,19 +23,18 @@ import (
 func main() {
 	var h hunt
 	flag.StringVar(&h.store, "store", "berth-faults", "the folder that gets the runs' folders")
-	flag.Uint64Var(&h.seeds, "seeds", 3, "how many seeds of a scenario a mutant may survive")
-	flag.Uint64Var(&h.simulated, "simulated", 24, "how many seeds of the simulation")
+	flag.Uint64Var(&h.seeds, "seeds", 3, "how many seeds of a scenario with real processes a mutant may survive")
+	flag.Uint64Var(&h.simulated, "simulated", 0, "how many seeds of the simulation; 0 for each one's own number")
 	only := flag.String("only", "", "the mutants to try, with commas between them; none is the berth without a fault")
 	scenario := flag.String("scenario", "", "the scenario to try them with, or sim; empty for each one's own")
-	markdown := flag.Bool("markdown", false, "print the table as the README has it")
+	write := flag.String("write", "", "a file that has the table: what was found is written into it")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, cancel) // a second signal ends the process at once
 	rows, err := h.all(ctx, *only, *scenario)
-	if *markdown {
-		printMarkdown(rows)
-	} else {
-		err = errors.Join(err, printTable(rows))
+	err = errors.Join(err, printTable(rows))
+	if *write != "" {
+		err = errors.Join(err, writeTable(*write, rows))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
@@ -50,7 +49,8 @@ const simulation = "sim"
 type row struct {
 	mutants.Mutant
 	found
-	took, build time.Duration
+	budget uint64 // how many seeds it may survive
+	took   time.Duration
 }
 
 // found is how a mutant was found; the checker is empty when it was not.
@@ -68,7 +68,7 @@ type hunt struct {
 }
 
 // unbroken is the berth without a fault: what is found in it would be found in every mutant.
-var unbroken = mutants.Mutant{Name: "none", About: "nothing: what is found here would be found in each"}
+var unbroken = mutants.Mutant{Name: "none", About: "nothing: what is found here would be found in each", Seeds: 48}
 
 func (h *hunt) all(ctx context.Context, only, scenario string) (rows []row, err error) {
 	if h.dir, err = os.MkdirTemp("", "berth-mutants-"); err != nil {
@@ -76,7 +76,7 @@ func (h *hunt) all(ctx context.Context, only, scenario string) (rows []row, err 
 	}
 	defer func() { _ = os.RemoveAll(h.dir) }()
 	var wrong []error
-	for _, m := range append([]mutants.Mutant{unbroken}, mutants.All()...) {
+	for _, m := range everyone() {
 		if only != "" && !slices.Contains(strings.Split(only, ","), m.Name) {
 			continue
 		}
@@ -105,7 +105,6 @@ func (h *hunt) all(ctx context.Context, only, scenario string) (rows []row, err 
 // one builds a mutant and looks for it.
 func (h *hunt) one(ctx context.Context, m mutants.Mutant) (r row, err error) {
 	r.Mutant = m
-	begin := time.Now()
 	binary := filepath.Join(h.dir, m.Name)
 	build := m.Build
 	if m.Scenario == simulation {
@@ -115,43 +114,14 @@ func (h *hunt) one(ctx context.Context, m mutants.Mutant) (r row, err error) {
 		return r, err
 	}
 	defer func() { _ = os.Remove(binary) }() // they are large
-	r.build, begin = time.Since(begin), time.Now()
+	begin := time.Now()
 	if m.Scenario == simulation {
-		r.found, err = h.simulate(ctx, &m, binary)
+		r.budget = cmp.Or(h.simulated, m.Seeds, mutants.SeedsDefault)
+		r.found, err = h.simulate(ctx, &m, binary, r.budget)
 	} else {
+		r.budget = h.seeds
 		r.found, err = h.run(ctx, &m, binary)
 	}
 	r.took = time.Since(begin)
 	return r, err
-}
-
-// verdict is how the mutant was found, in words.
-func (r *row) verdict() string {
-	if r.checker == "" {
-		return fmt.Sprintf("not by %d seeds", r.seed)
-	}
-	return fmt.Sprintf("%s, seed %d", r.checker, r.seed)
-}
-
-func printTable(rows []row) error {
-	table := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "MUTANT\tSCENARIO\tFOUND BY\tSECONDS\tWHY")
-	for i := range rows {
-		r := &rows[i]
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%.0f\t%s\n", r.Name, r.Scenario, r.verdict(), r.took.Seconds(), r.why)
-	}
-	return table.Flush()
-}
-
-func printMarkdown(rows []row) {
-	fmt.Println("| mutant | what is taken out | scenario | found by | seconds |")
-	fmt.Println("| --- | --- | --- | --- | --- |")
-	for i := range rows {
-		r := &rows[i]
-		verdict := r.verdict()
-		if r.checker == "" && r.Gap != "" {
-			verdict += ": " + r.Gap
-		}
-		fmt.Printf("| %s | %s | %s | %s | %.0f |\n", r.Name, r.About, r.Scenario, verdict, r.took.Seconds())
-	}
 }

@@ -18,7 +18,7 @@ import (
 
 const (
 	// seedTimeout bounds a seed by the true clock: a cluster that is broken may never come to an end.
-	seedTimeout = 90 * time.Second
+	seedTimeout = 3 * time.Minute
 	// seedMemory is how many KiB of addresses a seed may have: the search for an order may want more than the machine has.
 	seedMemory = 12 << 20
 )
@@ -29,9 +29,18 @@ var refusal = regexp.MustCompile(`seed \d+: (\w+): false: (.*)`)
 // differ is what a seed prints when servers have different states at one index.
 var differ = regexp.MustCompile(`not so that the servers agree: \S+ is at (\d+) with \w+, \S+ at (\d+) with \w+`)
 
-// simulate runs seeds of the simulation until a mutant is found.
-func (h *hunt) simulate(ctx context.Context, m *mutants.Mutant, binary string) (f found, err error) {
-	for f.seed = 1; f.seed <= h.simulated; f.seed++ {
+// signs are what a seed prints of what it saw itself, and the checker that it stands for.
+var signs = []struct {
+	checker string
+	pattern *regexp.Regexp
+}{
+	{"fence", regexp.MustCompile(`\S+ writes for \S+ under \d+, after it was written under \d+`)},
+	{"progress", regexp.MustCompile(`after everything healed it is not so that .*`)},
+}
+
+// simulate runs seeds of the simulation, as many as the budget has, until a mutant is found.
+func (h *hunt) simulate(ctx context.Context, m *mutants.Mutant, binary string, budget uint64) (f found, err error) {
+	for f.seed = 1; f.seed <= budget; f.seed++ {
 		out, err := runSeed(ctx, binary, f.seed)
 		if ctx.Err() != nil {
 			return f, context.Cause(ctx)
@@ -45,6 +54,12 @@ func (h *hunt) simulate(ctx context.Context, m *mutants.Mutant, binary string) (
 		if x := differ.FindStringSubmatch(out); x != nil && x[1] == x[2] && (m.Name == unbroken.Name || slices.Contains(m.Checkers, "replicas")) {
 			f.checker, f.why = "replicas", x[0]
 			return f, nil
+		}
+		for _, sign := range signs {
+			if x := sign.pattern.FindString(out); x != "" && (m.Name == unbroken.Name || slices.Contains(m.Checkers, sign.checker)) {
+				f.checker, f.why = sign.checker, x
+				return f, nil
+			}
 		}
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "  %s, seed %d: %s\n", m.Name, f.seed, firstFailure(out, err))

@@ -131,6 +131,7 @@ func (s *Server) ServerStatus(context.Context, *apiv1.ServerStatusRequest) (*api
 	if g := s.backend.Group(); g != nil {
 		v := g.View()
 		resp.Leader, resp.Term = g.Leader()
+		leading(resp, g.Tenure())
 		resp.Index, resp.Barrier, resp.Digest = v.Index, v.Barrier, v.Digest().String()
 		if age, ok := g.Age(v); ok {
 			resp.Age = durationpb.New(age)
@@ -141,6 +142,17 @@ func (s *Server) ServerStatus(context.Context, *apiv1.ServerStatusRequest) (*api
 		}
 	}
 	return resp, nil
+}
+
+// leading makes a status that of the leader of a tenure, or of no leader when there is none: Raft may know already of a later term
+// when the tenure is not known to be over yet, and nobody else may be taken for the leader of that.
+func leading(resp *apiv1.ServerStatusResponse, t *group.Tenure) {
+	switch {
+	case t != nil:
+		resp.Role, resp.Leader, resp.Term = apiv1.Role_LEADER, resp.Name, t.Term
+	case resp.Role == apiv1.Role_LEADER: // it ended just now
+		resp.Role = apiv1.Role_FOLLOWER
+	}
 }
 
 // leaseMessage is nil for a lease that is over.

@@ -58,6 +58,16 @@ func outcomeError(err error) error {
 	return asStatus(err)
 }
 
+// laterError is the error of a call of which a part was carried out when the rest failed. That the rest changed nothing does not
+// undo that part, so the outcome is unknown.
+func laterError(err error) error {
+	switch r, _, _ := apiv1.ReasonOf(err); r {
+	case apiv1.ReasonNoLeader, apiv1.ReasonOverloaded, "":
+		return fail(apiv1.ReasonOutcomeUnknown, nil, "a part of it was carried out, and what became of that is not known: %s", status.Convert(err).Message())
+	}
+	return err
+}
+
 // verdictError turns a refusal of the state machine into the error of a call; nil when it is no refusal.
 func verdictError(id placement.Identity, r *fsm.Result) error {
 	switch r.Verdict {

@@ -47,9 +47,12 @@ func (s *Server) AcquireLock(ctx context.Context, req *apiv1.AcquireLockRequest)
 		if err != nil {
 			return nil, err
 		}
-		a.body.Session = session.ID
+		a.body.Session, a.changed = session.ID, true
 	}
 	held, err := a.run(ctx)
+	if err != nil && a.changed {
+		err = laterError(err)
+	}
 	if err != nil {
 		if r, _, _ := apiv1.ReasonOf(err); req.Session == 0 && r != apiv1.ReasonNoLeader && r != apiv1.ReasonOutcomeUnknown {
 			a.closeSession(ctx)
@@ -71,6 +74,7 @@ type acquiring struct {
 	wait    time.Duration
 	stay    bool
 	token   placement.Epoch
+	changed bool // a session was opened, or a claim was made
 }
 
 func acquiringOf(req *apiv1.AcquireLockRequest) (*acquiring, error) {
@@ -113,7 +117,7 @@ func (a *acquiring) run(ctx context.Context) (held bool, err error) {
 	if err := lockError(a.tenured, a.body.Name, &r); err != nil {
 		return false, err
 	}
-	a.token = r.Token
+	a.token, a.changed = r.Token, a.changed || r.Verdict == placement.Done
 	timer := time.NewTimer(a.wait)
 	defer timer.Stop()
 	for {

@@ -39,7 +39,7 @@ func (s *Server) Move(ctx context.Context, req *apiv1.MoveRequest) (*apiv1.MoveR
 	if err != nil {
 		return nil, outcomeError(err)
 	}
-	m := moving{placing: placing{tenured: t, server: s, id: id, command: fsm.Command{Body: &fsm.Place{Identity: id}}}, to: placement.MemberID(req.To), from: r.Entry.Epoch}
+	m := moving{placing: placing{tenured: t, server: s, id: id, command: fsm.Command{Body: &fsm.Place{Identity: id}}, changed: r.Verdict == placement.Done}, to: placement.MemberID(req.To), from: r.Entry.Epoch}
 	if err := m.begun(&r); err != nil {
 		return nil, err
 	}

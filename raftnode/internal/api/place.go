@@ -169,6 +169,7 @@ type placing struct {
 	id      placement.Identity
 	command fsm.Command
 	created bool
+	changed bool            // the request, or what was done for it, was carried out
 	epoch   placement.Epoch // of the placement that the request made or found
 	again   bool            // the result says to propose once more when something changed
 	old     bool            // the result is that of a former attempt
@@ -188,8 +189,9 @@ func (p *placing) propose(ctx context.Context) error {
 func (p *placing) take(r fsm.Result, err error) error {
 	p.again, p.old = false, r.Remembered
 	if err != nil {
-		return outcomeError(err)
+		return p.failed(err)
 	}
+	p.changed = p.changed || r.Verdict == placement.Done
 	switch r.Verdict {
 	case placement.Done, placement.Already:
 		p.created = r.Verdict == placement.Done || p.created && r.Entry.Epoch == p.epoch
@@ -229,9 +231,17 @@ func (p *placing) settle(ctx context.Context) (*snapshot.View, error) {
 			return v, p.late(v, e, owner)
 		}
 		if err != nil {
-			return v, outcomeError(err)
+			return v, p.failed(err)
 		}
 	}
+}
+
+// failed is the error of a proposal, or of a wait. Nothing was changed only as long as nothing was before.
+func (p *placing) failed(err error) error {
+	if p.changed {
+		return laterError(outcomeError(err))
+	}
+	return outcomeError(err)
 }
 
 func (p *placing) await(ctx context.Context, w *leader.Watch) error {

@@ -1,0 +1,71 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/history"
+	"github.com/seed13d31b7f/berth/lookupclient"
+)
+
+// locks are contended for at once, and for as long as identities are in use.
+const locks = 2
+
+// lockNow draws one of them.
+func (c *caller) lockNow() string {
+	return fmt.Sprintf("lock-%d-%d", time.Duration(c.w.journal.now())/useFor, c.random.IntN(locks))
+}
+
+// contend opens sessions, and acquires and releases locks until the context ends.
+func (c *caller) contend(ctx context.Context) {
+	for ctx.Err() == nil {
+		s, err := c.client.OpenSession(ctx, lookupclient.SessionConfig{Holder: c.name, TTL: 5 * time.Second, Now: func() time.Duration { return skewed(c.w.Rates[c.host]) }})
+		if err != nil {
+			time.Sleep(time.Second)
+			continue
+		}
+		for ctx.Err() == nil && s.Context().Err() == nil && c.hold(ctx, s) {
+			time.Sleep(c.below(thinking))
+		}
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		_ = s.Close(end)
+		cancel()
+	}
+}
+
+// hold acquires a lock, holds it for a while or as long as it may, and releases it. It says no when the release failed: the
+// lock is the session's then until that is closed.
+func (c *caller) hold(ctx context.Context, s *lookupclient.Session) bool {
+	call, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	asked, name := c.w.journal.now(), c.lockNow()
+	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Acquire, Lock: name, Session: uint64(s.ID())})
+	l, err := s.Acquire(call, name, lookupclient.LockOptions{})
+	if err != nil {
+		c.w.journal.record(history.Event{Unknown: failed(op, err)})
+		return true
+	}
+	if l.Check() != nil { // it is lost before it was used
+		c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token), Held: true}})
+		return true
+	}
+	c.w.locked.Store(asked)
+	over := c.w.believes(history.Hold{Lock: name, Member: c.name, Epoch: uint64(l.Token)})
+	c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token), Held: true}})
+	c.w.guard.write(c.w, name, c.name, uint64(l.Token))
+	select {
+	case <-time.After(c.below([]time.Duration{100 * time.Millisecond, 3 * time.Second}[c.random.IntN(2)])):
+	case <-l.Context().Done():
+	}
+	over(l.Context())
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	op = c.w.journal.invoke(history.Call{Client: c.name, F: history.Release, Lock: name, Session: uint64(s.ID()), Token: uint64(l.Token)})
+	if err := l.Release(end); err != nil {
+		c.w.journal.record(history.Event{Unknown: failed(op, err)})
+		return false
+	}
+	c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token)}})
+	return true
+}
