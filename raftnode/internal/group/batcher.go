@@ -2,7 +2,6 @@ package group
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -11,7 +10,6 @@ import (
 	"github.com/hashicorp/raft"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode/lease"
 	"github.com/seed13d31b7f/berth/snapshot"
@@ -68,49 +66,6 @@ type item struct {
 	command []byte
 	call    *call
 	at      int // its place in the call
-}
-
-// call is what one caller proposed together.
-type call struct {
-	done    chan struct{} // closed when every outcome is there
-	journey *journey      // nil when it is not traced
-
-	mu       sync.Mutex
-	left     int
-	outcomes []Outcome
-	there    []bool
-}
-
-func newCall(n int) *call {
-	return &call{done: make(chan struct{}), left: n, outcomes: make([]Outcome, n), there: make([]bool, n)}
-}
-
-// Outcome is what became of one command: a result, or an error (see ErrNotLeader).
-type Outcome struct {
-	Result fsm.Result
-	Err    error
-}
-
-func (c *call) finish(at int, o Outcome) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.outcomes[at], c.there[at] = o, true
-	if c.left--; c.left == 0 {
-		close(c.done)
-	}
-}
-
-// sofar returns the outcomes that are there; the others are unknown for the given reason.
-func (c *call) sofar(unknown error) []Outcome {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	outcomes := append([]Outcome(nil), c.outcomes...)
-	for i := range outcomes {
-		if !c.there[i] {
-			outcomes[i] = Outcome{Err: unknown}
-		}
-	}
-	return outcomes
 }
 
 // pulseWait is one caller that waits for a pulse.
@@ -309,16 +264,6 @@ func (b *batcher) resume() {
 	b.wakeLocked()
 }
 
-// batch is one log entry in flight.
-type batch struct {
-	tenure *Tenure
-	items  []*item
-	pulses []*pulseWait
-	pulse  Pulse
-	data   []byte
-	taken  time.Time // off the queue; zero when nothing is traced
-}
-
 // run makes batches until ctx ends.
 func (b *batcher) run(ctx context.Context) {
 	for {
@@ -375,87 +320,6 @@ func (b *batcher) urgentLocked() bool {
 		}
 	}
 	return false
-}
-
-// seal fixes the batch's data: the barrier and the instant are those of this moment.
-func (b *batcher) seal(next *batch) {
-	commands := make([][]byte, len(next.items))
-	for i, it := range next.items {
-		commands[i] = it.command
-	}
-	v := b.view()
-	barrier := next.tenure.Barrier(v)
-	next.pulse = Pulse{T0: b.now(), Index: v.Index, Tenure: next.tenure}
-	next.data = fsm.AppendEntry(nil, fsm.Batch{Term: next.tenure.Term, Barrier: barrier, Time: uint64(max(0, time.Now().UnixMilli()))}, commands)
-}
-
-// carry proposes a batch and tells everybody what became of it.
-func (b *batcher) carry(next *batch) {
-	future := b.propose(next.data)
-	err := future.Error()
-	var out *fsm.Output
-	if err == nil {
-		out, err = outputOf(future.Response())
-	}
-	if b.tracer != nil {
-		next.note(future, err)
-	}
-	switch {
-	case err != nil:
-		b.failed(next, err)
-	case out.WrongTerm:
-		b.refused(next, ErrNotLeader)
-		b.lost(next.tenure)
-	default:
-		b.proved(next.pulse)
-		for i, it := range next.items {
-			it.call.finish(it.at, Outcome{Result: out.Results[i]})
-		}
-		for _, w := range next.pulses {
-			w.ch <- pulseResult{pulse: next.pulse}
-		}
-	}
-	b.landed()
-}
-
-func outputOf(response any) (*fsm.Output, error) {
-	switch r := response.(type) {
-	case *fsm.Output:
-		return r, nil
-	case *timedOutput:
-		return r.Output, nil
-	case error:
-		return nil, r
-	}
-	return nil, errors.New("the state machine gave no answer")
-}
-
-// failed tells the fate of a batch whose future failed. Some errors come only from before an entry is made.
-func (b *batcher) failed(next *batch, err error) {
-	switch {
-	case errors.Is(err, raft.ErrNotLeader):
-		b.refused(next, ErrNotLeader)
-	case errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
-		b.refused(next, ErrNotLeader)
-	default:
-		unknown := &UnknownError{Term: next.tenure.Term, Err: err}
-		for _, it := range next.items {
-			it.call.finish(it.at, Outcome{Err: unknown})
-		}
-		for _, w := range next.pulses {
-			w.ch <- pulseResult{err: ErrNotLeader} // a pulse that proved nothing did nothing either
-		}
-	}
-	b.lost(next.tenure)
-}
-
-func (b *batcher) refused(next *batch, cause error) {
-	for _, it := range next.items {
-		it.call.finish(it.at, Outcome{Err: cause})
-	}
-	for _, w := range next.pulses {
-		w.ch <- pulseResult{err: cause}
-	}
 }
 
 // takeOff counts something that is in flight and is no batch; landed must follow. It says no when the batcher is closed.
