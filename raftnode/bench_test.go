@@ -347,12 +347,16 @@ func lookupCluster(b *testing.B) (leader, follower *raftnode.Node) {
 	return leader, follower
 }
 
-// benchCluster starts three servers in the process. They end with the benchmark.
-func benchCluster(b *testing.B) (leader, follower *raftnode.Node) {
+// benchCluster starts three servers in the process. They end with the benchmark. change may change the Config of each.
+func benchCluster(b *testing.B, change ...func(*raftnode.Config)) (leader, follower *raftnode.Node) {
 	b.Helper()
 	var nodes []*raftnode.Node
 	for _, s := range benchServers(b) {
-		n, err := raftnode.Open(s.config())
+		config := s.config()
+		for _, f := range change {
+			f(&config)
+		}
+		n, err := raftnode.Open(config)
 		if err != nil {
 			b.Fatal(err)
 		}

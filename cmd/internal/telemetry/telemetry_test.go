@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // said collects what people are told.
@@ -122,6 +125,34 @@ func TestStart_Nothing_IsNil(t *testing.T) {
 	}
 	s.Measure(prometheus.NewRegistry())
 	s.Close()
+}
+
+// The environment says what is sampled, and what the process is called. Who has sampled already decides.
+func TestTelemetry_Environment_Counts(t *testing.T) {
+	environment(t, "METRICS_EXPORTER", "none", "TRACES_SAMPLER", "parentbased_traceidratio")
+	t.Setenv("OTEL_TRACES_SAMPLER_ARG", "0")
+	t.Setenv("OTEL_SERVICE_NAME", "shop")
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "zone=a")
+	s, err := Start(Config{Endpoint: silent(t), Service: "berth", Instance: "s1", Version: "v1", Say: func(string) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tracer := s.TracerProvider().Tracer("test")
+	if _, span := tracer.Start(t.Context(), "first"); span.SpanContext().IsSampled() {
+		t.Error("none is to be sampled, and one was")
+	}
+	parent := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, TraceFlags: trace.FlagsSampled, Remote: true})
+	_, span := tracer.Start(trace.ContextWithRemoteSpanContext(t.Context(), parent), "below")
+	made, ok := span.(sdktrace.ReadOnlySpan)
+	if !ok || !span.SpanContext().IsSampled() {
+		t.Fatal("its parent was sampled, and it is not")
+	}
+	for key, want := range map[attribute.Key]string{"service.name": "shop", "service.instance.id": "s1", "service.version": "v1", "zone": "a"} {
+		if got, _ := made.Resource().Set().Value(key); got.AsString() != want {
+			t.Errorf("%s is %q, want %q", key, got.AsString(), want)
+		}
+	}
 }
 
 // Who makes spans does not wait for a collector that does not answer, however many there are; and the end waits for so long.
