@@ -70,7 +70,7 @@ func BenchmarkLeased(b *testing.B) {
 	var mu sync.RWMutex
 	peer := make(map[string]owner, n)
 	for i := range n {
-		peer["shipment/"+leasedKey(i)] = owner{epoch: placement.Epoch(i), phase: 2}
+		peer["shipment/"+leasedKey(i)] = owner{epoch: placement.Epoch(i), member: uint32(i % 16), phase: 2}
 	}
 	draw := func(count int, from uint64) (ids []placement.Identity, texts []string) {
 		r := rand.New(rand.NewPCG(from, 1))
