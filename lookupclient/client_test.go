@@ -321,6 +321,10 @@ func TestClient_NoMajority_IsToldFromAnElection(t *testing.T) {
 		if !errors.As(err, &e) || e.Reason != apiv1.ReasonNoQuorum {
 			t.Errorf("lookup without a majority: %v", err)
 		}
+		// The one that is left is not ready. It is waited for all the same, since no other is, so that it is known that nothing was changed.
+		if _, _, err := c.Place(context.Background(), cart(1)); !errors.As(err, &e) || e.Reason != apiv1.ReasonNoQuorum {
+			t.Errorf("placement without a majority: %v", err)
+		}
 	})
 }
 

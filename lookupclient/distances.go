@@ -1,7 +1,6 @@
 package lookupclient
 
 import (
-	"slices"
 	"sync"
 	"time"
 )
@@ -110,13 +109,6 @@ func (d *distances) isLate(address string) {
 	defer d.mu.Unlock()
 	x := d.of(address)
 	x.late, x.trials, x.asked = true, trials, time.Now()
-}
-
-// anyWell says whether one of the servers is not late.
-func (d *distances) anyWell(addresses []string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.ContainsFunc(addresses, func(a string) bool { return !d.of(a).late })
 }
 
 // overdue returns the servers that are late and were not asked for a while, and takes them to be asked.

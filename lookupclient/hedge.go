@@ -53,17 +53,17 @@ func (h *hedges) take() bool {
 	return true
 }
 
-// attempt makes a call once, at any server, or a look-up at one that is near.
+// attempt makes a call once, at any server that is well, or a look-up at one that is near.
 func (c *Conn) attempt(ctx context.Context, method string, args, reply any, opts []grpc.CallOption) (metadata.MD, error) {
-	if !looking[method] {
-		return c.once(ctx, &route{}, method, args, reply, opts)
-	}
 	for _, address := range c.distances.overdue() {
 		c.probe(address)
 	}
+	if !looking[method] {
+		return c.once(ctx, &route{known: c.distances}, method, args, reply, opts)
+	}
 	message, ok := reply.(proto.Message)
 	if !ok || c.config.HedgeAfter < 0 || !plain(opts) {
-		return c.once(ctx, &route{near: c.distances}, method, args, reply, opts)
+		return c.once(ctx, &route{known: c.distances, near: true}, method, args, reply, opts)
 	}
 	c.hedges.asked()
 	x := &hedge{conn: c, method: method, args: args, reply: message, after: max(c.config.HedgeAfter, hedgeTimes*c.distances.nearest())}
@@ -100,7 +100,7 @@ type hedge struct {
 func (x *hedge) run(ctx context.Context, opts []grpc.CallOption) (metadata.MD, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	x.first.near = x.conn.distances
+	x.first.known, x.first.near = x.conn.distances, true
 	done := make(chan struct{})
 	timer := time.AfterFunc(x.after, func() {
 		defer close(done)
@@ -139,7 +139,7 @@ func (x *hedge) ask(ctx context.Context) {
 		return
 	}
 	c.probe(slow)
-	x.second.near, x.second.avoid = c.distances, slow
+	x.second.known, x.second.near, x.second.avoid = c.distances, true, slow
 	x.other.reply = x.reply.ProtoReflect().New().Interface()
 	x.other.header, x.other.err = c.once(ctx, &x.second, x.method, x.args, x.other.reply, nil)
 	if h := c.config.Hooks.Hedge; h != nil && x.second.server() != "" {
@@ -160,17 +160,17 @@ func answers(err error) bool {
 	return false
 }
 
-// errNotReady is what a look-up fails with that is not waited for any more.
-var errNotReady = status.Error(codes.Unavailable, "the server says that it is not ready, and others are there")
+// errNotReady is what a call fails with that is not waited for any more.
+var errNotReady = status.Error(codes.Unavailable, "the server says that it is not ready, and another one is")
 
-// once makes a call at one server. While it waits, from a second on, the server is asked whether it is there. A look-up is not waited for at
-// a server that is not ready, when there are others.
+// once makes a call at one server. While it waits, from a second on, the server is asked whether it is there and ready. What may be asked for
+// again is not waited for at one that is not, when another one is.
 func (c *Conn) once(ctx context.Context, r *route, method string, args, reply any, opts []grpc.CallOption) (header metadata.MD, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	begin := time.Now()
 	w := &waiter{call: ctx}
-	if looking[method] {
+	if !changing[method] {
 		w.leave = cancel
 	}
 	late := time.AfterFunc(probeAfter, func() { c.waits(w, r.server()) })

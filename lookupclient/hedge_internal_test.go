@@ -67,7 +67,7 @@ func TestPlain_OptionsThatTellTheCaller_AreNot(t *testing.T) {
 func chosen(p *picker, d *distances, n int) map[string]int {
 	list := map[string]int{}
 	for turn := range uint32(n) {
-		list[p.choose(&route{near: d}, turn).address]++
+		list[p.choose(&route{known: d, near: true}, turn).address]++
 	}
 	return list
 }
@@ -154,13 +154,19 @@ func TestPicker_Choose_LateOnesAreAvoided(t *testing.T) {
 	if list := chosen(p, d, 999); len(list) != 3 || list["s1"] < 300 {
 		t.Errorf("all are late: %v", list)
 	}
-	r := &route{near: d, avoid: "s2"}
+	d.answered("s2", time.Millisecond)
+	for turn := range uint32(300) { // a change goes to whoever is well
+		if s := p.choose(&route{known: d}, turn); s.address != "s2" {
+			t.Fatalf("%s is late", s.address)
+		}
+	}
+	r := &route{known: d, near: true, avoid: "s2"}
 	for turn := range uint32(300) {
 		if s := p.choose(r, turn); s.address == "s2" {
 			t.Fatal("s2 was to be avoided")
 		}
 	}
-	if s := servers(1).choose(&route{near: d, avoid: "s1"}, 1); s != nil {
+	if s := servers(1).choose(&route{known: d, near: true, avoid: "s1"}, 1); s != nil {
 		t.Errorf("there is no other: %v", s)
 	}
 	if s := p.choose(&route{only: "s4"}, 1); s != nil {

@@ -27,7 +27,8 @@ func init() {
 
 // route says which server a call may go to, and which one it went to. The zero value is any, in turn.
 type route struct {
-	near  *distances // unless it is nil: one that is near
+	known *distances // unless it is nil: one that is well
+	near  bool       // and near
 	avoid string     // not this one
 	only  string     // this one alone
 
@@ -99,11 +100,16 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 // choose returns one of the servers that a route allows, in turn; nil when it allows none that is connected.
 func (p *picker) choose(r *route, turn uint32) *readyServer {
 	allowed := r.fits
-	if r.near != nil {
-		r.near.mu.Lock()
-		defer r.near.mu.Unlock()
-		if allowed = r.near.within(p.servers, r.fits); turn%exploreEvery == 0 {
-			allowed, turn = r.near.well(p.servers, r.fits), turn/exploreEvery // which goes round too
+	if d := r.known; d != nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		switch {
+		case !r.near:
+			allowed = d.well(p.servers, r.fits)
+		case turn%exploreEvery == 0:
+			allowed, turn = d.well(p.servers, r.fits), turn/exploreEvery // which goes round too
+		default:
+			allowed = d.within(p.servers, r.fits)
 		}
 	}
 	count := uint32(0)

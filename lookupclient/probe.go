@@ -164,10 +164,19 @@ func (c *Conn) ask(address string) {
 	case code == codes.Unavailable, code == codes.Canceled: // the connection is broken already, or the client is closed
 	case err == nil && resp.Status == healthpb.HealthCheckResponse_NOT_SERVING:
 		c.distances.heard(address, false)
-		if c.distances.isLate(address); c.distances.anyWell(c.config.Servers) {
+		c.distances.isLate(address)
+		if c.probes.waits(address) && c.ready(&route{known: c.distances, avoid: address}) {
 			c.probes.leave(address)
 		}
 	default:
 		c.distances.heard(address, true)
 	}
+}
+
+// ready says whether a server says that it is ready.
+func (c *Conn) ready(r *route) bool {
+	ctx, cancel := context.WithTimeout(r.with(c.probes.ctx), probeAnswer)
+	defer cancel()
+	resp, err := healthpb.NewHealthClient(c.cc).Check(ctx, &healthpb.HealthCheckRequest{Service: probedService})
+	return err == nil && resp.Status == healthpb.HealthCheckResponse_SERVING
 }
