@@ -133,7 +133,7 @@ func freePort(ts *testscript.TestScript) net.Listener {
 }
 
 // signalScript is `signal NAME PID|TEXT`: to the process of that number, or to the one whose command line has the text,
-// its words separated by single spaces; a port makes it that of this script.
+// its words separated by single spaces; a port makes it that of this script. STOP waits until the process has stopped.
 func signalScript(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 2, "signal NAME PID|TEXT")
 	number, ok := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "STOP": syscall.SIGSTOP, "CONT": syscall.SIGCONT}[args[0]]
@@ -145,6 +145,26 @@ func signalScript(ts *testscript.TestScript, neg bool, args []string) {
 		pid = findProcess(ts, args[1])
 	}
 	ts.Check(syscall.Kill(pid, number))
+	for deadline := time.Now().Add(scriptPatience); number == syscall.SIGSTOP && !stopped(pid); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("process %d has not stopped after %v", pid, scriptPatience)
+		}
+	}
+}
+
+// stopped says whether no thread of a process runs any more: on a busy machine a signal takes its time.
+func stopped(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		return false
+	}
+	for _, path := range threads {
+		stat, err := os.ReadFile(path)
+		if err == nil && !strings.Contains(string(stat), ") T ") {
+			return false
+		}
+	}
+	return true
 }
 
 func findProcess(ts *testscript.TestScript, text string) int {
