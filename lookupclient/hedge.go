@@ -161,10 +161,10 @@ func answers(err error) bool {
 }
 
 // errNotReady is what a call fails with that is not waited for any more.
-var errNotReady = status.Error(codes.Unavailable, "the server says that it is not ready, and another one is")
+var errNotReady = status.Error(codes.Unavailable, "the server is not ready, or silent, and another one is ready")
 
 // once makes a call at one server. While it waits, from a second on, the server is asked whether it is there and ready. What may be asked for
-// again is not waited for at one that is not, when another one is.
+// again is not waited for at one that is not, or does not say, when another one is.
 func (c *Conn) once(ctx context.Context, r *route, method string, args, reply any, opts []grpc.CallOption) (header metadata.MD, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -15,9 +15,14 @@ import (
 
 const (
 	// probeAfter is how long a call may be on its way before its server is asked whether it is there, and how long until it is asked
-	// again; probeAnswer is how long the answer to that, which every server knows by heart, may take before the connection is taken
-	// for dead. Shorter ones would break the connections of a server that is merely busy.
-	probeAfter, probeAnswer = time.Second, time.Second
+	// again.
+	probeAfter = time.Second
+	// probeAnswer is how long the answer to that, which every server knows by heart, may take before calls go to another server. Longer
+	// than any way there and back, but for a few.
+	probeAnswer = time.Second
+	// probeBreak is how long it may take before the connection is taken for dead. Shorter, and a link that is slow for a while would lose
+	// what goes over it, again and again.
+	probeBreak = 4 * time.Second
 	// probedService is what a server is asked for: whether it knows a leader, and the leader knows it.
 	probedService = "ready"
 )
@@ -149,34 +154,61 @@ func (c *Conn) probe(address string) {
 	}()
 }
 
-// ask asks a server whether it is there and ready, and breaks the connection to it when nothing at all is answered on it. gRPC makes another, and
-// the calls that waited are made again.
+// ask asks a server whether it is there and ready. When nothing at all is heard of it for a second, or it is not ready, what waits there goes to
+// another one that is. When nothing is heard for longer the connection is broken: gRPC makes another, and the calls that waited are made again.
 func (c *Conn) ask(address string) {
 	conn, said := c.links.newest(address), c.distances.words(address)
-	ctx, cancel := context.WithTimeout((&route{only: address}).with(c.probes.ctx), probeAnswer)
-	defer cancel()
-	resp, err := healthpb.NewHealthClient(c.cc).Check(ctx, &healthpb.HealthCheckRequest{Service: probedService})
-	switch code := status.Code(err); {
-	case code == codes.DeadlineExceeded:
-		if c.distances.words(address) == said { // or it is slow, and there
-			_ = conn.Close()
+	type answer struct {
+		ready bool
+		err   error
+	}
+	answered := make(chan answer, 1)
+	go func() { // until probeBreak
+		ready, err := c.ready(&route{only: address}, probeBreak)
+		answered <- answer{ready, err}
+	}()
+	for {
+		select {
+		case x := <-answered:
+			switch code := status.Code(x.err); {
+			case code == codes.DeadlineExceeded:
+				if c.distances.words(address) == said { // or it is slow, and there
+					_ = conn.Close()
+				}
+			case code == codes.Unavailable, code == codes.Canceled: // the connection is broken already, or the client is closed
+			default:
+				if c.distances.heard(address, x.ready); !x.ready {
+					c.pass(address)
+				}
+			}
+			return
+		case <-time.After(probeAnswer):
+			if c.distances.words(address) == said {
+				c.pass(address)
+			}
 		}
-	case code == codes.Unavailable, code == codes.Canceled: // the connection is broken already, or the client is closed
-	case err == nil && resp.Status == healthpb.HealthCheckResponse_NOT_SERVING:
-		c.distances.heard(address, false)
-		c.distances.isLate(address)
-		if c.probes.waits(address) && c.ready(&route{known: c.distances, avoid: address}) {
-			c.probes.leave(address)
-		}
-	default:
-		c.distances.heard(address, true)
 	}
 }
 
-// ready says whether a server says that it is ready.
-func (c *Conn) ready(r *route) bool {
-	ctx, cancel := context.WithTimeout(r.with(c.probes.ctx), probeAnswer)
+// pass has calls pass a server over, and those that wait there leave, when another one is ready.
+func (c *Conn) pass(address string) {
+	c.distances.isLate(address)
+	if !c.probes.waits(address) {
+		return
+	}
+	if ready, err := c.ready(&route{known: c.distances, avoid: address}, probeAnswer); ready && err == nil {
+		c.probes.leave(address)
+	}
+}
+
+// ready asks a server whether it is ready. One that does not say is.
+func (c *Conn) ready(r *route, within time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(r.with(c.probes.ctx), within)
 	defer cancel()
 	resp, err := healthpb.NewHealthClient(c.cc).Check(ctx, &healthpb.HealthCheckRequest{Service: probedService})
-	return err == nil && resp.Status == healthpb.HealthCheckResponse_SERVING
+	switch status.Code(err) {
+	case codes.DeadlineExceeded, codes.Unavailable, codes.Canceled:
+		return false, err
+	}
+	return err != nil || resp.Status != healthpb.HealthCheckResponse_NOT_SERVING, nil
 }

@@ -246,15 +246,15 @@ func (busy) Check(ctx context.Context, _ *healthpb.HealthCheckRequest) (*healthp
 // A server that does not say in time whether it is there keeps its connections as long as it says anything else.
 func TestClient_ServerIsBusy_IsNotLeft(t *testing.T) {
 	for _, silent := range []bool{false, true} {
-		toldWith(t, busy{}, nil, []answer{found("s1", 0)}, func(t *testing.T, c *lookupclient.Client, servers []*teller) {
+		toldWith(t, busy{}, func(c *lookupclient.Config) { c.Timeout = 20 * time.Second }, []answer{found("s1", 0)}, func(t *testing.T, c *lookupclient.Client, servers []*teller) {
 			connectAll(t, c, servers)
-			servers[0].takes = 4 * time.Second
+			servers[0].takes = 8 * time.Second
 			done := make(chan error, 1)
 			go func() {
 				_, _, err := c.Place(context.Background(), cart(1))
 				done <- err
 			}()
-			for range 39 {
+			for range 79 {
 				time.Sleep(100 * time.Millisecond)
 				if silent {
 					continue
@@ -267,9 +267,44 @@ func TestClient_ServerIsBusy_IsNotLeft(t *testing.T) {
 			if _, placed := times(servers); (placed > 1) != silent || err != nil && !silent {
 				t.Errorf("silent: %t: %v, it was asked %d times", silent, err, placed)
 			}
-			time.Sleep(5 * time.Second) // its calls are over
+			time.Sleep(9 * time.Second) // its calls are over
 		})
 	}
+}
+
+// Everything is far for a while: calls take longer than the answer to whether a server is there may, and are answered all the same.
+func TestClient_LinksAreSlow_CallsAreAnswered(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		w.member("m", nil)
+		var mu sync.Mutex
+		var calls []lookupclient.Call
+		c := w.clientWith("client", func(c *lookupclient.Config) {
+			c.Hooks.Call = func(x lookupclient.Call) { mu.Lock(); defer mu.Unlock(); calls = append(calls, x) }
+		})
+		if _, err := c.PlaceAll(context.Background(), carts(10)); err != nil {
+			t.Fatal(err)
+		}
+		for n := range 30 { // every server is connected
+			if err := lookupPlaced(c, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, s := range w.c.Servers {
+			w.c.Network.Delay("client", s.Host, 700*time.Millisecond)
+			w.c.Network.Delay(s.Host, "client", 700*time.Millisecond)
+		}
+		calls = nil
+		for n := range 10 {
+			if _, _, err := c.Place(context.Background(), cart(1000+n)); err != nil {
+				t.Error(err)
+			}
+		}
+		for _, x := range calls {
+			if x.Attempts != 1 || x.Took < 1400*time.Millisecond {
+				t.Errorf("%+v", x)
+			}
+		}
+	})
 }
 
 // Close ends what is on its way at once, also over connections that are cut, and leaves nothing behind.
