@@ -101,6 +101,9 @@ type Change struct {
 	// sets the kind of Identity alone.
 	Identity      placement.Identity
 	Before, Entry placement.Entry
+	// Cut is the Pending entry that ended with its owner, Former, earlier in the same log entry, when the change gives the
+	// identity another one; nil otherwise. Behind the log entry nothing tells of it any more. It must not be changed.
+	Cut *placement.Entry
 	// Failed is why the owner of Before did not become the owner for good, when it was a Fail that ended it; nil otherwise.
 	// It must not be changed.
 	Failed *placement.Failure

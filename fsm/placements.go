@@ -103,9 +103,16 @@ func (m *Machine) transition(id placement.Identity, step func(placement.Entry) (
 	if verdict != placement.Done {
 		return r
 	}
+	c := Change{Type: PlacementChanged, Before: before, Entry: after, Member: r.Owner}
+	if m.Observed && before.Phase == placement.Absent {
+		if cut, owner := m.edit.Cut(); owner != nil {
+			kept := cut // no other Place is to have it on the heap
+			c.Cut, c.Former = &kept, owner
+		}
+	}
 	m.edit.Put(after)
 	if m.Observed {
-		c := Change{Type: PlacementChanged, Identity: cloned(id), Before: before, Entry: after, Member: r.Owner}
+		c.Identity = cloned(id)
 		if before.Owner != 0 && before.Epoch != after.Epoch {
 			c.Former = m.edit.Incarnation(before.Owner)
 		}

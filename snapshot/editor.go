@@ -111,6 +111,22 @@ func (e *Editor) Seek(id placement.Identity) (entry placement.Entry) {
 	return entry
 }
 
+// Cut is the Pending entry, with its owner, that the identity which Seek found last had until the owner ended at the index of this
+// very log entry, as long as nothing was put in its place; the owner is nil when there is none. The owner must not be changed.
+func (e *Editor) Cut() (entry placement.Entry, owner *placement.Member) {
+	s := &e.spot
+	if !s.exists || s.old.phase() != placement.Pending {
+		return entry, nil
+	}
+	owner = e.v.slots.at(s.old.slot()).member
+	if owner.Ended == 0 || owner.Ended != e.v.Index {
+		return entry, nil
+	}
+	entry.Phase, entry.Attempt, entry.Reason = s.old.phase(), s.old.attempt(), s.old.reason()
+	entry.Owner, entry.Epoch = owner.Incarnation, placement.Epoch(s.old.number)
+	return entry, owner
+}
+
 // Put replaces the entry of the identity that Seek found last. The owner of a Pending or Settled entry must be an
 // incarnation of this view, and a Tombstone must not be above the index of a later one; the kind must be known. It
 // panics otherwise: the state machine would have decided something that the state cannot say.

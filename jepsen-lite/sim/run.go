@@ -109,6 +109,7 @@ func (o *Outcome) check(t *testing.T) {
 // run is the life of the world: it comes to be, there are work and faults, everything heals, and everything is read again.
 func (w *world) run() {
 	w.phase(history.PhaseSteady)
+	w.setKinds()
 	for _, m := range w.hosts("m", w.Members) {
 		w.revive(m)
 	}

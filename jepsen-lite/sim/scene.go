@@ -14,16 +14,16 @@ func (p *Plan) scene(r *rand.Rand, at time.Duration) []Fault {
 		return (from + time.Duration(r.Int64N(int64(to-from)))).Round(time.Millisecond)
 	}
 	one := Fault{At: at.Round(time.Millisecond), For: lasts(time.Second, 9*time.Second)}
-	switch r.IntN(4) {
+	switch r.IntN(5) {
 	case 0: // a server with a read lease
 		one.Kind, one.Hosts = Strand, []string{followerNow}
 	case 1: // a leader, who goes on believing in itself for a while
-		if one.Kind, one.Hosts = Strand, []string{leaderNow}; r.IntN(2) == 0 {
-			one.Kind, one.Hosts, one.Side = Partition, nil, p.withLeader(r)
-		}
-	case 2: // a member
+		one.Kind, one.Hosts = Strand, []string{leaderNow}
+	case 2: // and with it some who keep their leases with it
+		one.Kind, one.Side, one.For = Partition, p.withLeader(r), lasts(2*time.Second, 18*time.Second)
+	case 3: // a member
 		one.Kind, one.Hosts, one.For = Isolate, []string{fmt.Sprint("m", r.IntN(p.Members)+1)}, lasts(3*time.Second, 18*time.Second)
-	case 3: // a holder of locks
+	case 4: // a holder of locks
 		one.Kind, one.Hosts, one.For = Isolate, []string{fmt.Sprint("l", r.IntN(p.Lockers)+1)}, lasts(3*time.Second, 18*time.Second)
 	}
 	var list []Fault

@@ -27,20 +27,34 @@ func (c *caller) stream(ctx context.Context, since *lookupclient.Position) *look
 		x.Stream = number
 		c.w.journal.record(history.Event{Watch: &x})
 	}
-	began := since != nil
+	began := since != nil // the stream has an opening
 	if began {
 		says(history.Watch{What: history.WatchOpen, Index: since.Index})
 	}
+	var records []*apiv1.WatchRecord
+	reset := false
 	for u, err := range c.client.Watch(ctx, lookupclient.WatchConfig{Since: since}) {
 		if err != nil {
 			break
 		}
-		if !began && len(u.Events) > 0 {
+		reset = reset || u.Reset != 0
+		if records = append(records, u.Records...); u.Partial {
+			continue
+		}
+		switch {
+		case reset: // the server does not know what came before: here is what is so
+			says(history.Watch{What: history.WatchReset, Index: u.Position.Index})
+			for _, r := range records {
+				if p := r.GetPlacement(); p.GetPhase() == apiv1.Placement_SETTLED {
+					says(history.Watch{What: history.WatchEntry, Index: u.Position.Index, Identity: p.Kind + "/" + p.Key, Member: p.Member, Epoch: p.Epoch})
+				}
+			}
+		case !began && len(u.Events) > 0:
 			says(history.Watch{What: history.WatchOpen, Index: u.Events[0].Index - 1})
-		} else if !began {
+		case !began:
 			says(history.Watch{What: history.WatchOpen, Index: u.Position.Index})
 		}
-		began = true
+		began, reset, records = true, false, nil
 		for _, e := range u.Events {
 			says(watched(e))
 		}

@@ -25,9 +25,9 @@ const (
 	thinking = 200 * time.Millisecond
 )
 
-// identity is one of those in use at a moment.
+// identity is one of those in use at a moment: two of five are of the kind that is settled when it is placed.
 func identity(at time.Duration, n int) placement.Identity {
-	return placement.Identity{Kind: kind, Key: fmt.Sprintf("%d-%d", at/useFor, n)}
+	return placement.Identity{Kind: kinds[n%len(kinds)], Key: fmt.Sprintf("%d-%d", at/useFor, n)}
 }
 
 // caller is a client at work.

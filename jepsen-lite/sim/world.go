@@ -15,6 +15,7 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/jepsen-lite/replay"
 	"github.com/seed13d31b7f/berth/lookupclient"
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode"
 	"github.com/seed13d31b7f/berth/raftnode/lease"
@@ -170,8 +171,11 @@ func (w *world) client(host string, servers ...string) *lookupclient.Client {
 func (w *world) join(name string) *member {
 	m := &member{client: w.client(name)}
 	config := lookupclient.MemberConfig{
-		Name: placement.MemberID(name), Address: name + ":1", Kinds: map[string]lookupclient.Kind{kind: {Run: func(a *lookupclient.Activation) { w.act(name, a) }}},
+		Name: placement.MemberID(name), Address: name + ":1", Kinds: map[string]lookupclient.Kind{},
 		Now: func() time.Duration { return skewed(w.Rates[name]) },
+	}
+	for _, kind := range kinds {
+		config.Kinds[kind] = lookupclient.Kind{Run: func(a *lookupclient.Activation) { w.act(name, a) }}
 	}
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
@@ -185,8 +189,23 @@ func (w *world) join(name string) *member {
 	}
 }
 
-// kind is what the members host.
-const kind = "cart"
+// kinds are what the members host. The second is settled as soon as it is placed.
+var kinds = [...]string{"cart", "note"}
+
+// setKinds sets what kinds are, as long as that takes.
+func (w *world) setKinds() {
+	client := w.client("operator")
+	defer func() { _ = client.Close() }()
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		_, err := apiv1.NewKindsClient(client.Conn()).SetKind(ctx, &apiv1.SetKindRequest{Name: kinds[1], Settle: "on-place"})
+		cancel()
+		if err == nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
 
 // act is the life of an activation: it believes, and acts on its belief. Told to stop it takes its time, as one does who has to save
 // what it has: it goes on meanwhile, as long as its lease lasts.

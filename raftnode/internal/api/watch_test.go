@@ -107,3 +107,46 @@ func TestWatchFilter_Wants(t *testing.T) {
 		}
 	}
 }
+
+// What ended with its owner in the log entry that gave it another is told before that, to who wants it.
+func TestWatcher_PlacedAgainAsItsOwnerEnds_EndIsToldFirst(t *testing.T) {
+	id := placement.Identity{Kind: "cart", Key: "1"}
+	e := &events.Event{
+		Index: 7, Type: events.Placed, Now: placement.Pending, Identity: id, Member: "b", Incarnation: 3, Epoch: 9,
+		Cut: &events.Event{Index: 7, Type: events.Removed, Was: placement.Pending, Identity: id, Member: "a", Incarnation: 2, Epoch: 8},
+	}
+	for _, tt := range []struct {
+		req  *apiv1.WatchRequest
+		want string
+	}{
+		{&apiv1.WatchRequest{}, "REMOVED a 8 PLACED b 9 "},
+		{&apiv1.WatchRequest{Member: "a"}, "REMOVED a 8 "},
+		{&apiv1.WatchRequest{Member: "b"}, "PLACED b 9 "},
+		{&apiv1.WatchRequest{Types: []apiv1.Event_Type{apiv1.Event_REMOVED}}, "REMOVED a 8 "},
+		{&apiv1.WatchRequest{Kind: "room"}, ""},
+	} {
+		filter, err := watchFilterOf(tt.req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &watcher{server: New(nil), filter: filter, ring: &events.Ring{}}
+		if err := w.tell(1, e); err != nil {
+			t.Fatal(err)
+		}
+		b, err := Codec().Marshal(encoded(appendPartial(w.out)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := &apiv1.WatchResponse{}
+		if err := Codec().Unmarshal(b, said); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, x := range said.Events {
+			got += fmt.Sprintf("%v %s %d ", x.Type, x.Member, x.Epoch)
+		}
+		if got != tt.want || w.count != len(said.Events) {
+			t.Errorf("%v is told %q, want %q", tt.req, got, tt.want)
+		}
+	}
+}

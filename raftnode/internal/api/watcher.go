@@ -105,6 +105,11 @@ func (w *watcher) tell(at events.Reading, e *events.Event) error {
 	if e.Type == events.RemovalsCompleted {
 		return w.tellCompleted(e)
 	}
+	if e.Cut != nil && w.filter.wants(apiv1.Event_REMOVED, e.Cut.Identity, e.Cut.Member) {
+		if err := w.add(appendEvent(nil, watchMessage(e.Cut, apiv1.Event_REMOVED))); err != nil {
+			return err
+		}
+	}
 	first, second := watchTypesOf(e)
 	id, member := subject(e)
 	for i, t := range [2]apiv1.Event_Type{first, second} {

@@ -90,6 +90,9 @@ type Event struct {
 	Member      placement.MemberID
 	Incarnation placement.Incarnation
 	Epoch       placement.Epoch
+	// Cut, of Placed, is the end of what another member was chosen for and had not confirmed when it ended, earlier in the same
+	// log entry: it is told before the event, since Ring.View does not have it. Nil for none. It is not changed.
+	Cut *Event
 	// Detail is what there is to know of the types behind Removed; nil for those up to it. It is not changed.
 	Detail *Detail
 }
@@ -138,6 +141,17 @@ func detailOf(out *fsm.Output, c *fsm.Change, from uint64, v *snapshot.View) Eve
 	return e
 }
 
+// cutBy is the end of what a change found of a member that had just ended.
+func cutBy(base *Event, c *fsm.Change) *Event {
+	e := *base
+	e.Type, e.Was, e.Cause, e.Request = Removed, c.Cut.Phase, fsm.CauseExpire, snapshot.RequestID{}
+	if c.Former.State == placement.MemberLeft {
+		e.Cause = fsm.CauseLeave
+	}
+	e.Member, e.Incarnation, e.Epoch = c.Former.ID, c.Former.Incarnation, c.Cut.Epoch
+	return &e
+}
+
 // of gives what happened in a change of a placement: nothing, one event, or two.
 func of(out *fsm.Output, c *fsm.Change) (list [2]Event, n int) {
 	base := Event{Index: out.Index, Time: out.Time, Position: c.Position, Cause: c.Cause, Request: c.Request, Identity: c.Identity}
@@ -168,6 +182,9 @@ func of(out *fsm.Output, c *fsm.Change) (list [2]Event, n int) {
 	case before.Epoch != after.Epoch:
 		e := add(Placed, c.Member, after.Epoch)
 		e.Reason, e.Now = after.Reason, after.Phase
+		if c.Cut != nil {
+			e.Cut = cutBy(&base, c)
+		}
 	case before.Phase != after.Phase:
 		add(Settled, c.Member, after.Epoch)
 	case after.Draining && !before.Draining:

@@ -213,6 +213,43 @@ func TestRing_AgreesWithAList(t *testing.T) {
 	}
 }
 
+// What was pending on a member that ends, and is placed again in the same log entry, is in no view: the event of its placement has
+// its end.
+func TestRing_PlacedAgainAsItsOwnerEnds_EndIsTold(t *testing.T) {
+	m := newMachine(t)
+	a := m.join("a")
+	other := placement.Identity{Kind: "cart", Key: "2"}
+	first := m.do(&fsm.Place{Identity: cart}, &fsm.Place{Identity: other})[0].Entry
+	b := m.join("b")
+	next := m.do(&fsm.Expire{Incarnation: a}, &fsm.Place{Identity: cart})[1].Entry
+	if first.Owner != a || next.Owner != b {
+		t.Fatalf("placed on %d, and then on %d; a is %d and b %d", first.Owner, next.Owner, a, b)
+	}
+	var cuts []Event
+	for _, e := range readAll(t, m.ring, 0, 10) {
+		if e.Cut != nil {
+			cuts = append(cuts, *e.Cut)
+			if e.Type != Placed || e.Epoch != next.Epoch {
+				t.Errorf("%v under %d has the end of another placement", e.Type, e.Epoch)
+			}
+		}
+	}
+	if len(cuts) != 1 {
+		t.Fatalf("the ends %+v are told with placements, want that of cart/1", cuts)
+	}
+	e := cuts[0]
+	if e.Type != Removed || e.Was != placement.Pending || e.Identity != cart || e.Member != "a" || e.Incarnation != a || e.Epoch != first.Epoch || e.Cause != fsm.CauseExpire || e.Index != m.index {
+		t.Errorf("told is %+v", e)
+	}
+	m.do(&fsm.Place{Identity: other}) // its owner ended in an entry before: the view there has it
+	for _, e := range readAll(t, m.ring, m.index-1, 10) {
+		if e.Cut != nil {
+			t.Errorf("%+v is told twice", e.Cut)
+		}
+	}
+	m.wants(cart, "3.0 placed a by place", "5.0 removed a by expire", "5.1 placed b by place")
+}
+
 func own(owned map[placement.Incarnation]map[placement.Identity]placement.Epoch, e placement.Entry, id placement.Identity) {
 	if owned[e.Owner] == nil {
 		owned[e.Owner] = map[placement.Identity]placement.Epoch{}
