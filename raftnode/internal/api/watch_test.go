@@ -129,7 +129,7 @@ func TestWatcher_PlacedAgainAsItsOwnerEnds_EndIsToldFirst(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &watcher{server: New(nil), filter: filter, ring: &events.Ring{}}
+		w := &watcher{server: New(nil, nil), filter: filter, ring: &events.Ring{}}
 		if err := w.tell(1, e); err != nil {
 			t.Fatal(err)
 		}
