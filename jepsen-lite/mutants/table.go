@@ -81,7 +81,7 @@ func ofLeases() []Mutant {
 		},
 		{
 			Name: "revealed-early", About: "a member is told of its release before everybody sees it (S7)", Checkers: stale,
-			patches: []patch{{"raftnode/internal/api/session.go", "m.group.AwaitComplete(ctx, removed) != nil", "false"}},
+			patches: []patch{{"raftnode/internal/api/memberreports.go", "m.group.AwaitComplete(ctx, removed) != nil", "false"}},
 			Gap:     "nobody else hears of it from the member",
 		},
 	}
@@ -193,7 +193,7 @@ func ofState() []Mutant {
 		},
 		{
 			Name: "unknown-is-refused", About: "an outcome that is not known is told as a refusal", Checkers: answers,
-			patches: []patch{{"raftnode/internal/group/batcher.go", "unknown := &UnknownError{Term: next.tenure.Term, Err: err}", "unknown := ErrNotLeader"}},
+			patches: []patch{{"raftnode/internal/group/batch.go", "unknown := &UnknownError{Term: next.tenure.Term, Err: err}", "unknown := ErrNotLeader"}},
 		},
 		{
 			Name: "requests-forgotten", About: "a request that was carried out is carried out again", Checkers: append([]string{"lock"}, answers...),
@@ -202,8 +202,8 @@ func ofState() []Mutant {
 		{
 			Name: "retry-is-another-request", About: "a client gives each try of a change a request id of its own", Checkers: append([]string{"lock"}, answers...),
 			patches: []patch{
-				{"lookupclient/conn.go", "		e := c.classify(ctx, err, changes)\n", "		e := c.classify(ctx, err, changes)\n		if safe {\n			req.GetRetry().RequestId = ulid.Make().String()\n		}\n"},
-				{"lookupclient/conn.go", "			req.GetRetry().Again = true\n", ""},
+				{"lookupclient/retry.go", "		e := c.classify(ctx, err, x.changes)\n", "		e := c.classify(ctx, err, x.changes)\n		if x.safe {\n			x.req.GetRetry().RequestId = ulid.Make().String()\n		}\n"},
+				{"lookupclient/retry.go", "			x.req.GetRetry().Again = true\n", ""},
 			},
 		},
 		{
