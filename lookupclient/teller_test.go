@@ -147,6 +147,7 @@ func connectAll(t *testing.T, c *lookupclient.Client, servers []*teller) {
 		if all {
 			return
 		}
+		time.Sleep(time.Millisecond) // a connection may be on its way
 	}
 	t.Fatal("a server was never asked")
 }
