@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,8 +35,8 @@ func (c *caller) contend(ctx context.Context) {
 	}
 }
 
-// hold acquires a lock, holds it for a while or as long as it may, and releases it. It says no when the release failed: the
-// lock is the session's then until that is closed.
+// hold acquires a lock, holds it for a while or as long as it may, and releases it. It says no when the lock may be the session's until
+// that is closed: when the release failed, or the lock is refused to it.
 func (c *caller) hold(ctx context.Context, s *lookupclient.Session) bool {
 	call, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -44,7 +45,8 @@ func (c *caller) hold(ctx context.Context, s *lookupclient.Session) bool {
 	l, err := s.Acquire(call, name, lookupclient.LockOptions{})
 	if err != nil {
 		c.w.journal.record(history.Event{Unknown: failed(op, err)})
-		return true
+		// A session that may not have given the lock up asks for it no more, and says that it holds it.
+		return !errors.Is(err, lookupclient.ErrLockHeld)
 	}
 	if l.Check() != nil { // it is lost before it was used
 		c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token), Held: true}})
