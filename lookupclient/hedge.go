@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 )
@@ -66,7 +67,8 @@ func (c *Conn) attempt(ctx context.Context, method string, args, reply any, opts
 		return c.once(ctx, &route{known: c.distances, near: true}, method, args, reply, opts)
 	}
 	c.hedges.asked()
-	x := &hedge{conn: c, method: method, args: args, reply: message, after: max(c.config.HedgeAfter, hedgeTimes*c.distances.nearest())}
+	// What the second answer is made of is found now: the first may be on its way into reply then.
+	x := &hedge{conn: c, method: method, args: args, reply: message, kind: message.ProtoReflect().Type(), after: max(c.config.HedgeAfter, hedgeTimes*c.distances.nearest())}
 	return x.run(ctx, opts)
 }
 
@@ -86,7 +88,8 @@ type hedge struct {
 	conn   *Conn
 	method string
 	args   any
-	reply  proto.Message
+	reply  proto.Message // the first's answer
+	kind   protoreflect.MessageType
 	after  time.Duration
 
 	first, second route
@@ -140,7 +143,7 @@ func (x *hedge) ask(ctx context.Context) {
 	}
 	c.probe(slow)
 	x.second.known, x.second.near, x.second.avoid = c.distances, true, slow
-	x.other.reply = x.reply.ProtoReflect().New().Interface()
+	x.other.reply = x.kind.New().Interface()
 	x.other.header, x.other.err = c.once(ctx, &x.second, x.method, x.args, x.other.reply, nil)
 	if h := c.config.Hooks.Hedge; h != nil && x.second.server() != "" {
 		h()
