@@ -166,6 +166,15 @@ func answers(err error) bool {
 // errNotReady is what a call fails with that is not waited for any more.
 var errNotReady = status.Error(codes.Unavailable, "the server is not ready, or silent, and another one is ready")
 
+// mayLeave says whether a call may be ended at one server and made again at another: it may be made again, and ending it changes nothing. A
+// server gives the place in a lock's queue up when a call that waits there ends, unless the place is to stay.
+func mayLeave(method string, args any) bool {
+	if lock, ok := args.(*apiv1.AcquireLockRequest); ok && !lock.Stay {
+		return false
+	}
+	return !changing[method]
+}
+
 // once makes a call at one server. While it waits, from a second on, the server is asked whether it is there and ready. What may be asked for
 // again is not waited for at one that is not, or does not say, when another one is.
 func (c *Conn) once(ctx context.Context, r *route, method string, args, reply any, opts []grpc.CallOption) (header metadata.MD, err error) {
@@ -173,7 +182,7 @@ func (c *Conn) once(ctx context.Context, r *route, method string, args, reply an
 	defer cancel()
 	begin := time.Now()
 	w := &waiter{call: ctx}
-	if !changing[method] {
+	if mayLeave(method, args) {
 		w.leave = cancel
 	}
 	late := time.AfterFunc(probeAfter, func() { c.waits(w, r.server()) })

@@ -196,3 +196,22 @@ func TestProbes_Waits_AsLongAsTheCallLasts(t *testing.T) {
 		}
 	})
 }
+
+// A call that waits in the queue of a lock does not leave its server, which would take it for given up.
+func TestMayLeave(t *testing.T) {
+	for _, tt := range []struct {
+		method string
+		args   any
+		want   bool
+	}{
+		{apiv1.Placements_Lookup_FullMethodName, &apiv1.LookupRequest{}, true},
+		{apiv1.Placements_Place_FullMethodName, &apiv1.PlaceRequest{}, true},
+		{apiv1.Cluster_TransferLeadership_FullMethodName, &apiv1.TransferLeadershipRequest{}, false},
+		{apiv1.Locks_AcquireLock_FullMethodName, &apiv1.AcquireLockRequest{}, false},
+		{apiv1.Locks_AcquireLock_FullMethodName, &apiv1.AcquireLockRequest{Stay: true}, true},
+	} {
+		if got := mayLeave(tt.method, tt.args); got != tt.want {
+			t.Errorf("%s %v: %v", tt.method, tt.args, got)
+		}
+	}
+}
