@@ -388,6 +388,44 @@ func TestMember_DiesBeforeItConfirms_OneCallHasMadeThePlacement(t *testing.T) {
 	})
 }
 
+// A Place that is asked for again waits for what the first try made, and goes on as that would have when the owner dies before it
+// confirms. Once that has ended otherwise, it is not carried out a second time.
+func TestMember_DiesBeforeItConfirms_SecondTryGoesOn(t *testing.T) {
+	patient := func(c *raftnode.Config) { c.ActivationTimeout = time.Minute }
+	bubbleWith(t, 3, patient, func(t *testing.T, w *world) {
+		w.member("a", func(c *lookupclient.MemberConfig) {
+			c.Kinds["cart"] = lookupclient.Kind{Activate: func(ctx context.Context, _ *lookupclient.Activation) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}}
+		})
+		c := w.client("client")
+		place := func(within time.Duration, again bool) (*apiv1.PlaceResponse, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), within)
+			defer cancel()
+			return apiv1.NewPlacementsClient(c.Conn()).Place(ctx, &apiv1.PlaceRequest{
+				Kind: "cart", Key: "1", Retry: &apiv1.Retry{RequestId: "01JD3VXK5N8Y2T3B4C5D6E7F8G", Again: again},
+			})
+		}
+		if resp, err := place(time.Second, false); !errors.Is(err, lookupclient.ErrUnsettled) {
+			t.Fatalf("nobody confirms: %v, %v", resp, err)
+		}
+		w.isolate("a", true)
+		w.member("b", nil)
+		resp, err := place(time.Minute, true)
+		if err != nil || resp.Placement.Member != "b" || !resp.Created {
+			t.Errorf("asked for again: %v, %v", resp, err)
+		}
+		if err := c.Remove(context.Background(), cart(1), 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := place(time.Minute, true); !errors.Is(err, lookupclient.ErrFenced) {
+			t.Errorf("asked for again when it was removed: %v, %v", resp, err)
+		}
+		w.isolate("a", false)
+	})
+}
+
 func TestMember_RunReturns_IdentityIsFree(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, w *world) {
 		done := make(chan struct{})

@@ -172,7 +172,7 @@ type placing struct {
 	changed bool            // the request, or what was done for it, was carried out
 	epoch   placement.Epoch // of the placement that the request made or found
 	again   bool            // the result says to propose once more when something changed
-	old     bool            // the result is that of a former attempt
+	old     bool            // the result is that of a former attempt, and what it made has not been seen since: it may have lived and ended
 }
 
 // propose proposes the Place and takes its result.
@@ -224,6 +224,9 @@ func (p *placing) settle(ctx context.Context) (*snapshot.View, error) {
 				return v, err
 			}
 			continue
+		}
+		if e.Phase == placement.Pending && p.itsOwn(e) {
+			p.old = false
 		}
 		err := p.await(ctx, w)
 		p.driver.Unwatch(w)
@@ -282,9 +285,10 @@ func (p *placing) late(v *snapshot.View, e placement.Entry, owner *placement.Mem
 
 // made says that the placement is the one that the request made, or what became of it when candidates failed; and not one
 // that somebody else made when it had ended.
-func (p *placing) made(e placement.Entry) bool {
-	return p.created && (e.Epoch == p.epoch || e.Attempt > 0)
-}
+func (p *placing) made(e placement.Entry) bool { return p.created && p.itsOwn(e) }
+
+// itsOwn says whether an entry is of the placement that the request made or found, or of what became of it when candidates failed.
+func (p *placing) itsOwn(e placement.Entry) bool { return e.Epoch == p.epoch || e.Attempt > 0 }
 
 func (p *placing) result(v *snapshot.View, err error) *apiv1.PlaceResult {
 	if err != nil {
