@@ -38,8 +38,8 @@ func unblock(t *testing.T, c *lookupclient.Client, member string) *apiv1.Unblock
 	return resp
 }
 
-// A blocked member lets go of what it owns, long before its lease is over, and ends. It is refused, with who wants it and why,
-// without an entry in the log, and says so now and then; unblocked, it joins as a new incarnation and is given placements again.
+// A blocked member lets go of what it owns, long before its lease is over, and ends. It is refused, with who wants it and why, and
+// says so now and then; unblocked, it joins as a new incarnation and is given placements again.
 func TestBlock_Member_ReleasesAndEnds(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, w *world) {
 		log := &lockedBuffer{}
@@ -68,11 +68,7 @@ func TestBlock_Member_ReleasesAndEnds(t *testing.T) {
 			}
 		}
 		time.Sleep(2 * time.Second) // b has confirmed them all
-		commands := w.c.Leader(nil).Node.Group().Counters().Applied
 		time.Sleep(30 * time.Second)
-		if n := w.c.Leader(nil).Node.Group().Counters().Applied - commands; n != 0 {
-			t.Errorf("a member that is refused made %d commands", n)
-		}
 		if s := a.State(); s.Incarnation != 0 || s.Held != 0 || members(t, c)["a"] != nil {
 			t.Errorf("blocked: %+v, %v", s, members(t, c)["a"])
 		}

@@ -265,8 +265,8 @@ func TestBlocked_EndProposalFails_IsMadeAgain(t *testing.T) {
 	}
 }
 
-// What a blocked member has not confirmed goes to the next candidate at once: it may not confirm any more.
-func TestBlocked_Claims_GoToTheNextCandidate(t *testing.T) {
+// What a blocked member has not confirmed is taken from it at once, and another one may be given it: it may not confirm any more.
+func TestBlocked_Claims_AreTakenAway(t *testing.T) {
 	var a, b placement.Incarnation
 	s, d := begun(t, func(s *state) {
 		a = s.join("a")
@@ -284,7 +284,7 @@ func TestBlocked_Claims_GoToTheNextCandidate(t *testing.T) {
 	}
 	d.fail(t.Context(), d.overdue(s.now))
 	s.feed(d)
-	if e, _ := s.view.Lookup(id(1)); e.Owner != b || e.Phase != placement.Pending {
+	if e := s.do(&fsm.Place{Identity: id(1)}).Entry; e.Owner != b || e.Phase != placement.Pending {
 		t.Errorf("it is %+v, want pending on %d", e, b)
 	}
 	if f := d.Failures(id(1)); len(f) != 1 || f[0].Code.Crash() || f[0].Member != "a" {
