@@ -1,15 +1,19 @@
 package fsm
 
 import (
+	"cmp"
 	"errors"
+	"slices"
+
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
 
 // Block puts a member or an identity on the block list, or changes what the list says of it.
 //
-// A blocked member is given nothing, in this life and in those that follow; it keeps what it owns until it releases that
-// or its lease ends. A blocked identity is given no owner; the one that it has is asked to release it.
+// A blocked member is given nothing, and no incarnation of it may join; the one that is there keeps what it owns until it
+// releases that or its lease ends, and does not live on, not even when the block is over. A blocked identity is given no owner;
+// the one that it has is asked to release it.
 //
 // Verdicts: Done, Already, LimitReached; about an identity with the entry that follows.
 type Block struct {
@@ -24,8 +28,8 @@ type Block struct {
 	Lasts uint64
 }
 
-// Unblock takes a member or an identity off the block list. What was asked back meanwhile stays so. The crashes of the
-// identity are forgotten.
+// Unblock takes a member or an identity off the block list: an incarnation of the member may join. What was asked back
+// meanwhile stays so, and the incarnation that was blocked ends. The crashes of the identity are forgotten.
 //
 // Verdicts: Done, NotBlocked.
 type Unblock struct{ snapshot.Subject }
@@ -80,7 +84,7 @@ func (m *Machine) applyBlock(b []byte) (Result, error) {
 	}
 	m.blockChanged(BlockAdded, next)
 	if c.Member != "" {
-		m.showBlocked(c.Member)
+		m.bar(c.Member)
 		return Result{Verdict: placement.Done}, nil
 	}
 	r := m.transition(c.Identity, func(e placement.Entry) (placement.Entry, placement.Verdict) { return e.Evict(0) })
@@ -105,37 +109,33 @@ func (m *Machine) unblock(s snapshot.Subject) {
 	old, _ := m.edit.View().Block(s)
 	m.edit.DropBlock(s)
 	m.blockChanged(BlockRemoved, old)
-	if s.Member != "" {
-		m.showBlocked(s.Member)
-	}
 }
 
-// showBlocked gives the incarnation that stands for a name the state that the block list says.
-func (m *Machine) showBlocked(id placement.MemberID) {
-	member := m.edit.View().Roster.Find(id)
-	if member == nil {
-		return
+// bar gives the incarnations of a name that are alive the state that they have until they end: the one that stands for it, and
+// those that it superseded.
+func (m *Machine) bar(id placement.MemberID) {
+	v := m.edit.View()
+	if member := v.Roster.Find(id); member != nil && member.State != placement.MemberBlocked {
+		next := *member
+		next.State, next.Drained = placement.MemberBlocked, member.State == placement.MemberDraining
+		m.edit.SetMember(&next)
+		m.rosterChanged(MemberChanged, &next)
 	}
-	next := *member
-	m.settleState(&next, member.State == placement.MemberDraining || member.Drained)
-	if next.State == member.State {
-		return
+	if m.members == v.Roster.Len() {
+		return // nobody is superseded
 	}
-	m.edit.SetMember(&next)
-	m.rosterChanged(MemberChanged, &next)
-}
-
-// settleState gives a member of the roster its state: by the block list, and by whether it drains.
-func (m *Machine) settleState(member *placement.Member, drains bool) {
-	_, blocked := m.edit.View().Block(snapshot.Subject{Member: member.ID})
-	member.Drained = blocked && drains
-	switch {
-	case blocked:
-		member.State = placement.MemberBlocked
-	case drains:
-		member.State = placement.MemberDraining
-	default:
-		member.State = placement.MemberLive
+	var former []*placement.Member
+	for member := range v.Members() {
+		if member.ID == id && member.State == placement.MemberSuperseded {
+			former = append(former, member)
+		}
+	}
+	slices.SortFunc(former, func(a, b *placement.Member) int { return cmp.Compare(a.Incarnation, b.Incarnation) })
+	for _, member := range former {
+		next := *member
+		next.State = placement.MemberBarred
+		m.edit.SetMember(&next)
+		m.rosterChanged(MemberChanged, &next)
 	}
 }
 

@@ -44,9 +44,9 @@ type Body interface {
 }
 
 // Join makes a new incarnation of a member, whose number is the epoch of the command. An older incarnation of the same
-// name that is still alive stays so, with what it owns, and gets nothing new.
+// name that is still alive stays so, with what it owns, and gets nothing new. A member on the block list is refused.
 //
-// Verdicts: Done with Result.Incarnation, LimitReached.
+// Verdicts: Done with Result.Incarnation, Barred, LimitReached.
 type Join struct {
 	// Member is the description. Incarnation, State and Ended are not looked at.
 	Member placement.Member
@@ -63,10 +63,10 @@ type Leave struct{ Incarnation placement.Incarnation }
 type Expire struct{ Incarnation placement.Incarnation }
 
 // Drain keeps new placements away from an incarnation, and says how fast the leader is to ask for what it owns; with Off it
-// lets them come again, unless the incarnation is superseded: then it is gone for that purpose. A blocked one stays blocked,
-// and drains, or does not, when that ends.
+// lets them come again, unless the incarnation is superseded: then it is gone for that purpose. One that was blocked is given
+// nothing as it is, and stays so.
 //
-// Verdicts: Done, Already, MemberGone.
+// Verdicts: Done, Already, MemberGone, Barred.
 type Drain struct {
 	Incarnation placement.Incarnation
 	Off         bool
@@ -87,7 +87,7 @@ type Place struct {
 
 // Confirm settles what an incarnation was given under an epoch.
 //
-// Verdicts: Done, Already, Unsettled, NotPlaced, EpochMismatch, NotOwner.
+// Verdicts: Done, Already, Unsettled, NotPlaced, EpochMismatch, NotOwner, Barred.
 type Confirm struct {
 	Identity    placement.Identity
 	Incarnation placement.Incarnation

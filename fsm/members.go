@@ -10,6 +10,9 @@ func (m *Machine) applyJoin(b []byte) (Result, error) {
 	if err != nil || member.Validate() != nil {
 		return Result{Verdict: placement.Invalid}, err
 	}
+	if _, blocked := m.edit.View().Block(snapshot.Subject{Member: member.ID}); blocked {
+		return Result{Verdict: placement.Barred}, nil
+	}
 	if m.members >= MembersMax || !m.roomForKinds(member.Kinds) {
 		return Result{Verdict: placement.LimitReached}, nil
 	}
@@ -19,7 +22,7 @@ func (m *Machine) applyJoin(b []byte) (Result, error) {
 		}
 	}
 	member.Incarnation = placement.Incarnation(m.epoch())
-	m.settleState(member, false)
+	member.State = placement.MemberLive
 	old := m.edit.View().Roster.Find(member.ID)
 	m.edit.Join(member)
 	m.members++
@@ -68,16 +71,20 @@ func (m *Machine) applyDrain(b []byte) (Result, error) {
 	if member == nil {
 		return Result{Verdict: placement.MemberGone}, nil
 	}
-	if member.State == placement.MemberSuperseded {
-		if c.Off {
-			return Result{Verdict: placement.MemberGone}, nil
+	if barred := member.State.Barred(); barred || member.State == placement.MemberSuperseded {
+		switch {
+		case !c.Off:
+			return Result{Verdict: placement.Already}, nil
+		case barred:
+			return Result{Verdict: placement.Barred}, nil
 		}
-		return Result{Verdict: placement.Already}, nil
+		return Result{Verdict: placement.MemberGone}, nil
 	}
 	next := *member
-	next.DrainRate = c.Rate
-	m.settleState(&next, !c.Off)
-	if member.State == next.State && member.Drained == next.Drained && member.DrainRate == next.DrainRate {
+	if next.State, next.DrainRate = placement.MemberDraining, c.Rate; c.Off {
+		next.State = placement.MemberLive
+	}
+	if member.State == next.State && member.DrainRate == next.DrainRate {
 		return Result{Verdict: placement.Already}, nil
 	}
 	m.edit.SetMember(&next)

@@ -13,7 +13,8 @@ import (
 
 // The whole of what commands do to an identity. A column is the phase that a command meets: m1 owns cart/1 or owned it, m2
 // hosts it too, m3 does not. "ended" is settled on an owner that expired, "undone" was pending on one; neither is behind the
-// barrier. "blocked" is absent and on the block list; "settled, blocked" drains since it is. A cell is the verdict and what the
+// barrier. "blocked" is absent and on the block list; "settled, blocked" drains since it is. A command that ends in "blocked",
+// and unblock m1, meets an m1 that is blocked too. A cell is the verdict and what the
 // identity is then: +m2 when the command gave it to m2. A dot is what the phase was before.
 const phaseTable = `
                 | absent            | pending           | settled           | draining          | tombstone      | ended          | undone            | blocked       | settled, blocked
@@ -42,6 +43,11 @@ block m1        | done: .           | done: .           | done: .           | do
 leave m1        | done: .           | done: absent      | done: tombstone   | done: tombstone   | done: .        | member gone: . | member gone: .    | done: .       | done: tombstone
 expire m1       | done: .           | done: absent      | done: tombstone   | done: tombstone   | done: .        | member gone: . | member gone: .    | done: .       | done: tombstone
 join m1         | done: .           | done: .           | done: .           | done: .           | done: .        | done: .        | done: .           | done: .       | done: .
+confirm blocked | not placed: .     | barred: .         | already: .        | already: .        | unsettled: .   | unsettled: .   | not placed: .     | not placed: . | already: .
+join blocked    | barred: .         | barred: .         | barred: .         | barred: .         | barred: .      | barred: .      | barred: .         | barred: .     | barred: .
+drain blocked   | already: .        | already: .        | already: .        | already: .        | already: .     | member gone: . | member gone: .    | already: .    | already: .
+undrain blocked | barred: .         | barred: .         | barred: .         | barred: .         | barred: .      | member gone: . | member gone: .    | barred: .     | barred: .
+unblock m1      | done: .           | done: .           | done: .           | done: .           | done: .        | done: .        | done: .           | done: .       | done: .
 kind attempts=1 | done: .           | done: .           | done: .           | done: .           | done: .        | done: .        | done: .           | done: .       | done: .
 `
 
@@ -107,7 +113,7 @@ func (p *phase) command(name string) Body {
 	switch name {
 	case "place", "place on-place":
 		return &Place{Identity: cart1}
-	case "confirm":
+	case "confirm", "confirm blocked":
 		return &Confirm{cart1, p.m1, p.epoch}
 	case "confirm of m2":
 		return &Confirm{cart1, p.m2, p.epoch}
@@ -141,15 +147,19 @@ func (p *phase) command(name string) Body {
 		return &Block{Subject: subject}
 	case "unblock":
 		return &Unblock{subject}
-	case "drain m1":
+	case "drain m1", "drain blocked":
 		return &Drain{Incarnation: p.m1}
+	case "undrain blocked":
+		return &Drain{Incarnation: p.m1, Off: true}
+	case "unblock m1":
+		return &Unblock{snapshot.Subject{Member: "m1"}}
 	case "block m1":
 		return &Block{Subject: snapshot.Subject{Member: "m1"}}
 	case "leave m1":
 		return &Leave{p.m1}
 	case "expire m1":
 		return &Expire{p.m1}
-	case "join m1":
+	case "join m1", "join blocked":
 		return &Join{placement.Member{ID: "m1", Address: "h:1", Kinds: []string{"cart"}}}
 	case "kind attempts=1":
 		return &SetKind{Kind: "cart", Settings: placement.KindSettings{Attempts: 1}}
@@ -163,6 +173,8 @@ func before(name string) []Body {
 	switch name {
 	case "place on-place":
 		return []Body{&SetKind{Kind: "cart", Settings: placement.KindSettings{Settle: placement.SettleOnPlace}}}
+	case "confirm blocked", "join blocked", "drain blocked", "undrain blocked", "unblock m1":
+		return []Body{&Block{Subject: snapshot.Subject{Member: "m1"}}}
 	case "fail the last":
 		return []Body{&SetKind{Kind: "cart", Settings: placement.KindSettings{Attempts: 1}}}
 	}

@@ -37,7 +37,11 @@ func (m *Machine) applyConfirm(b []byte) (Result, error) {
 		return Result{Verdict: placement.Invalid}, err
 	}
 	return m.transition(h.identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
-		return e.Confirm(h.incarnation, h.epoch)
+		next, verdict := e.Confirm(h.incarnation, h.epoch)
+		if owner := m.edit.Incarnation(h.incarnation); verdict == placement.Done && owner.State.Barred() {
+			return e, placement.Barred // it owns what it had, and nothing more
+		}
+		return next, verdict
 	}), nil
 }
 

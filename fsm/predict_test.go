@@ -103,7 +103,9 @@ func randomCluster(t *testing.T, rng *rand.Rand, capacities bool) *snapshot.View
 	var lives []placement.Incarnation
 	join := func(name string) {
 		m := randomMember(rng, name, capacities)
-		lives = append(lives, w.do(&Join{m})[0].Incarnation)
+		if r := w.do(&Join{m})[0]; r.Verdict == placement.Done { // or it is blocked
+			lives = append(lives, r.Incarnation)
+		}
 	}
 	for i := range 1 + rng.IntN(6) {
 		join(fmt.Sprint("m", i))
@@ -156,6 +158,9 @@ func randomWhatIf(rng *rand.Rand, v *snapshot.View, capacities bool) (w WhatIf) 
 	for _, m := range v.Roster.All() {
 		if removed[m.ID] = rng.IntN(3) == 0; removed[m.ID] {
 			w.Remove = append(w.Remove, m.ID)
+		}
+		if m.State == placement.MemberBlocked {
+			continue // it may not join again
 		}
 		switch rng.IntN(6) {
 		case 0:
@@ -358,6 +363,7 @@ func TestPredict_AnotherReplica_SaysTheSame(t *testing.T) {
 func TestPredict_WhatCannotBe_IsRefused(t *testing.T) {
 	w := newWorkshop(t)
 	w.do(&Join{placement.Member{ID: "m1", Address: "h:1", Kinds: []string{"cart"}}})
+	w.do(&Block{Subject: snapshot.Subject{Member: "m3"}})
 	v := w.m.Publish()
 	m2 := placement.Member{ID: "m2", Address: "h:1", Kinds: []string{"cart"}}
 	for _, tt := range []struct {
@@ -373,6 +379,7 @@ func TestPredict_WhatCannotBe_IsRefused(t *testing.T) {
 		{"weighs twice", WhatIf{Weigh: []Weighed{{"m1", 1}, {"m1", 2}}}, "m1"},
 		{"adds who is there", WhatIf{Add: []placement.Member{{ID: "m1", Address: "h:1", Kinds: []string{"cart"}}}}, "m1"},
 		{"adds twice", WhatIf{Add: []placement.Member{m2, m2}}, "m2"},
+		{"adds one that is blocked", WhatIf{Add: []placement.Member{{ID: "m3", Address: "h:1", Kinds: []string{"cart"}}}}, "m3"},
 		{"adds one without kinds", WhatIf{Add: []placement.Member{{ID: "m2", Address: "h:1"}}}, ""},
 		{"near to no name", WhatIf{Near: placement.Near{Member: "a b"}}, ""},
 	} {

@@ -69,6 +69,9 @@ func (w *WhatIf) commands(v *snapshot.View) ([]Body, error) {
 		if joins[m.ID] {
 			return &WhatIfError{string(m.ID), "it joins twice"}
 		}
+		if _, blocked := v.Block(snapshot.Subject{Member: m.ID}); blocked {
+			return &WhatIfError{string(m.ID), "it is blocked, and may not join"}
+		}
 		joins[m.ID] = true
 		c := &Join{m}
 		list = append(list, c)

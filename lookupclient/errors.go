@@ -23,6 +23,8 @@ var (
 	ErrNoMember = errors.New("no eligible member")
 	// ErrBlocked: the identity is on the block list.
 	ErrBlocked = errors.New("blocked")
+	// ErrMemberBlocked: the member is on the block list, or was when its incarnation lived.
+	ErrMemberBlocked = errors.New("member blocked")
 	// ErrMemberUnknown: there is no member of that name.
 	ErrMemberUnknown = errors.New("member unknown")
 	// ErrFenced: the identity is placed under another epoch.
@@ -93,6 +95,8 @@ func (e *Error) Is(target error) bool {
 		return target == ErrNoMember
 	case apiv1.ReasonIdentityBlocked:
 		return target == ErrBlocked
+	case apiv1.ReasonMemberBlocked:
+		return target == ErrMemberBlocked
 	case apiv1.ReasonMemberUnknown:
 		return target == ErrMemberUnknown
 	case apiv1.ReasonEpochMismatch, apiv1.ReasonMemberExpired:

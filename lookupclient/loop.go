@@ -188,6 +188,7 @@ func (l *loop) connected(s *session, err error) {
 	switch x := s.answer.Message.(type) {
 	case *apiv1.ToMember_Gone:
 		l.m.tasks.Go(s.close)
+		l.join = nil // one that was carried out long ago is not asked for again
 		l.gone()
 		l.retryConnect()
 	case *apiv1.ToMember_Welcome:
@@ -230,7 +231,7 @@ func (l *loop) welcome(s *session, w *apiv1.Welcome) bool {
 }
 
 // kept takes the answer to a keepalive in. None is no more time than there is: the member is blocked, is asked for what it
-// holds, and ends with its lease when it does not give that back.
+// holds, and ends when it has given that back, or with its lease.
 func (l *loop) kept(asked, ttl time.Duration) {
 	if ttl <= 0 {
 		return

@@ -339,3 +339,19 @@ func TestMember_NoMoreTime_EndsWithItsLease(t *testing.T) {
 		}
 	})
 }
+
+// A Join that was carried out long ago, whose incarnation has ended since, is not asked for again for ever.
+func TestMember_JoinOfAnEndedLife_IsMadeAnew(t *testing.T) {
+	rehearse(t, lookupclient.Kind{}, func(t *testing.T, l *scriptLeader, joined func() *lookupclient.Member) {
+		s := <-l.sessions
+		first := s.hear().GetJoin().GetRetry()
+		s.say(&apiv1.ToMember{Message: &apiv1.ToMember_Gone{Gone: &apiv1.Gone{}}})
+		s = <-l.sessions
+		next := s.hear().GetJoin().GetRetry()
+		if first.GetRequestId() == "" || next.GetRequestId() == first.GetRequestId() || next.GetAgain() {
+			t.Errorf("behind %v it asks by %v", first, next)
+		}
+		s.say(welcome(1))
+		joined()
+	})
+}

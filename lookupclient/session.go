@@ -50,8 +50,8 @@ func (m *Member) dial(first *apiv1.FromMember) (*session, error) {
 				return d.session, nil
 			}
 			switch {
-			case errors.Is(err, ErrInvalid):
-				return nil, err
+			case errors.Is(err, ErrInvalid), errors.Is(err, ErrMemberBlocked):
+				return nil, err // the others say the same
 			case errors.Is(err, ErrClusterMismatch):
 				other = fmt.Errorf("%s: %w", address, err)
 			case err != nil:

@@ -38,8 +38,8 @@ type Incarnation uint64
 // MemberState is where an incarnation is in its life.
 type MemberState uint8
 
-// The states of a member. Live, Draining, Blocked and Superseded incarnations are alive: what they own is theirs. The others
-// are over for good. The numbers are part of snapshots: a state is never renumbered.
+// The states of a member. Live, Draining, Blocked, Superseded and Barred incarnations are alive: what they own is theirs. The
+// others are over for good. The numbers are part of snapshots: a state is never renumbered.
 const (
 	// MemberLive may be given new placements.
 	MemberLive MemberState = iota + 1
@@ -49,16 +49,19 @@ const (
 	MemberLeft
 	// MemberExpired did not prove its lease in time.
 	MemberExpired
-	// MemberBlocked is on the block list: it keeps what it owns, is asked to release it, and is given nothing new.
+	// MemberBlocked is on the block list, or was when it was live: it keeps what it owns, is asked to release it, is given
+	// nothing new and no more time, and ends. It stands for its name until then.
 	MemberBlocked
 	// MemberSuperseded keeps what it owns until it ends; a newer incarnation stands for its name.
 	MemberSuperseded
+	// MemberBarred is both of that: blocked, and a newer incarnation stands for its name, or did.
+	MemberBarred
 )
 
 // memberStateMax is the largest number of a state.
-const memberStateMax = MemberSuperseded
+const memberStateMax = MemberBarred
 
-var memberStates = [...]string{"unknown", "live", "draining", "left", "expired", "blocked", "superseded"}
+var memberStates = [...]string{"unknown", "live", "draining", "left", "expired", "blocked", "superseded", "barred"}
 
 // String is the state's word in lower case.
 func (s MemberState) String() string {
@@ -70,11 +73,19 @@ func (s MemberState) String() string {
 
 // Alive says whether an incarnation in this state may own placements.
 func (s MemberState) Alive() bool {
-	return s == MemberLive || s == MemberDraining || s == MemberBlocked || s == MemberSuperseded
+	return s.Stands() || s == MemberSuperseded || s == MemberBarred
 }
 
+// Stands says whether an incarnation in this state stands for its name: no two of one name do.
+func (s MemberState) Stands() bool {
+	return s == MemberLive || s == MemberDraining || s == MemberBlocked
+}
+
+// Barred says whether a member in this state is on its way out for good: it is given nothing, no time either.
+func (s MemberState) Barred() bool { return s == MemberBlocked || s == MemberBarred }
+
 // Leaving says whether a member in this state is to be rid of what it owns.
-func (s MemberState) Leaving() bool { return s == MemberDraining || s == MemberBlocked }
+func (s MemberState) Leaving() bool { return s == MemberDraining || s.Barred() }
 
 // Known says whether the state is one of those above.
 func (s MemberState) Known() bool { return s >= MemberLive && s <= memberStateMax }
@@ -102,11 +113,10 @@ type Member struct {
 	Capacity uint32
 	// State is where it is in its life.
 	State MemberState
-	// Drained says of a blocked member that it drains too: it does so still when the block ends. It is false in every
-	// other state.
+	// Drained says of a blocked member that it drained when it was blocked. It is false in every other state.
 	Drained bool
 	// DrainRate bounds how many placements a second a member is asked for while it drains; zero is no bound. It is zero when
-	// it does not drain.
+	// it does not drain. Of a blocked member it is what was so before, and bounds nothing.
 	DrainRate uint32
 	// Ended is the log index at which the incarnation stopped being alive; zero while it is.
 	Ended uint64

@@ -89,3 +89,23 @@ func TestRoster(t *testing.T) {
 		t.Errorf("Eligible(room) = %v, want b alone", got)
 	}
 }
+
+// Of one name one incarnation stands for it at the most, and what is barred never lives on.
+func TestMemberState_WhatItMeans(t *testing.T) {
+	type means struct{ known, alive, stands, leaving, barred bool }
+	for s, want := range map[MemberState]means{
+		0:                {},
+		MemberLive:       {known: true, alive: true, stands: true},
+		MemberDraining:   {known: true, alive: true, stands: true, leaving: true},
+		MemberLeft:       {known: true},
+		MemberExpired:    {known: true},
+		MemberBlocked:    {known: true, alive: true, stands: true, leaving: true, barred: true},
+		MemberSuperseded: {known: true, alive: true},
+		MemberBarred:     {known: true, alive: true, leaving: true, barred: true},
+		MemberBarred + 1: {},
+	} {
+		if got := (means{s.Known(), s.Alive(), s.Stands(), s.Leaving(), s.Barred()}); got != want || (s.String() == "unknown") == want.known {
+			t.Errorf("%v: %+v, want %+v", s, got, want)
+		}
+	}
+}

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Roster is the set of members as of one log index: for each name the incarnation that is alive and not superseded,
+// Roster is the set of members as of one log index: for each name the incarnation that stands for it,
 // ascending by name. It is immutable; With and Without make another one.
 type Roster struct {
 	members []*Member

@@ -49,6 +49,8 @@ const (
 	NotEligible Verdict = 23
 	// LevelNotReached: not every server is known to understand that.
 	LevelNotReached Verdict = 24
+	// Barred: the member is on the block list, so no incarnation of it may join, and one that was blocked gets nothing.
+	Barred Verdict = 25
 
 	// LockHeld: others hold the lock, or wait for it, and the asker does not want to wait.
 	LockHeld Verdict = 30
@@ -75,7 +77,7 @@ var verdicts = [...]string{
 	LockHeld: "lock held", LockNotFound: "lock not found", NotHolder: "not holder", SessionGone: "session gone",
 	LockMismatch: "lock mismatch", LockLost: "lock lost", LockGranted: "lock granted",
 	Blocked: "blocked", NotBlocked: "not blocked", MemberUnknown: "member unknown", NotEligible: "not eligible",
-	LevelNotReached: "feature level not reached",
+	LevelNotReached: "feature level not reached", Barred: "barred",
 }
 
 // String is the verdict in words, lower case.

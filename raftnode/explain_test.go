@@ -100,6 +100,7 @@ func TestExplain_SinceWhenAndWhoElse(t *testing.T) {
 		join("plain")
 		propose(t, c, &fsm.Drain{Incarnation: join("drains", ssd)})
 		join("bad", ssd)
+		propose(t, c, &fsm.Place{Identity: placement.Identity{Kind: "room", Key: "of bad"}}) // or it would end at once
 		propose(t, c, &fsm.Block{Subject: snapshot.Subject{Member: "bad"}})
 		join("free", ssd)
 		propose(t, c, &fsm.Block{Subject: snapshot.Subject{Identity: room}, Reason: "poison"})

@@ -178,13 +178,16 @@ func TestDecode_BlocksAndMovesThatMakeNoSense_AreRefused(t *testing.T) {
 		{"a long name of who", live, block(&snapshotpb.Block{Member: "m2", By: strings.Repeat("r", 129)}), nil},
 		{"twice", live, block(&snapshotpb.Block{Member: "m2"}, &snapshotpb.Block{Member: "m2"}), nil},
 		{"of a member that is live", live, block(&snapshotpb.Block{Member: "m1"}), nil},
-		{"blocked without a block", slot(placement.MemberBlocked, false), nil, nil},
+		{"of a member that drains", slot(placement.MemberDraining, false), block(&snapshotpb.Block{Member: "m1"}), nil},
+		{"drained and barred", slot(placement.MemberBarred, true), nil, nil},
+		{"a rate of a barred member", rate(placement.MemberBarred, false), nil, nil},
 		{"drained without a block", slot(placement.MemberDraining, true), nil, nil},
 		{"a rate of a member that does not drain", rate(placement.MemberLive, false), nil, nil},
 		{"a rate of a blocked member that does not drain", rate(placement.MemberBlocked, false), block(&snapshotpb.Block{Member: "m1"}), nil},
 		{"a move of nothing", live, nil, move(&snapshotpb.Move{To: "m1"})},
 		{"a move to nobody", live, nil, move(&snapshotpb.Move{Kind: "cart", Key: "1", To: "m2"})},
 		{"a move twice", live, nil, move(&snapshotpb.Move{Kind: "cart", Key: "1", To: "m1"}, &snapshotpb.Move{Kind: "cart", Key: "1", To: "m1"})},
+		{"a move to one that is barred", slot(placement.MemberBarred, false), nil, move(&snapshotpb.Move{Kind: "cart", Key: "1", To: "m1"})},
 		{"a move to one that is superseded", slot(placement.MemberSuperseded, false), nil, move(&snapshotpb.Move{Kind: "cart", Key: "1", To: "m1"})},
 	} {
 		var b bytes.Buffer
@@ -253,5 +256,31 @@ func TestDigest_CoversEveryField(t *testing.T) {
 		if v.RecomputeDigest() != v.Digest() {
 			t.Errorf("change %d: the digest is off", i)
 		}
+	}
+}
+
+// Who was blocked stays so when the block is over: with another life beside it, and in a file.
+func TestEditor_Join_FormerLifeThatWasBlocked_IsBarred(t *testing.T) {
+	e := newTestEditor()
+	e.Join(member("m", 1))
+	x := *e.View().Roster.Find("m")
+	x.State, x.Drained, x.DrainRate = placement.MemberBlocked, true, 5
+	e.SetMember(&x)
+	alone := recode(t, e.Publish())
+	if got := alone.Roster.Find("m"); got == nil || got.State != placement.MemberBlocked || !got.Drained || alone.RecomputeDigest() != e.v.Digest() {
+		t.Errorf("blocked, and no block: a file has %+v", got)
+	}
+	e.Join(member("m", 2))
+	v := recode(t, e.Publish())
+	for _, v := range []*View{e.Publish(), v} {
+		former := v.Incarnation(1)
+		if former.State != placement.MemberBarred || former.Drained || former.DrainRate != 0 || v.Roster.Find("m").Incarnation != 2 || v.Roster.Len() != 1 {
+			t.Errorf("the former life is %+v, and %+v stands for its name", former, v.Roster.Find("m"))
+		}
+	}
+	e.SetPosition(9, 1)
+	e.End(2, placement.MemberLeft)
+	if v := recode(t, e.Publish()); v.Roster.Len() != 0 || v.Digest() != e.v.RecomputeDigest() {
+		t.Errorf("%d stand for a name when only a barred one is left", v.Roster.Len())
 	}
 }

@@ -222,7 +222,7 @@ func (d *decoder) slot(s *snapshotpb.Slot) error {
 	}
 	v.slots.edit(d.e.gen, v.slots.add(d.e.gen)).member = m
 	v.incarnations.put(incarnationKey(m.Incarnation), s.Slot)
-	if alive && m.State != placement.MemberSuperseded {
+	if m.State.Stands() {
 		if d.names[m.ID] {
 			return d.f.corrupt("two incarnations stand for one name", nil)
 		}

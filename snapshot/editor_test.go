@@ -43,6 +43,8 @@ type model struct {
 	moves          map[placement.Identity]placement.MemberID
 	crashes        map[placement.Identity]Crash
 	names          map[placement.MemberID]placement.Incarnation // who stands for each name
+	states         map[placement.Incarnation]placement.MemberState
+	called         map[placement.Incarnation]placement.MemberID
 }
 
 func (m *model) seen(id placement.Identity) placement.Entry {
@@ -78,6 +80,7 @@ func (m *model) check(t *testing.T, v *View, keys []placement.Identity) {
 		}
 	}
 	m.checkBlocks(t, v)
+	m.checkStates(t, v)
 	m.checkCrashes(t, v)
 	m.checkLoads(t, v, keys)
 	if got, want := v.Digest(), v.RecomputeDigest(); got != want {
@@ -114,6 +117,7 @@ func run(t *testing.T, seed uint64, reopen *rand.Rand, each func(*View)) {
 	m := &model{
 		entries: map[placement.Identity]placement.Entry{}, ended: map[placement.Incarnation]uint64{0: 0}, kinds: map[string]placement.KindSettings{},
 		locks: newLockModel(), blocks: map[Subject]Block{}, moves: map[placement.Identity]placement.MemberID{}, crashes: map[placement.Identity]Crash{}, names: map[placement.MemberID]placement.Incarnation{},
+		states: map[placement.Incarnation]placement.MemberState{}, called: map[placement.Incarnation]placement.MemberID{},
 	}
 	var keys []placement.Identity
 	for i := range 300 {
@@ -134,11 +138,9 @@ func run(t *testing.T, seed uint64, reopen *rand.Rand, each func(*View)) {
 		}
 		if len(alive) < 3 || rng.IntN(20) == 0 {
 			x := member(fmt.Sprintf("m%d", rng.IntN(6)), next)
-			if _, ok := m.blocks[Subject{Member: x.ID}]; ok {
-				x.State = placement.MemberBlocked
-			}
+			m.unblock(e, Subject{Member: x.ID}) // nobody joins who is blocked
 			e.Join(x)
-			m.ended[next], m.names[x.ID] = 0, next
+			m.joined(x.ID, next)
 			alive = append(alive, next)
 			next++
 		}
@@ -237,20 +239,58 @@ func recode(t *testing.T, v *View) *View {
 	return got
 }
 
-// setBlocked gives the member of a name the state that follows from its block.
-func setBlocked(e *Editor, id placement.MemberID, blocked bool) {
-	m := e.View().Roster.Find(id)
-	if m == nil {
-		return
+// joined notes a new incarnation, and what becomes of the one that stood for its name.
+func (m *model) joined(id placement.MemberID, inc placement.Incarnation) {
+	if old, ok := m.names[id]; ok {
+		switch m.states[old] {
+		case placement.MemberBlocked:
+			m.states[old] = placement.MemberBarred
+		default:
+			m.states[old] = placement.MemberSuperseded
+		}
 	}
-	next := *m
-	switch {
-	case blocked:
-		next.State, next.Drained = placement.MemberBlocked, next.Incarnation%2 == 0
-	default:
-		next.State, next.Drained = placement.MemberLive, false
+	m.ended[inc], m.names[id], m.states[inc], m.called[inc] = 0, inc, placement.MemberLive, id
+}
+
+// bar gives the incarnations of a name the states that follow from its block, in the editor and in the model. Who was blocked
+// stays so when it ends.
+func (m *model) bar(e *Editor, id placement.MemberID) {
+	for inc, name := range m.called {
+		state := m.states[inc]
+		if name != id || state.Barred() {
+			continue
+		}
+		next := *e.View().Incarnation(inc)
+		if state == placement.MemberSuperseded {
+			next.State = placement.MemberBarred
+		} else {
+			next.State, next.Drained = placement.MemberBlocked, inc%2 == 0
+		}
+		e.SetMember(&next)
+		m.states[inc] = next.State
 	}
-	e.SetMember(&next)
+}
+
+// checkStates compares the members that are alive, and who stands for their names.
+func (m *model) checkStates(t *testing.T, v *View) {
+	t.Helper()
+	n := 0
+	for x := range v.Members() {
+		if !x.State.Alive() {
+			continue
+		}
+		if n++; m.states[x.Incarnation] != x.State || m.called[x.Incarnation] != x.ID {
+			t.Fatalf("at index %d: %s is %v in its life %d, want %v", v.Index, x.ID, x.State, x.Incarnation, m.states[x.Incarnation])
+		}
+	}
+	if n != len(m.states) || v.Roster.Len() != len(m.names) {
+		t.Fatalf("at index %d: %d are alive, and %d stand for their names; want %d and %d", v.Index, n, v.Roster.Len(), len(m.states), len(m.names))
+	}
+	for name, inc := range m.names {
+		if x := v.Roster.Find(name); x == nil || x.Incarnation != inc || x.State != m.states[inc] {
+			t.Fatalf("at index %d: %+v stands for %s, want %d, which is %v", v.Index, x, name, inc, m.states[inc])
+		}
+	}
 }
 
 // stepBlocks blocks, unblocks and moves, and ends what is over, on the editor and on the model.
@@ -279,7 +319,7 @@ func (m *model) stepBlocks(t *testing.T, rng *rand.Rand, e *Editor, keys []place
 		}
 		m.blocks[s] = b
 		if s.Member != "" {
-			setBlocked(e, s.Member, true)
+			m.bar(e, s.Member)
 		}
 	case 1:
 		m.unblock(e, s)
@@ -298,15 +338,14 @@ func (m *model) stepBlocks(t *testing.T, rng *rand.Rand, e *Editor, keys []place
 }
 
 func (m *model) unblock(e *Editor, s Subject) {
-	if _, ok := m.blocks[s]; ok && s.Member != "" {
-		setBlocked(e, s.Member, false)
-	}
 	e.DropBlock(s)
 	delete(m.blocks, s)
 }
 
-// gone notes that an incarnation ended: moves to a name end with the one that stands for it.
+// gone notes that an incarnation ended, in whatever state: moves to a name end with the one that stands for it.
 func (m *model) gone(inc placement.Incarnation) {
+	delete(m.states, inc)
+	delete(m.called, inc)
 	for name, standing := range m.names {
 		if standing != inc {
 			continue

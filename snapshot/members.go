@@ -8,12 +8,15 @@ import (
 
 // Join adds an incarnation. The member must be valid, normalized and alive, its kinds must be known, and it must not
 // be changed afterwards. From now on it stands for its name in the roster; the incarnation that did so before is
-// superseded.
+// superseded, or barred when it is blocked.
 func (e *Editor) Join(m *placement.Member) {
 	if old := e.v.Roster.Find(m.ID); old != nil {
-		superseded := *old
-		superseded.State, superseded.Drained, superseded.DrainRate = placement.MemberSuperseded, false, 0
-		e.v.slots.edit(e.gen, e.slotOf(old.Incarnation)).member = &superseded
+		former := *old
+		former.State, former.Drained, former.DrainRate = placement.MemberSuperseded, false, 0
+		if old.State.Barred() {
+			former.State = placement.MemberBarred
+		}
+		e.v.slots.edit(e.gen, e.slotOf(old.Incarnation)).member = &former
 	}
 	var i uint32
 	if n := len(e.free); n > 0 {
@@ -26,10 +29,13 @@ func (e *Editor) Join(m *placement.Member) {
 	e.v.Roster = e.v.Roster.With(m)
 }
 
-// SetMember replaces the description of an incarnation in the roster. m must not be changed afterwards.
+// SetMember replaces the description of an incarnation that is alive. Whether it stands for its name must be as before, and m
+// must not be changed afterwards.
 func (e *Editor) SetMember(m *placement.Member) {
 	e.v.slots.edit(e.gen, e.slotOf(m.Incarnation)).member = m
-	e.v.Roster = e.v.Roster.With(m)
+	if m.State.Stands() {
+		e.v.Roster = e.v.Roster.With(m)
+	}
 }
 
 // End ends an incarnation that is alive, at the current index, in the given state. It costs the same however much the

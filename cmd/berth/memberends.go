@@ -136,7 +136,7 @@ func (a *app) expire(ctx context.Context, c *lookupclient.Client, name string, w
 
 func (a *app) memberBlockCommand() *cobra.Command {
 	var flags blockFlags
-	c := command("block NAME", "Keep a member away: nothing new, and what it owns is asked back", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+	c := command("block NAME", "Keep a member away: it releases what it owns, ends, and may not join", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
 		req, err := flags.request()
 		if err != nil {
 			return err
@@ -144,9 +144,9 @@ func (a *app) memberBlockCommand() *cobra.Command {
 		req.Member = args[0]
 		return a.ask(func(c *lookupclient.Client) error { return a.block(ctx, c, req) })
 	})
-	c.Long = `Put a member on the block list, by its name, for this life and all that follow, also when no such member is there yet. It is
-given nothing new and asked to release what it owns; while it owns anything it gets no more time, so that whatever it does
-not release is free when its lease is over. berth block list shows all blocks.`
+	c.Long = `Put a member on the block list, by its name, also when no such member is there yet. It is given nothing new and no more time,
+is asked to release what it owns, and ends when it has done so, or with its lease. It may not join until the block is over;
+then its process joins as a new incarnation, by itself. berth block list shows all blocks.`
 	c.Example = `  berth member block host-3 --reason "bad disk" --for 24h`
 	flags.flags(c)
 	a.asking(c)

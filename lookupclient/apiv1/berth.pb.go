@@ -692,7 +692,7 @@ const (
 	Event_MEMBER_BLOCKED  Event_Type = 22
 	// Another incarnation stands for its name.
 	Event_MEMBER_SUPERSEDED Event_Type = 23
-	// It drains or is blocked no longer.
+	// It drains no longer.
 	Event_MEMBER_LIVE Event_Type = 24
 	// It ended. UNSETTLED of what was settled on it follows, or REMOVED of what was not, in no particular order.
 	Event_MEMBER_LEFT    Event_Type = 25
@@ -6694,7 +6694,7 @@ func (x *Welcome) GetNonce() uint64 {
 }
 
 // Alive answers a Keepalive. The lease runs from when the member sent it. A ttl of zero is no more time than there was: the
-// member is blocked and holds something, which it is asked to stop.
+// member is blocked, is asked to stop what it holds, and ends.
 type Alive struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nonce         uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`

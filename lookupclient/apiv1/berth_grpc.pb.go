@@ -506,14 +506,15 @@ type MembersClient interface {
 	// ListMembers returns the members that are alive, and those whose end not everybody has seen.
 	ListMembers(ctx context.Context, in *ListMembersRequest, opts ...grpc.CallOption) (*ListMembersResponse, error)
 	// DrainMember keeps new placements away from a member and asks for those that it owns, a few at a time; or, with off,
-	// lets new ones come again. Errors: MEMBER_UNKNOWN, OUTCOME_UNKNOWN, NO_LEADER.
+	// lets new ones come again. Errors: MEMBER_UNKNOWN, MEMBER_BLOCKED, OUTCOME_UNKNOWN, NO_LEADER.
 	DrainMember(ctx context.Context, in *DrainMemberRequest, opts ...grpc.CallOption) (*DrainMemberResponse, error)
 	// ExpireMember ends a member's incarnations as soon as their leases must be over: they are told to stop, and are not
 	// kept any more. It waits a moment for that; call again with the answer's incarnations to go on waiting. The process may
 	// join again at once, as another incarnation; to keep it away, block it first. Errors: MEMBER_UNKNOWN, NO_LEADER.
 	ExpireMember(ctx context.Context, in *ExpireMemberRequest, opts ...grpc.CallOption) (*ExpireMemberResponse, error)
 	// Session is a member's connection to the leader: it joins, keeps its lease, is told what to activate and what to
-	// stop, and says what it did. Another server answers with Redirect.
+	// stop, and says what it did. Another server answers with Redirect. Errors: MEMBER_BLOCKED, INVALID_ARGUMENT,
+	// CLUSTER_MISMATCH, OUTCOME_UNKNOWN.
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[FromMember, ToMember], error)
 }
 
@@ -577,14 +578,15 @@ type MembersServer interface {
 	// ListMembers returns the members that are alive, and those whose end not everybody has seen.
 	ListMembers(context.Context, *ListMembersRequest) (*ListMembersResponse, error)
 	// DrainMember keeps new placements away from a member and asks for those that it owns, a few at a time; or, with off,
-	// lets new ones come again. Errors: MEMBER_UNKNOWN, OUTCOME_UNKNOWN, NO_LEADER.
+	// lets new ones come again. Errors: MEMBER_UNKNOWN, MEMBER_BLOCKED, OUTCOME_UNKNOWN, NO_LEADER.
 	DrainMember(context.Context, *DrainMemberRequest) (*DrainMemberResponse, error)
 	// ExpireMember ends a member's incarnations as soon as their leases must be over: they are told to stop, and are not
 	// kept any more. It waits a moment for that; call again with the answer's incarnations to go on waiting. The process may
 	// join again at once, as another incarnation; to keep it away, block it first. Errors: MEMBER_UNKNOWN, NO_LEADER.
 	ExpireMember(context.Context, *ExpireMemberRequest) (*ExpireMemberResponse, error)
 	// Session is a member's connection to the leader: it joins, keeps its lease, is told what to activate and what to
-	// stop, and says what it did. Another server answers with Redirect.
+	// stop, and says what it did. Another server answers with Redirect. Errors: MEMBER_BLOCKED, INVALID_ARGUMENT,
+	// CLUSTER_MISMATCH, OUTCOME_UNKNOWN.
 	Session(grpc.BidiStreamingServer[FromMember, ToMember]) error
 	mustEmbedUnimplementedMembersServer()
 }
@@ -735,9 +737,9 @@ const (
 type BlocksClient interface {
 	// ListBlocks returns the blocks, members first, page by page.
 	ListBlocks(ctx context.Context, in *ListBlocksRequest, opts ...grpc.CallOption) (*ListBlocksResponse, error)
-	// Block adds a member, by its name and for all its incarnations, or an identity, or changes what the list says of it. What
-	// a blocked member owns is asked back, and while it owns anything it is given no more time; a blocked identity is asked
-	// back from its owner. Errors: INVALID_ARGUMENT, OUTCOME_UNKNOWN, NO_LEADER.
+	// Block adds a member, by its name, or an identity, or changes what the list says of it. What a blocked member owns is asked
+	// back, it is given no more time, ends, and may not join until the block is over; a blocked identity is asked back from its
+	// owner. Errors: INVALID_ARGUMENT, OUTCOME_UNKNOWN, NO_LEADER.
 	Block(ctx context.Context, in *BlockRequest, opts ...grpc.CallOption) (*BlockResponse, error)
 	// Unblock takes a member or an identity off the list.
 	Unblock(ctx context.Context, in *UnblockRequest, opts ...grpc.CallOption) (*UnblockResponse, error)
@@ -789,9 +791,9 @@ func (c *blocksClient) Unblock(ctx context.Context, in *UnblockRequest, opts ...
 type BlocksServer interface {
 	// ListBlocks returns the blocks, members first, page by page.
 	ListBlocks(context.Context, *ListBlocksRequest) (*ListBlocksResponse, error)
-	// Block adds a member, by its name and for all its incarnations, or an identity, or changes what the list says of it. What
-	// a blocked member owns is asked back, and while it owns anything it is given no more time; a blocked identity is asked
-	// back from its owner. Errors: INVALID_ARGUMENT, OUTCOME_UNKNOWN, NO_LEADER.
+	// Block adds a member, by its name, or an identity, or changes what the list says of it. What a blocked member owns is asked
+	// back, it is given no more time, ends, and may not join until the block is over; a blocked identity is asked back from its
+	// owner. Errors: INVALID_ARGUMENT, OUTCOME_UNKNOWN, NO_LEADER.
 	Block(context.Context, *BlockRequest) (*BlockResponse, error)
 	// Unblock takes a member or an identity off the list.
 	Unblock(context.Context, *UnblockRequest) (*UnblockResponse, error)

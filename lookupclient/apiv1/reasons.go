@@ -25,6 +25,7 @@ const (
 	ReasonIdentityBlocked    Reason = "IDENTITY_BLOCKED"
 	ReasonMemberExpired      Reason = "MEMBER_EXPIRED"
 	ReasonMemberUnknown      Reason = "MEMBER_UNKNOWN"
+	ReasonMemberBlocked      Reason = "MEMBER_BLOCKED"
 	ReasonIndexCompacted     Reason = "INDEX_COMPACTED"
 	ReasonTooStale           Reason = "TOO_STALE"
 	ReasonClusterMismatch    Reason = "CLUSTER_MISMATCH"
@@ -106,6 +107,10 @@ var reasons = []ReasonInfo{
 		"berth member list.", "Stop every activation of that incarnation and join again."},
 	{ReasonMemberUnknown, codes.NotFound, false,
 		"There is no member of that name.", "berth member list.", "Check the spelling."},
+	{ReasonMemberBlocked, codes.FailedPrecondition, false,
+		"The member is on the block list, so it may not join. A life of it that was there when it was blocked is given nothing, no time either: it releases what it owns and ends, and is not revived when the block is over. Nothing was changed.",
+		"The error says why, who wanted it, and until when. berth block list; berth member list.",
+		"berth member unblock NAME takes it off the list. Its process asks again by itself, and joins as a new incarnation."},
 	{ReasonIndexCompacted, codes.OutOfRange, false,
 		"The state as of that index, or what followed it, is no longer kept.",
 		"How long it took between two pages of a list, or how old the index is behind which a watch is to go on: the error has the oldest one that is known.",

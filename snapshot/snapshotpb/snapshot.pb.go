@@ -295,7 +295,7 @@ type Member struct {
 	Capacity    uint32                 `protobuf:"varint,7,opt,name=capacity,proto3" json:"capacity,omitempty"`
 	State       uint32                 `protobuf:"varint,8,opt,name=state,proto3" json:"state,omitempty"`
 	Ended       uint64                 `protobuf:"varint,9,opt,name=ended,proto3" json:"ended,omitempty"`
-	// A blocked member drains too, and does so still when the block ends.
+	// A blocked member drained when it was blocked.
 	Drained bool `protobuf:"varint,10,opt,name=drained,proto3" json:"drained,omitempty"`
 	// The most placements a second that it is asked for while it drains; zero for no bound.
 	DrainRate     uint32 `protobuf:"varint,11,opt,name=drain_rate,json=drainRate,proto3" json:"drain_rate,omitempty"`

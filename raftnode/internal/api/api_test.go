@@ -64,7 +64,7 @@ func TestVerdictError_EveryVerdict(t *testing.T) {
 		placement.EpochMismatch: apiv1.ReasonEpochMismatch, placement.NotOwner: apiv1.ReasonEpochMismatch, placement.MemberGone: apiv1.ReasonMemberExpired,
 		placement.Forgotten: apiv1.ReasonOutcomeUnknown, placement.RequestReused: apiv1.ReasonInvalidArgument, placement.LimitReached: apiv1.ReasonInvalidArgument,
 		placement.WrongTerm: apiv1.ReasonNoLeader, placement.UnknownStrategy: apiv1.ReasonInvalidArgument,
-		placement.Blocked: apiv1.ReasonIdentityBlocked, placement.LevelNotReached: apiv1.ReasonUnsupportedVersion,
+		placement.Blocked: apiv1.ReasonIdentityBlocked, placement.Barred: apiv1.ReasonMemberBlocked, placement.LevelNotReached: apiv1.ReasonUnsupportedVersion,
 	}
 	id := placement.Identity{Kind: "file", Key: "a"}
 	for v := placement.Verdict(0); v < 50; v++ {

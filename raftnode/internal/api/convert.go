@@ -22,6 +22,7 @@ func placementMessage(id placement.Identity, e placement.Entry, owner *placement
 var memberStates = map[placement.MemberState]apiv1.Member_State{
 	placement.MemberLive: apiv1.Member_LIVE, placement.MemberDraining: apiv1.Member_DRAINING, placement.MemberLeft: apiv1.Member_LEFT,
 	placement.MemberExpired: apiv1.Member_EXPIRED, placement.MemberBlocked: apiv1.Member_BLOCKED, placement.MemberSuperseded: apiv1.Member_SUPERSEDED,
+	placement.MemberBarred: apiv1.Member_BLOCKED,
 }
 
 func memberMessage(m *placement.Member, load snapshot.Load) *apiv1.Member {

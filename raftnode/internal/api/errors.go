@@ -92,6 +92,8 @@ func verdictError(id placement.Identity, r *fsm.Result) error {
 		return unknownStrategy("named in the request")
 	case placement.Blocked:
 		return fail(apiv1.ReasonIdentityBlocked, identityData(id), "%v is blocked", id)
+	case placement.Barred:
+		return fail(apiv1.ReasonMemberBlocked, nil, "the member is blocked")
 	case placement.LevelNotReached:
 		return fail(apiv1.ReasonUnsupportedVersion, nil, "not every server understands that yet: finish the upgrade of the servers")
 	case placement.WrongTerm:

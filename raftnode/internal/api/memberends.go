@@ -52,6 +52,9 @@ func (s *Server) DrainMember(ctx context.Context, req *apiv1.DrainMemberRequest)
 	if err != nil {
 		return nil, outcomeError(err)
 	}
+	if r.Verdict == placement.Barred {
+		return nil, memberBlocked(t.group.View(), name)
+	}
 	if err := verdictError(placement.Identity{}, &r); err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"strings"
-	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -305,20 +304,7 @@ func identityBlocked(v *snapshot.View, id placement.Identity) error {
 	if !ok { // it was taken off the list meanwhile
 		return fail(apiv1.ReasonIdentityBlocked, data, "%v was blocked when it was to be placed", id)
 	}
-	text := fmt.Sprintf("%v is blocked", id)
-	if b.By != "" {
-		text += " by " + b.By
-		data["by"] = b.By
-	}
-	if b.Until != 0 {
-		data["until"] = timeOf(b.Until).Format(time.RFC3339)
-		text += " until " + data["until"]
-	}
-	if b.Reason != "" {
-		text += ": " + b.Reason
-		data["because"] = b.Reason
-	}
-	return fail(apiv1.ReasonIdentityBlocked, data, "%s", text)
+	return fail(apiv1.ReasonIdentityBlocked, data, "%v is blocked%s", id, whoBlocks(&b, data))
 }
 
 // noEligible says of each member why it is not the one.

@@ -135,7 +135,7 @@ func (m *memberStream) begin(first *apiv1.FromMember) error {
 		m.session, err = m.driver.Attach(inc)
 	}
 	if errors.Is(err, leader.ErrGone) {
-		return m.gone("the incarnation is over: it did not keep its lease, or left")
+		return m.gone(incarnationOver)
 	}
 	if err != nil {
 		return err
@@ -145,6 +145,9 @@ func (m *memberStream) begin(first *apiv1.FromMember) error {
 	}}}, false)
 }
 
+// incarnationOver is what a member is told whose incarnation has ended.
+const incarnationOver = "the incarnation is over: it did not keep its lease, left, or was blocked and has released everything"
+
 // gone tells the member that it is over, and ends the session.
 func (m *memberStream) gone(reason string) error {
 	if err := m.send(&apiv1.ToMember{Message: &apiv1.ToMember_Gone{Gone: &apiv1.Gone{Reason: reason}}}, true); err != nil {
@@ -153,7 +156,7 @@ func (m *memberStream) gone(reason string) error {
 	return fail(apiv1.ReasonMemberExpired, nil, "%s", reason)
 }
 
-// join proposes the member's Join. The command is proposed after the request arrived and commits in this term, so its
+// join proposes the member's Join; one that is blocked is refused without an entry of the log. The command is proposed after the request arrived and commits in this term, so its
 // answer is as good as that of a keepalive.
 func (m *memberStream) join(j *apiv1.Join) (placement.Incarnation, time.Duration, error) {
 	c, err := requestOf(j.Retry)
@@ -165,6 +168,10 @@ func (m *memberStream) join(j *apiv1.Join) (placement.Incarnation, time.Duration
 	if err != nil {
 		return 0, 0, invalid("%v", err)
 	}
+	id := placement.MemberID(j.Member.GetName())
+	if v := m.group.View(); barred(v, id) {
+		return 0, 0, memberBlocked(v, id)
+	}
 	ctx, cancel := context.WithTimeout(m.ctx, confirmBudget)
 	defer cancel()
 	r, err := m.group.Propose(ctx, encoded)
@@ -173,6 +180,9 @@ func (m *memberStream) join(j *apiv1.Join) (placement.Incarnation, time.Duration
 			return 0, 0, err
 		}
 		return 0, 0, outcomeError(err)
+	}
+	if r.Verdict == placement.Barred {
+		return 0, 0, memberBlocked(m.group.View(), id)
 	}
 	if err := verdictError(placement.Identity{}, &r); err != nil {
 		return 0, 0, err
@@ -221,7 +231,7 @@ func (m *memberStream) sendOrders(orders []leader.Order) error {
 func (m *memberStream) endSession(err error) {
 	switch {
 	case errors.Is(err, leader.ErrGone):
-		_ = m.gone("the incarnation is over: it did not keep its lease, or left")
+		_ = m.gone(incarnationOver)
 	case errors.Is(err, group.ErrNotLeader):
 		_ = m.send(&apiv1.ToMember{Message: &apiv1.ToMember_Redirect{Redirect: &apiv1.Redirect{}}}, true)
 	}

@@ -22,6 +22,7 @@ var watchTypes = map[events.Type]apiv1.Event_Type{
 var memberTypes = map[placement.MemberState]apiv1.Event_Type{
 	placement.MemberLive: apiv1.Event_MEMBER_LIVE, placement.MemberDraining: apiv1.Event_MEMBER_DRAINING, placement.MemberBlocked: apiv1.Event_MEMBER_BLOCKED,
 	placement.MemberSuperseded: apiv1.Event_MEMBER_SUPERSEDED, placement.MemberLeft: apiv1.Event_MEMBER_LEFT, placement.MemberExpired: apiv1.Event_MEMBER_EXPIRED,
+	placement.MemberBarred: apiv1.Event_MEMBER_BLOCKED,
 }
 
 // watchTypesOf are the types of the events that a watcher gets of one: none, one, or two.

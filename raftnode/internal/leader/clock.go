@@ -13,8 +13,8 @@ import (
 
 const clockTick = 100 * time.Millisecond
 
-// watchClock expires members and sessions, ends lock-delays, and gives up on owners that do not confirm and on claims that
-// nobody asks for.
+// watchClock expires members and sessions, ends lock-delays, and gives up on owners that do not confirm, or may not, and on claims
+// that nobody asks for.
 func (d *Driver) watchClock(ctx context.Context) {
 	tick := time.NewTicker(clockTick)
 	defer tick.Stop()
@@ -69,9 +69,14 @@ func proposeEach[T any](ctx context.Context, p Proposer, items []T, body func(T)
 	return p.ProposeAll(ctx, commands)
 }
 
-// expire proposes that incarnations end. One whose proposal failed is proposed again.
+// expire proposes that incarnations end whose time is up.
 func (d *Driver) expire(ctx context.Context, due []placement.Incarnation) {
-	outcomes, err := proposeEach(ctx, d.group, due, func(inc placement.Incarnation) fsm.Body { return &fsm.Expire{Incarnation: inc} })
+	d.proposeEnds(ctx, due, func(inc placement.Incarnation) fsm.Body { return &fsm.Expire{Incarnation: inc} })
+}
+
+// proposeEnds proposes the ends of incarnations. One whose proposal failed is proposed again.
+func (d *Driver) proposeEnds(ctx context.Context, due []placement.Incarnation, how func(placement.Incarnation) fsm.Body) {
+	outcomes, err := proposeEach(ctx, d.group, due, how)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, inc := range due {
@@ -81,10 +86,11 @@ func (d *Driver) expire(ctx context.Context, due []placement.Incarnation) {
 	}
 }
 
-// late is one placement whose owner has not confirmed in time.
+// late is one placement whose owner has not confirmed in time, or may not.
 type late struct {
-	id placement.Identity
-	o  *open
+	id  placement.Identity
+	o   *open
+	why placement.Failure
 }
 
 func (d *Driver) overdue(now lease.Instant) (out []late) {
@@ -92,11 +98,18 @@ func (d *Driver) overdue(now lease.Instant) (out []late) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for id, o := range d.mu.open {
-		if !o.stop && !o.failed && now >= o.since.Add(d.confirmTime(v, id.Kind)) {
-			o.failed = true
-			out = append(out, late{id, o})
-			d.failureLocked(id, o.owner, confirmedNot)
+		if o.stop || o.failed {
+			continue
 		}
+		why := confirmedNot
+		if m := v.Incarnation(o.owner); m != nil && m.State.Barred() {
+			why = ownerBlocked // it may not confirm any more
+		} else if now < o.since.Add(d.confirmTime(v, id.Kind)) {
+			continue
+		}
+		o.failed = true
+		out = append(out, late{id, o, why})
+		d.failureLocked(id, o.owner, why)
 		if len(out) == placement.BatchCommandsMax {
 			break
 		}
@@ -117,11 +130,14 @@ func (d *Driver) confirmTime(v *snapshot.View, kind string) time.Duration {
 	return d.config.ActivationTimeout
 }
 
-var confirmedNot = placement.Failure{Code: placement.FailureTimeout}
+var (
+	confirmedNot = placement.Failure{Code: placement.FailureTimeout}
+	ownerBlocked = placement.Failure{Code: placement.FailureRefused, Text: "the member is blocked"}
+)
 
 // fail proposes that activations failed.
 func (d *Driver) fail(ctx context.Context, list []late) {
-	outcomes, err := proposeEach(ctx, d.group, list, func(l late) fsm.Body { return &fsm.Fail{Identity: l.id, Epoch: l.o.epoch, Failure: confirmedNot} })
+	outcomes, err := proposeEach(ctx, d.group, list, func(l late) fsm.Body { return &fsm.Fail{Identity: l.id, Epoch: l.o.epoch, Failure: l.why} })
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, l := range list {

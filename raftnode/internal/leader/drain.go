@@ -2,6 +2,7 @@ package leader
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -66,29 +67,23 @@ func paced(v *snapshot.View, leaving map[placement.Incarnation]bool, old map[pla
 	return paces
 }
 
-// barred says whether a member is blocked and still owns something: it gets no more time.
-func barred(v *snapshot.View, m *placement.Member) bool {
-	if !m.State.Alive() || !isBlocked(v, m) {
-		return false
-	}
-	load := v.MemberLoad(m.Incarnation)
-	return load.Settled+load.Pending > 0
-}
-
-// isBlocked says whether the block list names a member: also the former life of one, which shows another state.
-func isBlocked(v *snapshot.View, m *placement.Member) bool {
-	_, blocked := v.Block(snapshot.Subject{Member: m.ID})
-	return blocked
-}
-
-// drainStep asks for a few more of the placements of members that are to be rid of them.
+// drainStep asks for a few more of the placements of members that are to be rid of them, and ends those that were blocked and
+// have let go of everything.
 func (d *Driver) drainStep(ctx context.Context) {
 	v := d.group.View()
 	if d.drain.changed.Swap(false) {
 		d.drain.leaving = leaving(v)
 		d.drain.paces = paced(v, d.drain.leaving, d.drain.paces, d.config.Now())
 	}
-	if len(d.drain.leaving) == 0 || d.drain.running.Load() {
+	if len(d.drain.leaving) == 0 {
+		return
+	}
+	if free := d.released(); len(free) > 0 {
+		d.tasks.Go(func() {
+			d.proposeEnds(ctx, free, func(inc placement.Incarnation) fsm.Body { return &fsm.Leave{Incarnation: inc} })
+		})
+	}
+	if d.drain.running.Load() {
 		return
 	}
 	evict := d.evictions(v)
@@ -109,11 +104,28 @@ func (d *Driver) drainStep(ctx context.Context) {
 func leaving(v *snapshot.View) map[placement.Incarnation]bool {
 	out := map[placement.Incarnation]bool{}
 	for m := range v.Members() {
-		if m.State.Leaving() || m.State == placement.MemberSuperseded && isBlocked(v, m) {
+		if m.State.Leaving() {
 			out[m.Incarnation] = true
 		}
 	}
 	return out
+}
+
+// released marks the incarnations that were blocked and own nothing, and returns those whose end is not on its way. They are
+// given nothing any more, so nobody can become a second owner by it, and nobody has to wait for their leases.
+func (d *Driver) released() (free []placement.Incarnation) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v := d.group.View() // under the lock: an end that is noted is in it
+	for inc := range d.drain.leaving {
+		m, load := v.Incarnation(inc), v.MemberLoad(inc)
+		if m != nil && m.State.Barred() && load.Settled+load.Pending == 0 && !d.mu.proposed[inc] {
+			d.mu.proposed[inc] = true
+			free = append(free, inc)
+		}
+	}
+	slices.Sort(free)
+	return free
 }
 
 // evictions are settled placements that may be asked back now, from where the step before ended on.

@@ -98,10 +98,17 @@ func TestDrain_AsksForAFewAtATime(t *testing.T) {
 				s.feed(d)
 				released += len(commands)
 			}
-			asked := s.asked
+			want := s.asked
+			if name == "blocked" {
+				want++ // its end
+			}
 			s.step(d)
-			if s.asked != asked {
-				t.Error("a member that owns nothing is asked for something")
+			s.step(d)
+			if s.asked != want {
+				t.Errorf("of a member that owns nothing something is asked: %d proposals, want %d", s.asked, want)
+			}
+			if m := s.view.Incarnation(a); m.State.Alive() == (name == "blocked") {
+				t.Errorf("a member that owns nothing is %v", m.State)
 			}
 			if e := s.do(&fsm.Place{Identity: id(n)}).Entry; e.Owner != b {
 				t.Errorf("what is placed goes to %d, want %d", e.Owner, b)
@@ -162,24 +169,40 @@ func TestDrain_ProposalFails_IsMadeAgainUntilUndrained(t *testing.T) {
 	}
 }
 
-// A blocked member gets no more time while it owns something, in its former lives too. When it owns nothing it may stay.
-func TestKeepalive_BlockedMember_GetsNoMoreTimeWhileItOwnsSomething(t *testing.T) {
-	var former, current, other placement.Incarnation
+// A blocked member gets no more time, whatever it owns, in its former lives too, and not when its block is over either. It ends as
+// soon as it has let go of everything, or with its lease.
+func TestKeepalive_BlockedMember_GetsNoMoreTimeAndEnds(t *testing.T) {
+	var former, current, empty, other placement.Incarnation
 	s, d := begun(t, func(s *state) {
 		former = s.join("a")
 		s.settle(0, 1)
 		current = s.join("a")
 		s.settle(1, 1)
+		empty = s.join("c")
 		s.do(blockMember("a"))
+		s.do(blockMember("c"))
 		other = s.join("b")
 		s.settle(2, 1)
 	})
+	session, err := d.Attach(empty)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.now = s.now.Add(time.Second)
-	for inc, want := range map[placement.Incarnation]time.Duration{former: 0, current: 0, other: ttl} {
-		if got, err := d.Keepalive(t.Context(), inc); err != nil || got != want {
-			t.Errorf("a keepalive of %d: %v, %v, want %v", inc, got, err, want)
+	granted := func(want map[placement.Incarnation]time.Duration) {
+		t.Helper()
+		for inc, want := range want {
+			for _, ask := range []func() (time.Duration, error){
+				func() (time.Duration, error) { return d.Keepalive(t.Context(), inc) },
+				func() (time.Duration, error) { return d.Resume(t.Context(), inc) },
+			} {
+				if got, err := ask(); err != nil || got != want {
+					t.Errorf("a keepalive of %d: %v, %v, want %v", inc, got, err, want)
+				}
+			}
 		}
 	}
+	granted(map[placement.Incarnation]time.Duration{former: 0, current: 0, empty: 0, other: ttl})
 	if left := d.LeaseLeft(current); left != full-time.Second {
 		t.Errorf("the lease of the blocked member lasts for %v, want %v", left, full-time.Second)
 	}
@@ -189,11 +212,21 @@ func TestKeepalive_BlockedMember_GetsNoMoreTimeWhileItOwnsSomething(t *testing.T
 			t.Errorf("of %d, %d of %d are asked for", inc, asked, all)
 		}
 	}
+	if _, err := session.Next(t.Context()); !errors.Is(err, ErrGone) {
+		t.Errorf("the session of one that owned nothing: %v, want ErrGone", err)
+	}
+	s.do(&fsm.Unblock{Subject: snapshot.Subject{Member: "a"}})
+	s.feed(d)
+	granted(map[placement.Incarnation]time.Duration{former: 0, current: 0, other: ttl})
 	e, _ := s.view.Lookup(id(1))
 	s.do(&fsm.Release{Identity: id(1), Incarnation: current, Epoch: e.Epoch})
 	s.feed(d)
-	if got, err := d.Keepalive(t.Context(), current); err != nil || got != ttl {
-		t.Errorf("with nothing left: %v, %v", got, err)
+	granted(map[placement.Incarnation]time.Duration{current: 0})
+	s.step(d)
+	for _, inc := range []placement.Incarnation{empty, current} {
+		if _, err := d.Keepalive(t.Context(), inc); !errors.Is(err, ErrGone) || s.view.Incarnation(inc).State != placement.MemberLeft {
+			t.Errorf("%d has nothing left: %v, %v", inc, err, s.view.Incarnation(inc).State)
+		}
 	}
 	// The one that does not let go expires by the rules, never earlier.
 	s.now = s.now.Add(full - time.Second - 1)
@@ -203,6 +236,59 @@ func TestKeepalive_BlockedMember_GetsNoMoreTimeWhileItOwnsSomething(t *testing.T
 	s.now = s.now.Add(1)
 	if due := d.expired(s.now); !slices.Equal(due, []placement.Incarnation{former}) {
 		t.Errorf("due: %v, want %d", due, former)
+	}
+}
+
+// The end of a blocked member is proposed again when its proposal failed, and not while one is on its way.
+func TestBlocked_EndProposalFails_IsMadeAgain(t *testing.T) {
+	var a placement.Incarnation
+	s, d := begun(t, func(s *state) {
+		a = s.join("a")
+		s.do(blockMember("a"))
+	})
+	s.lose = errors.New("lost")
+	s.step(d)
+	s.step(d)
+	if s.asked != 2 {
+		t.Errorf("it was asked for %d times", s.asked)
+	}
+	s.lose = nil
+	d.mu.proposed[a] = true
+	s.step(d)
+	if s.asked != 2 || !s.view.Incarnation(a).State.Alive() {
+		t.Errorf("beside another proposal it is %v", s.view.Incarnation(a).State)
+	}
+	delete(d.mu.proposed, a)
+	s.step(d)
+	if s.view.Incarnation(a).State != placement.MemberLeft {
+		t.Errorf("it is %v", s.view.Incarnation(a).State)
+	}
+}
+
+// What a blocked member has not confirmed is taken from it at once, and another one may be given it: it may not confirm any more.
+func TestBlocked_Claims_AreTakenAway(t *testing.T) {
+	var a, b placement.Incarnation
+	s, d := begun(t, func(s *state) {
+		a = s.join("a")
+		s.do(&fsm.Place{Identity: id(1)})
+		b = s.join("b")
+	})
+	if late := d.overdue(s.now); len(late) != 0 {
+		t.Fatalf("%d are overdue before anything happened", len(late))
+	}
+	s.do(blockMember("a"))
+	s.feed(d)
+	e, _ := s.view.Lookup(id(1))
+	if r := s.do(&fsm.Confirm{Identity: id(1), Incarnation: a, Epoch: e.Epoch}); r.Verdict != placement.Barred {
+		t.Errorf("confirmed by a blocked member: %v", r.Verdict)
+	}
+	d.fail(t.Context(), d.overdue(s.now))
+	s.feed(d)
+	if e := s.do(&fsm.Place{Identity: id(1)}).Entry; e.Owner != b || e.Phase != placement.Pending {
+		t.Errorf("it is %+v, want pending on %d", e, b)
+	}
+	if f := d.Failures(id(1)); len(f) != 1 || f[0].Code.Crash() || f[0].Member != "a" {
+		t.Errorf("the failures are %v", f)
 	}
 }
 

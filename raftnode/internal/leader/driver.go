@@ -56,7 +56,7 @@ type Driver struct {
 		open     map[placement.Identity]*open
 		watches  map[placement.Identity]map[*Watch]struct{}
 		failures map[placement.Identity][]Failure
-		proposed map[placement.Incarnation]bool // expiries that are on their way
+		proposed map[placement.Incarnation]bool // ends that are on their way
 		locks    lockWork
 		again    []placement.SessionID          // sessions whose expiry has to be proposed again
 		ended    map[placement.Incarnation]bool // an operator wants them to end: they are not kept any more
@@ -257,7 +257,7 @@ func (d *Driver) endSessions() {
 }
 
 // Keepalive answers a member's request for more time: the TTL, to be counted from when the member asked. Zero is no more
-// time than it has: that is what a blocked member gets while it owns anything. It fails with ErrGone when the incarnation
+// time than it has: that is what a member gets from the entry on that blocked it, until it ends. It fails with ErrGone when the incarnation
 // cannot be kept, and with the errors of a pulse.
 func (d *Driver) Keepalive(ctx context.Context, inc placement.Incarnation) (time.Duration, error) {
 	return d.keep(ctx, inc, d.config.Patience)
@@ -285,7 +285,7 @@ func (d *Driver) keep(ctx context.Context, inc placement.Incarnation, patience t
 	if d.mu.ended[inc] {
 		return 0, ErrGone
 	}
-	if m != nil && barred(v, m) {
+	if m != nil && m.State.Barred() {
 		return 0, nil
 	}
 	if !d.mu.members.Answer(inc, m != nil && m.State.Alive(), p.T0) {

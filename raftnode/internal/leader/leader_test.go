@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,8 @@ type state struct {
 	asked   int
 	looked  func() // is called when somebody has looked at the view
 	servers []group.Server
+
+	proposing sync.Mutex
 }
 
 func (s *state) Servers() []group.Server { return s.servers }
@@ -56,6 +59,8 @@ func (s *state) apply(data []byte) *fsm.Output {
 }
 
 func (s *state) ProposeAll(_ context.Context, commands [][]byte) ([]group.Outcome, error) {
+	s.proposing.Lock()
+	defer s.proposing.Unlock()
 	if s.asked++; s.refuse != nil {
 		return nil, s.refuse
 	}
