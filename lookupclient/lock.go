@@ -34,6 +34,7 @@ type Lock struct {
 	session *Session
 	ctx     *leased
 	cancel  context.CancelCauseFunc
+	unclear bool // whether it was given up: guarded by the session
 }
 
 // ErrReleased ends the context of a lock that was released.
@@ -61,8 +62,8 @@ func (s *Session) acquire(ctx context.Context, name string, o LockOptions, wait 
 	l := &Lock{Name: name, session: s}
 	own, end := context.WithCancelCause(s.life.ctx)
 	l.ctx, l.cancel = &leased{own, s.life}, end
-	if !s.begin(l) {
-		return nil, &Error{Reason: apiv1.ReasonLockHeld, Message: fmt.Sprintf("the session holds the lock %.80q already, or asks for it", name)}
+	if err := s.begin(l); err != nil {
+		return nil, err
 	}
 	both, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -72,30 +73,35 @@ func (s *Session) acquire(ctx context.Context, name string, o LockOptions, wait 
 		if errors.Is(err, ErrLockLost) {
 			undone = s.giveUp(both, l) // what was broken is nobody's: the next need not wait for it
 		}
-		if !errors.Is(undone, errNotGivenUp) {
-			s.end(l)
-		}
+		s.end(l, errors.Is(undone, errNotGivenUp))
 		l.cancel(err)
 		return nil, err
 	}
 	return l, nil
 }
 
-// begin notes that a lock is being asked for. It says no when the session has to do with the lock already.
-func (s *Session) begin(l *Lock) bool {
+// begin notes that a lock is being asked for. It fails when the session has to do with the lock already.
+func (s *Session) begin(l *Lock) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.claims[l.Name] != nil {
-		return false
+	old := s.claims[l.Name]
+	if old == nil {
+		s.claims[l.Name] = l
+		return nil
 	}
-	s.claims[l.Name] = l
-	return true
+	text := "the session holds the lock %.80q already, or asks for it"
+	if old.unclear {
+		text = "the session does not know whether it gave its place in the queue of %.80q up: close it, and open another one"
+	}
+	return &Error{Reason: apiv1.ReasonLockHeld, Message: fmt.Sprintf(text, l.Name)}
 }
 
-func (s *Session) end(l *Lock) {
+// end notes that the session has nothing to do with a lock any more, or that it does not know that: then it keeps it in mind.
+func (s *Session) end(l *Lock, unclear bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.claims[l.Name] == l {
+	l.unclear = unclear
+	if s.claims[l.Name] == l && !unclear {
 		delete(s.claims, l.Name)
 	}
 }
@@ -183,7 +189,7 @@ func (l *Lock) Release(ctx context.Context) error {
 	l.cancel(ErrReleased)
 	_, err := apiv1.NewLocksClient(l.session.client.conn).ReleaseLock(ctx, &apiv1.ReleaseLockRequest{Name: l.Name, Session: uint64(l.session.id), Token: uint64(l.Token)})
 	if err == nil || errors.Is(err, ErrLockLost) || errors.Is(err, ErrLockNotFound) {
-		l.session.end(l)
+		l.session.end(l, false)
 	}
 	if errors.Is(err, ErrLockNotFound) || err == nil && broken {
 		return &Error{Reason: apiv1.ReasonLockLost, Message: fmt.Sprintf("the lock %.80q was lost before it was released", l.Name), err: err}

@@ -3,6 +3,7 @@ package lookupclient_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -185,7 +186,7 @@ func TestSession_GivingUpIsUnknown_SameLockIsNotAskedForAgain(t *testing.T) {
 		if lock, err := s.Acquire(ctx, "nightly", lookupclient.LockOptions{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("%+v, %v", lock, err)
 		}
-		if lock, err := s.Acquire(t.Context(), "nightly", lookupclient.LockOptions{}); !errors.Is(err, lookupclient.ErrLockHeld) || l.asked.Load() != 1 {
+		if lock, err := s.Acquire(t.Context(), "nightly", lookupclient.LockOptions{}); !errors.Is(err, lookupclient.ErrLockHeld) || l.asked.Load() != 1 || !strings.Contains(err.Error(), "close it") {
 			t.Errorf("asked for again: %+v, %v, asked %d times", lock, err, l.asked.Load())
 		}
 		if lock, err := s.Acquire(t.Context(), "other", lookupclient.LockOptions{}); err != nil {
