@@ -134,12 +134,12 @@ func (l *loop) connect() {
 		return
 	}
 	l.connecting = true
-	first := l.firstMessage()
+	first, life := l.firstMessage(), l.life
 	l.m.tasks.Go(func() {
 		s, err := l.m.dial(first)
 		l.m.post(func() {
 			l.connecting = false
-			l.connected(s, err)
+			l.connected(s, err, life)
 		})
 	})
 }
@@ -162,8 +162,9 @@ func (l *loop) firstMessage() *apiv1.FromMember {
 	}}}
 }
 
-// connected takes a session in, with the answer to its first message.
-func (l *loop) connected(s *session, err error) {
+// connected takes a session in, with the answer to its first message. life is the one that the message was about, nil for a
+// Join.
+func (l *loop) connected(s *session, err error, life *life) {
 	if err != nil {
 		var e *Error
 		if errors.As(err, &e) && (errors.Is(e, ErrInvalid) || errors.Is(e, ErrClusterMismatch)) {
@@ -192,7 +193,9 @@ func (l *loop) connected(s *session, err error) {
 		l.gone()
 		l.retryConnect()
 	case *apiv1.ToMember_Welcome:
-		if !l.welcome(s, x.Welcome) {
+		// Invariant: a life that has ended is not resumed. What it held has stopped, and would stay placed on an incarnation
+		// that lives and does not act on it.
+		if life != l.life || !l.welcome(s, x.Welcome) {
 			l.m.tasks.Go(s.close)
 			l.retryConnect()
 		}

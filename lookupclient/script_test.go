@@ -254,6 +254,43 @@ func TestMember_LateAnswer_LeaseRunsFromTheAsking(t *testing.T) {
 	})
 }
 
+// A member that asked to go on, and is answered when its lease is over, does not go on: what it held has stopped, and would stay
+// placed on an incarnation that is alive and does not act on it.
+func TestMember_ResumedWhenItsLeaseIsOver_JoinsAgain(t *testing.T) {
+	rehearse(t, lookupclient.Kind{}, func(t *testing.T, l *scriptLeader, joined func() *lookupclient.Member) {
+		s := <-l.sessions
+		s.late.Store(-1)
+		s.hear()
+		s.say(welcome(1))
+		m := joined()
+		h := &apiv1.Held{Kind: "cart", Key: "1", Epoch: 7}
+		s.say(activate(h))
+		s.hear()
+		s.say(outcome(h, true))
+		s = <-l.sessions // no keepalive was answered
+		if r := s.hear().GetResume(); r == nil || r.Incarnation != 1 {
+			t.Fatalf("the member resumes with %v", r)
+		}
+		for begin := time.Now(); m.State().Lost == 0 && time.Since(begin) < scriptTTL; {
+			time.Sleep(time.Millisecond)
+		}
+		s.say(welcome(1))
+		select {
+		case s = <-l.sessions:
+		case <-time.After(scriptTTL):
+			t.Fatalf("the incarnation whose lease was over goes on: %+v", m.State())
+		}
+		if first := s.hear(); first.GetJoin() == nil {
+			t.Errorf("the member comes back with %v", first)
+		}
+		s.say(welcome(2))
+		time.Sleep(100 * time.Millisecond)
+		if x := m.State(); x.Incarnation != 2 || x.Lost != 1 || x.Held != 0 {
+			t.Errorf("after it joined again: %+v", x)
+		}
+	})
+}
+
 // A member that leaves takes nothing any more, and says so.
 func TestMember_OrderWhileLeaving_Fails(t *testing.T) {
 	var activated atomic.Int64
