@@ -87,9 +87,7 @@ type program string
 
 // run runs a seed without some of its faults.
 func (p program) run(seed uint64, drop string) (out string, ok bool) {
-	c := exec.Command(string(p), "-test.run", "^TestSeeds$", "-test.v", "-seeds", "1", "-first", strconv.FormatUint(seed, 10), "-drop", drop)
-	c.Env = append(os.Environ(), sim.Environment()...)
-	b, err := c.CombinedOutput()
+	b, err := exec.Command(string(p), sim.Arguments(seed, drop)...).CombinedOutput()
 	return string(b), err == nil
 }
 
