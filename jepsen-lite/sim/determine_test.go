@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"sync/atomic"
 	"testing"
 )
 
@@ -60,16 +61,11 @@ func TestBuild_OneSeed_OneTrace(t *testing.T) {
 func traceOf(t *testing.T, program string, seed uint64, variables int, busy bool) string {
 	t.Helper()
 	if busy {
-		done := make(chan struct{})
-		defer close(done)
+		var done atomic.Bool
+		defer done.Store(true)
 		for range 2 * runtime.NumCPU() {
 			go func() {
-				for {
-					select {
-					case <-done:
-						return
-					default:
-					}
+				for !done.Load() {
 				}
 			}()
 		}
