@@ -90,11 +90,11 @@ bench10m: ## benchmarks of the index with ten million identities, beside Go maps
 	$(GO) test ./snapshot -run '^$$' -bench 'Memory|Build|Encode|Decode' -benchtime 3x -timeout 60m -identities 10000000
 	$(GO) test ./fsm -run '^$$' -bench 'Apply' -benchtime 300x -cpu 1 -timeout 60m -identities 10000000
 
-determinism: ## run one seed of the simulation in several processes, and compare what happened: some minutes
+determinism: ## run seeds of the simulation in several processes each, and compare what happened: a minute
 	$(GO) test -count=1 -tags determinism -run OneTrace ./jepsen-lite/sim
 
-sim: ## run SEEDS seeds from FIRST on of whole clusters in virtual time
-	$(GO) run ./jepsen-lite/cmd/sim -seeds $(or $(SEEDS),20) -first $(or $(FIRST),1) -drop "$(DROP)"
+sim: ## run SEEDS seeds from FIRST on of whole clusters in virtual time, or of the MUTANT that is named
+	$(GO) run ./jepsen-lite/cmd/sim -seeds $(or $(SEEDS),20) -first $(or $(FIRST),1) -drop "$(DROP)" -mutant "$(MUTANT)"
 
 churn: ## what 100 million updates of a million identities do to the memory of the process: some minutes
 	$(GO) test ./snapshot -run '^$$' -bench Churn -benchtime 1x -timeout 60m -churn 100000000

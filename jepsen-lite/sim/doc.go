@@ -12,11 +12,13 @@
 // for. When all is over everything must work again, on every server, and the servers must agree.
 //
 // With plain go test the seed decides what is done and when; in which order goroutines run that can run is left to chance, so a
-// seed that failed may pass. Build makes the same tests with a Go whose runtime has little chance left in it, by go build -overlay
-// of a few lines: then one seed gives one trace, to each message and its moment, nearly always. One process runs one seed.
-// What chance is left is not all known: of four processes on a busy machine one may differ (make determinism compares them), and
-// the order in which contexts end that end at one moment, when everything is taken down, is that of where objects lie; the trace
-// ends before that.
+// seed that failed may pass. Build makes the same tests with a Go whose runtime has no chance left in it, by go build -overlay
+// of a few lines: then one seed gives one trace, to each message and its moment and to each time that chance was asked, whatever
+// else the machine does. One process runs one seed. make determinism shows it, by runs of a seed in several processes.
+//
+// What such a program must not do is what brings chance back: collect garbage, lock a goroutine to its thread, or wait for what is
+// outside of the bubble. An object that is one place further on the heap is enough for another trace, since maps of pointers are in
+// the order of where these point.
 //
 // # What it does not show
 //

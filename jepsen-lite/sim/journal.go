@@ -72,9 +72,10 @@ func (j *journal) fault(f Fault) (over func()) {
 	}
 }
 
-// hash is that of everything so far.
-func (j *journal) hash() string {
+// hash is that of everything so far, and of the state of what is random.
+func (j *journal) hash(state uint64) string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	fmt.Fprintln(j.trace, state)
 	return hex.EncodeToString(j.trace.Sum(nil)[:12])
 }

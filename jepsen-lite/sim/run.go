@@ -22,8 +22,8 @@ import (
 type Outcome struct {
 	// Found is what breaks a promise, a line each.
 	Found []string
-	// Trace is the hash of all that happened until everything was taken down: each operation, each belief, and each of the network's
-	// messages with its moment.
+	// Trace is the hash of all that happened: each operation, each belief, each of the network's messages with its moment, and how
+	// often chance was asked.
 	Trace string
 	// History is what was noted.
 	History *history.History
@@ -48,6 +48,7 @@ func Run(t *testing.T, p Plan) *Outcome {
 		seeded(true, p.Seed)
 	}
 	out := &Outcome{}
+	var trace func(uint64) string
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, p)
 		w.journal.record(history.Event{Run: &history.Run{
@@ -55,7 +56,7 @@ func Run(t *testing.T, p Plan) *Outcome {
 			Servers: p.hosts("s", p.Servers), Members: p.hosts("m", p.Members), Bounds: history.Bounds{Progress: int64(2 * progress)},
 		}})
 		w.run()
-		out.Lived, out.Trace = time.Duration(w.journal.now()), w.journal.hash()
+		out.Lived = time.Duration(w.journal.now())
 		w.phase(history.PhaseTeardown)
 		w.close()
 		// A goroutine that is left behind has no bubble to go on in: the run fails, and not by its history.
@@ -63,11 +64,14 @@ func Run(t *testing.T, p Plan) *Outcome {
 		w.journal.record(history.Event{End: &history.End{}})
 		out.Found, out.events, out.err = w.found, w.journal.events, w.journal.err
 		out.logs, out.logsErr = w.logs()
+		trace = w.journal.hash
 	})
+	var state uint64
 	if seeded != nil {
-		seeded(false, 0)
+		state = seeded(false, 0)
 		debug.SetGCPercent(100)
 	}
+	out.Trace = trace(state)
 	out.check(t)
 	return out
 }

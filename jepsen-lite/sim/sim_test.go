@@ -15,17 +15,23 @@ import (
 var (
 	seeds = flag.Int("seeds", 3, "how many seeds are run")
 	first = flag.Uint64("first", 0, "the first of them; 0 for one that was not run yet")
-	keep  = flag.String("keep", "", "a directory for the histories of seeds that fail")
+	keep  = flag.String("keep", "", "a directory for the histories of seeds that fail, by its full path")
 	drop  = flag.String("drop", "", "numbers of the faults that are left out, from 0 on, with commas between them")
 )
 
 // TestMain has servers keep their files in memory where that can be.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if fi, err := os.Stat("/dev/shm"); err == nil && fi.IsDir() && os.Getenv("TMPDIR") == "" {
-		_ = os.Setenv("TMPDIR", "/dev/shm")
+	if dir := inMemory(); dir != "" && os.Getenv("TMPDIR") == "" {
+		_ = os.Setenv("TMPDIR", dir)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if seeded != nil {
+		if dir, err := os.Getwd(); err == nil {
+			_ = os.Remove(dir) // its own, and empty
+		}
+	}
+	os.Exit(code)
 }
 
 // without is a plan without some of its faults.

@@ -69,7 +69,7 @@ var mayImport = map[string][]string{
 		"placement", "lookupclient", "lookupclient/apiv1", "raftnode", "raftnode/lease", "raftnode/raftnodetest",
 		"jepsen-lite/history", "jepsen-lite/check", "jepsen-lite/judge", "jepsen-lite/overlay", "jepsen-lite/replay",
 	},
-	"jepsen-lite/cmd/sim":     {"jepsen-lite/sim"},
+	"jepsen-lite/cmd/sim":     {"jepsen-lite/mutants", "jepsen-lite/sim"},
 	"jepsen-lite/cmd/lossyfs": {"jepsen-lite/lossyfs"},
 	"jepsen-lite/switchnet":   {"jepsen-lite/procs"},
 	"jepsen-lite/procs":       nil,

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -77,9 +76,8 @@ func (h *hunt) simulate(ctx context.Context, m *mutants.Mutant, binary string, b
 func runSeed(ctx context.Context, binary string, seed uint64) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, seedTimeout)
 	defer cancel()
-	c := exec.CommandContext(ctx, "sh", "-c", fmt.Sprintf(`ulimit -v %d && exec "$0" "$@"`, seedMemory),
-		binary, "-test.run", "^TestSeeds$", "-test.v", "-seeds", "1", "-first", strconv.FormatUint(seed, 10))
-	c.Env = append(os.Environ(), sim.Environment()...)
+	limited := fmt.Sprintf(`ulimit -v %d && exec "$0" "$@"`, seedMemory)
+	c := exec.CommandContext(ctx, "sh", append([]string{"-c", limited, binary}, sim.Arguments(seed, "")...)...)
 	out, err := c.CombinedOutput()
 	if ctx.Err() != nil {
 		err = errors.Join(err, fmt.Errorf("it did not end within %v", seedTimeout))

@@ -1,5 +1,5 @@
 // Command sim runs seeds of package jepsen-lite/sim, each in a process of its own, built so that a seed decides everything. A seed
-// that fails is run again with one fault after the other left out, as long as it goes on failing, and what is left is printed with
+// that fails is run again with fewer and fewer faults, as long as it goes on failing, and what is left is printed with
 // the command that repeats it. It must be run in the directory of the module.
 package main
 
@@ -11,10 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
-	"strings"
 	"sync"
+	"time"
 
+	"github.com/seed13d31b7f/berth/jepsen-lite/mutants"
 	"github.com/seed13d31b7f/berth/jepsen-lite/sim"
 )
 
@@ -23,8 +23,9 @@ func main() {
 	first := flag.Uint64("first", 1, "the first of them")
 	jobs := flag.Int("jobs", 2, "how many at once")
 	drop := flag.String("drop", "", "numbers of the faults that are left out, with commas between them")
+	mutant := flag.String("mutant", "", "a berth of package mutants that is run in the place of this one")
 	flag.Parse()
-	if err := run(*first, *seeds, *jobs, *drop); err != nil {
+	if err := run(*first, *seeds, *jobs, *drop, *mutant); err != nil {
 		fmt.Fprintln(os.Stderr, "sim:", err)
 		os.Exit(1)
 	}
@@ -33,7 +34,7 @@ func main() {
 // errFailed: some seeds did.
 var errFailed = errors.New("promises are broken")
 
-func run(first, seeds uint64, jobs int, drop string) error {
+func run(first, seeds uint64, jobs int, drop, mutant string) error {
 	dir, err := os.MkdirTemp("", "sim-")
 	if err != nil {
 		return err
@@ -41,13 +42,14 @@ func run(first, seeds uint64, jobs int, drop string) error {
 	defer func() { _ = os.RemoveAll(dir) }()
 	p := program(filepath.Join(dir, "sim.test"))
 	fmt.Println("building: some minutes the first time")
-	if err := sim.Build(".", string(p)); err != nil {
+	if err := build(mutant, string(p)); err != nil {
 		return err
 	}
 	var (
 		all    sync.WaitGroup
 		mu     sync.Mutex
 		failed []uint64
+		total  = totals{begin: time.Now()}
 		turn   = make(chan struct{}, max(1, jobs))
 	)
 	for seed := first; seed < first+seeds; seed++ {
@@ -58,20 +60,36 @@ func run(first, seeds uint64, jobs int, drop string) error {
 			mu.Lock()
 			defer mu.Unlock()
 			fmt.Print(summary(out, ok))
+			total.add(out)
 			if !ok {
 				failed = append(failed, seed)
 			}
 		})
 	}
 	all.Wait()
-	fmt.Printf("%d of %d seeds failed\n", len(failed), seeds)
+	fmt.Printf("%v\n%d of %d seeds failed\n", &total, len(failed), seeds)
 	for _, seed := range failed {
-		p.shrink(seed, drop)
+		if err := p.shrink(seed, drop, mutant); err != nil {
+			return err
+		}
 	}
 	if failed != nil {
 		return errFailed
 	}
 	return nil
+}
+
+// build builds what runs seeds, with the fault of a mutant unless that is empty.
+func build(mutant, output string) error {
+	if mutant == "" {
+		return sim.Build(".", output)
+	}
+	for _, m := range mutants.All() {
+		if m.Name == mutant {
+			return m.BuildSim(".", output)
+		}
+	}
+	return fmt.Errorf("there is no mutant %s", mutant)
 }
 
 // summary is the line of a seed that passed, and all that one that failed says.
@@ -87,27 +105,6 @@ type program string
 
 // run runs a seed without some of its faults.
 func (p program) run(seed uint64, drop string) (out string, ok bool) {
-	c := exec.Command(string(p), "-test.run", "^TestSeeds$", "-test.v", "-seeds", "1", "-first", strconv.FormatUint(seed, 10), "-drop", drop)
-	c.Env = append(os.Environ(), sim.Environment()...)
-	b, err := c.CombinedOutput()
+	b, err := exec.Command(string(p), sim.Arguments(seed, drop)...).CombinedOutput()
 	return string(b), err == nil
-}
-
-// shrink leaves out one fault after the other as long as the seed goes on failing.
-func (p program) shrink(seed uint64, drop string) {
-	plan := sim.PlanOf(seed)
-	var dropped, kept []string
-	if drop != "" {
-		dropped = strings.Split(drop, ",")
-	}
-	for i := range plan.Faults {
-		try := append(dropped[:len(dropped):len(dropped)], strconv.Itoa(i))
-		if _, ok := p.run(seed, strings.Join(try, ",")); ok {
-			kept = append(kept, fmt.Sprint("  ", plan.Faults[i]))
-			continue
-		}
-		dropped = try
-	}
-	fmt.Printf("seed %d fails with %d of its %d faults:\n%s\nmake sim SEEDS=1 FIRST=%d DROP=%s\n",
-		seed, len(kept), len(plan.Faults), strings.Join(kept, "\n"), seed, strings.Join(dropped, ","))
 }

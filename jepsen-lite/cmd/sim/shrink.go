@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/sim"
+)
+
+// smaller leaves out of n faults, beside those that are left out already, as many as it can while what is left fails: all of them,
+// halves, quarters, and at last one after the other. It returns the numbers of those that are left out, in order.
+func smaller(n int, out []int, fails func(out []int) bool) []int {
+	for size := n; size > 0; size /= 2 {
+		for from := 0; from < n; from += size {
+			try := slices.Clone(out)
+			for i := from; i < min(from+size, n); i++ {
+				if !slices.Contains(out, i) {
+					try = append(try, i)
+				}
+			}
+			slices.Sort(try)
+			if len(try) > len(out) && fails(try) {
+				out = try
+			}
+		}
+	}
+	return out
+}
+
+// shrink makes a seed that fails smaller, and prints what is left with the command that repeats it.
+func (p program) shrink(seed uint64, drop, mutant string) error {
+	plan := sim.PlanOf(seed)
+	out, err := numbers(drop)
+	if err != nil {
+		return err
+	}
+	out = smaller(len(plan.Faults), out, func(out []int) bool {
+		_, ok := p.run(seed, list(out))
+		return !ok
+	})
+	fmt.Printf("seed %d fails with %d of its %d faults:\n", seed, len(plan.Faults)-len(out), len(plan.Faults))
+	for i, f := range plan.Faults {
+		if !slices.Contains(out, i) {
+			fmt.Println(" ", f)
+		}
+	}
+	again := fmt.Sprintf("make sim SEEDS=1 FIRST=%d DROP=%s", seed, list(out))
+	if mutant != "" {
+		again += " MUTANT=" + mutant
+	}
+	fmt.Println(again)
+	return nil
+}
+
+// numbers reads numbers with commas between them, or nothing.
+func numbers(s string) (out []int, err error) {
+	for part := range strings.SplitSeq(s, ",") {
+		if s == "" {
+			break
+		}
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return nil, fmt.Errorf("-drop: %w", err)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+// list is numbers with commas between them.
+func list(numbers []int) string {
+	var parts []string
+	for _, n := range numbers {
+		parts = append(parts, strconv.Itoa(n))
+	}
+	return strings.Join(parts, ",")
+}
