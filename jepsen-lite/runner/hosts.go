@@ -42,7 +42,7 @@ func openHosts(tier int, names []string, servers int, seed uint64) (*hosts, erro
 	h := &hosts{}
 	var err error
 	if tier == 3 {
-		if h.network, err = switchnet.Open(names, seed); err != nil {
+		if h.network, err = switchnet.Open("", names, seed); err != nil {
 			return nil, &UnavailableError{err}
 		}
 		return h, h.noteNamespaces(names)
