@@ -36,6 +36,7 @@ const (
 	WorkLock       = "lock"
 	WorkWatch      = "watch"
 	WorkExport     = "export"
+	WorkRestore    = "restore"
 )
 
 // never is the workload that no run has: the checker is idle when there is nothing.
@@ -52,6 +53,7 @@ var checkers = []checker{
 	{"durable", WorkLookup, checkDurable},
 	{"replicas", "", checkReplicas},
 	{"export", WorkExport, checkExport},
+	{"restore", WorkRestore, checkRestore},
 	{"terms", "", checkTerms},
 	{"watch", WorkWatch, checkWatch},
 	{"log", never, checkLog},

@@ -39,6 +39,11 @@ func (s *spoiled) find(want func(*history.Event) bool) int {
 	return i
 }
 
+// restored is what was seen of a cluster that was restored.
+func (s *spoiled) restored() *history.Restored {
+	return s.events[s.find(func(e *history.Event) bool { return e.Restored != nil })].Restored
+}
+
 // each gives all pairs of operations about one identity that were answered with a settled placement, the earlier one first, until
 // f says that it has what it needs.
 func (s *spoiled) pairs(f func(a, b *history.Op) bool) {
@@ -247,6 +252,16 @@ var corruptions = []struct {
 			}
 		}
 		s.t.Fatal("there are no two saved states")
+	}},
+	{"a restored cluster lacks a placement", "restore", func(s *spoiled) { s.restored().Differs = []string{"cart/1 is absent"} }},
+	{"a restored cluster is of the old generation", "restore", func(s *spoiled) { s.restored().To = s.restored().From }},
+	{"a restored cluster makes an epoch that the old one had made", "restore", func(s *spoiled) {
+		i := s.find(func(e *history.Event) bool { return e.OK != nil && e.OK.Phase == history.Settled })
+		s.restored().Epochs[1] = s.events[i].OK.Epoch
+	}},
+	{"a restored cluster places nothing", "restore", func(s *spoiled) { s.restored().Epochs = nil }},
+	{"nothing was restored", "restore", func(s *spoiled) {
+		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Restored != nil })
 	}},
 	{"one server's digest differs", "replicas log", func(s *spoiled) {
 		i := s.find(func(e *history.Event) bool { return e.Digest != nil && e.Digest.Final })

@@ -135,7 +135,7 @@ func (w *world) record(e history.Event) {
 func (w *world) begin() {
 	w.record(history.Event{Run: &history.Run{
 		Format: history.Format, Scenario: "checktest", Seed: w.Seed, Tier: 1, Servers: []string{"s1", "s2", "s3"}, Members: []string{"m1", "m2", "m3"},
-		Workload: []string{"lookup", "activation", "lock", "watch", "export"},
+		Workload: []string{"lookup", "activation", "lock", "watch", "export", "restore"},
 		Bounds:   history.Bounds{Progress: 10e9, Gap: 5e9},
 	}})
 	w.record(history.Event{Phase: &history.Phase{Name: history.PhaseSteady}})
@@ -265,10 +265,29 @@ func (w *world) end() {
 	for _, s := range w.servers {
 		w.digest(s, true)
 	}
+	w.restored()
 	for _, s := range w.streams {
 		s.mark()
 	}
 	w.record(history.Event{Phase: &history.Phase{Name: history.PhaseTeardown}})
 	w.record(history.Event{Leaks: &history.Leaks{}})
 	w.record(history.Event{End: &history.End{}})
+}
+
+// restored is what would be seen of a new cluster that is made of the last state: it has all of it, and makes epochs.
+func (w *world) restored() {
+	v, err := fsm.Restore(w.view, "restored", 0, false)
+	if err != nil {
+		panic(fmt.Sprintf("checktest: %v", err))
+	}
+	x := &history.Restored{Index: w.view.Index, Digest: replay.Digest(w.view.Digest()), From: w.view.Cluster.Generation, To: v.Cluster.Generation}
+	for p := range v.Placements() {
+		if p.Entry.Phase == placement.Settled {
+			x.Settled++
+		}
+	}
+	for i := range 3 {
+		x.Epochs = append(x.Epochs, uint64(placement.MakeEpoch(x.To, uint64(i+1), 0)))
+	}
+	w.record(history.Event{Restored: x})
 }

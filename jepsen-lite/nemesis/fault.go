@@ -41,6 +41,10 @@ const (
 	// should, it is replaced.
 	Damage Kind = "damage"
 
+	// Block puts the target, or one of the identities that clients ask about, on the block list, and takes it off at the end.
+	Block         Kind = "block"
+	BlockIdentity Kind = "block-identity"
+
 	// The kinds from here on need disks that fail on demand. PowerLoss kills the target and takes from its disk what was not
 	// synced, at the same moment; it is started at the end. TornLoss leaves a random part of that.
 	PowerLoss Kind = "power-loss"
@@ -102,6 +106,9 @@ func (f Fault) Network() bool {
 	}
 	return false
 }
+
+// Shapes says whether the fault needs links that can be more than cut: slow, or lossy.
+func (f Fault) Shapes() bool { return f.Kind == Lose || f.Kind == Slow || f.Kind == Throttle }
 
 // Disk says whether the fault needs disks that fail on demand.
 func (f Fault) Disk() bool {

@@ -18,6 +18,7 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/jepsen-lite/mutants"
 	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
+	"github.com/seed13d31b7f/berth/jepsen-lite/switchnet"
 )
 
 // berth builds the real binary, once.
@@ -91,6 +92,23 @@ func TestRun_Hosts_CutOff_Passes(t *testing.T) {
 	c := short(t, fault(nemesis.Cut, nemesis.Leader, 800*ms, 1200*ms), fault(nemesis.Cut, nemesis.Member, 2700*ms, 2800*ms))
 	c.Tier = 3
 	passes(t, c)
+}
+
+// It needs root, and a kernel with bridge, veth and nf_tables.
+func TestRun_HostsJoinedByVethPairs_CutOff_Passes(t *testing.T) {
+	c := short(t, fault(nemesis.Mute, nemesis.Leader, 800*ms, 1200*ms), fault(nemesis.Cut, nemesis.Member, 2700*ms, 2800*ms))
+	c.Tier, c.Network = 3, switchnet.Veth
+	passes(t, c)
+}
+
+func TestRun_LinksThatOnlyTAPDevicesMake_CannotBeRunWithout(t *testing.T) {
+	c := short(t, fault(nemesis.Cut, nemesis.Leader, 800*ms, 1200*ms), fault(nemesis.Lose, nemesis.Leader, 800*ms, 1200*ms))
+	c.Tier, c.Network = 3, switchnet.Veth
+	_, err := Run(t.Context(), c)
+	var missing *UnavailableError
+	if !errors.As(err, &missing) || !strings.Contains(err.Error(), "/dev/net/tun") {
+		t.Errorf("Run: %v, want an UnavailableError", err)
+	}
 }
 
 func TestRun_MembersThatDoNotFence_AreFound(t *testing.T) {
@@ -198,7 +216,7 @@ func TestScenarios_All_AreValid(t *testing.T) {
 }
 
 func TestOpenHosts_PortsOfServers_AreDistinct(t *testing.T) {
-	h, err := openHosts(2, hostNames(3, 1, 1), 3, 1)
+	h, err := openHosts(&Config{Tier: 2, Seed: 1}, hostNames(3, 1, 1), 3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func (k *cluster) Replace(ctx context.Context, name string) (added string, err e
 		return "", nil
 	}
 	k.mu.Lock()
-	if k.mu.spare >= k.config.Scenario.Servers+k.config.Scenario.spares() {
+	if k.mu.spare >= k.config.Scenario.Servers+k.config.Scenario.added() {
 		k.mu.Unlock()
 		return "nobody (there is no spare server left)", nil
 	}
@@ -164,6 +164,12 @@ const replaceTimeout = 10 * time.Second
 func (k *cluster) votes(ctx context.Context, s *server) bool {
 	status, err := k.status(ctx, s)
 	return err == nil && (status.Role == apiv1.Role_FOLLOWER || status.Role == apiv1.Role_LEADER)
+}
+
+// leads says whether a server leads, as it says itself.
+func (k *cluster) leads(ctx context.Context, s *server) bool {
+	status, err := k.status(ctx, s)
+	return err == nil && status.Role == apiv1.Role_LEADER
 }
 
 // remove takes a server out of the cluster; it ends by itself.
