@@ -119,6 +119,9 @@ func (k *cluster) newServerLocked(joined []string, expect int) (*server, error) 
 			return nil, &UnavailableError{err}
 		}
 		s.data = filepath.Join(s.disk.Dir(), "data")
+		if err := s.disk.SetFaults(well); err != nil {
+			return nil, errors.Join(err, s.disk.Close())
+		}
 	}
 	args := []string{k.config.Binary, "serve", "--name", name, "--data-dir", s.data, "--raft-addr", s.raft, "--grpc-addr", s.grpc, "--http-addr", s.http,
 		"--join", strings.Join(joined, ","), "--timing", "lan", "--member-ttl", memberTTL.String(), "--activation-timeout", "1s", "--insecure"}

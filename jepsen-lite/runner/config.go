@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
 	"github.com/seed13d31b7f/berth/jepsen-lite/switchnet"
 )
 
@@ -85,6 +86,9 @@ func (c Config) Validate() error {
 	}
 	fault(c.Scenario.Name == "" || c.Scenario.Servers < 1 || c.Scenario.Servers > 9, "scenario %q has %d servers: 1 to 9 are allowed", c.Scenario.Name, c.Scenario.Servers)
 	fault(c.Duration < DurationMin || c.Duration > DurationMax, "duration %v: %v to %v is allowed", c.Duration, DurationMin, DurationMax)
+	if least := nemesis.Certain(c.Scenario.Faults); c.Scenario.ExpectFail {
+		fault(c.Duration < least, "duration %v: %s needs %v, or nothing may happen that has to be found", c.Duration, c.Scenario.Name, least)
+	}
 	fault(c.Tier != 2 && c.Tier != 3, "tier %d: 2 and 3 can be run here", c.Tier)
 	fault(c.Tier < c.Scenario.Tier(), "scenario %s needs tier %d: its faults are of the network", c.Scenario.Name, c.Scenario.Tier())
 	fault(c.Network != "" && c.Network != switchnet.TAP && c.Network != switchnet.Veth, "network %q: %s and %s are there", c.Network, switchnet.TAP, switchnet.Veth)

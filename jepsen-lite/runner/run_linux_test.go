@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -84,6 +85,28 @@ func TestRun_Processes_KilledAndStopped_Passes(t *testing.T) {
 		fault(nemesis.Kill, nemesis.Leader, 300*ms, 800*ms), fault(nemesis.Pause, nemesis.Follower, 300*ms, 800*ms), fault(nemesis.Kill, nemesis.Member, 300*ms, 800*ms)))
 	if len(report.Steps) < 2 {
 		t.Errorf("there were the faults %v", report.Steps)
+	}
+	kept(t, report)
+}
+
+// kept looks whether each member owned its kept identity when the faults began: whoever is cut off then has something to own.
+func kept(t *testing.T, report *Report) {
+	t.Helper()
+	h, err := history.Open(report.Dir.History())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(h.Phases, func(p history.Timed[history.Phase]) bool { return p.V.Name == history.PhaseFaults })
+	owner := map[string]string{}
+	for _, op := range h.Ops { // by Begin
+		if op.F == history.Place && op.Outcome == history.OutcomeOK && op.End < h.Phases[i].At {
+			owner[op.Identity] = op.Answer.Member
+		}
+	}
+	for _, m := range h.Run.Members {
+		if got := owner[identityKind+"/kept-"+m]; got != m {
+			t.Errorf("what is kept at %s is owned by %q when the faults begin", m, got)
+		}
 	}
 }
 
@@ -196,6 +219,10 @@ func TestConfig_Validate_NamesEveryFault(t *testing.T) {
 	c := Config{Scenario: Scenario{Name: "x", Servers: 3, Faults: partitions}, Tier: 2, Root: "x", Binary: "x"}
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "needs tier 3") {
 		t.Errorf("faults of the network in tier 2: %v", err)
+	}
+	beyond, _ := Find("clocks-beyond")
+	if err := (Config{Scenario: beyond, Duration: 5 * time.Second, Root: "x", Binary: "x"}).Validate(); err == nil || !strings.Contains(err.Error(), "needs 5.3s") {
+		t.Errorf("too short for what has to be found: %v", err)
 	}
 }
 

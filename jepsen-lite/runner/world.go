@@ -245,6 +245,10 @@ func (k *cluster) PowerLoss(names []string, keepPercent int, draw uint64) error 
 	return errors.Join(errs...)
 }
 
+// well is a disk that is well, and takes POSIX by its word about directories: what was made in one is there after a loss of power
+// when that directory was synced, and not when something else was.
+var well = lossyfs.Faults{StrictDirectories: true}
+
 // fullBytes is less than what a server has on its disk from the beginning.
 const fullBytes = 1
 
@@ -257,7 +261,8 @@ func (k *cluster) Disk(name string, f nemesis.DiskFault) error {
 	if f.Full || f.Bad {
 		s.excuse()
 	}
-	faults := lossyfs.Faults{SyncDelay: f.Sync}
+	faults := well
+	faults.SyncDelay = f.Sync
 	if f.Bad {
 		faults.Sync = syscall.EIO
 	}
