@@ -11,7 +11,7 @@ import (
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 )
 
-// final reads everything once more: every identity from every server, and the digests of all at one index.
+// final reads everything once more: every identity and the whole state from every server, and the digests of all at one index.
 func (r *run) final(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, finalTimeout)
 	defer cancel()
@@ -21,6 +21,9 @@ func (r *run) final(ctx context.Context) error {
 			return err
 		}
 		err = workload.ReadAll(ctx, r.rec, apiv1.NewPlacementsClient(c.Conn()), s.Name, identityKind, r.clients.Keys())
+		if err == nil {
+			_, _, err = workload.Export(ctx, r.rec, s.Name, c.Conn())
+		}
 		if err = errors.Join(err, c.Close()); err != nil {
 			return fmt.Errorf("read everything from %s: %w", s.Name, err)
 		}

@@ -51,24 +51,11 @@ func (e *exporter) run(ctx context.Context) error {
 }
 
 func (e *exporter) export(ctx context.Context, s saver) error {
-	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
-	defer cancel()
-	rec := e.config.Recorder
 	e.asked.Add(1)
-	op := rec.Invoke(history.Call{Client: "exporter", F: history.Export, Server: s.name})
-	file, err := Save(ctx, s.conn)
-	if err != nil {
-		answer, _ := answerOf(op, err) // it changes nothing
-		rec.Fail(answer)
-		return nil
+	v, file, err := Export(ctx, e.config.Recorder, s.name, s.conn)
+	if v == nil {
+		return err
 	}
-	v, err := snapshot.Decode(bytes.NewReader(file))
-	if err != nil {
-		rec.Fail(history.Answer{Op: op, Message: shorten(err.Error())})
-		return fmt.Errorf("the state that %s saved cannot be read: %w", s.name, err)
-	}
-	sum := sha256.Sum256(file)
-	rec.OK(history.Answer{Op: op, Hash: hex.EncodeToString(sum[:]), Digest: v.Digest().String(), Read: &history.Proof{Server: s.name, Term: v.Term, Index: v.Index}})
 	e.done.Add(1)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -76,6 +63,28 @@ func (e *exporter) export(ctx context.Context, s saver) error {
 		e.saved.index, e.saved.file = v.Index, file
 	}
 	return nil
+}
+
+// Export saves the whole state of the server at the other end, reads it, and records that. Without an answer the view is nil. The
+// error is that of a saved state that cannot be read.
+func Export(ctx context.Context, rec *history.Recorder, server string, conn grpc.ClientConnInterface) (*snapshot.View, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
+	defer cancel()
+	op := rec.Invoke(history.Call{Client: "exporter", F: history.Export, Server: server})
+	file, err := Save(ctx, conn)
+	if err != nil {
+		answer, _ := answerOf(op, err) // it changes nothing
+		rec.Fail(answer)
+		return nil, nil, nil
+	}
+	v, err := snapshot.Decode(bytes.NewReader(file))
+	if err != nil {
+		rec.Fail(history.Answer{Op: op, Message: shorten(err.Error())})
+		return nil, nil, fmt.Errorf("the state that %s saved cannot be read: %w", server, err)
+	}
+	sum := sha256.Sum256(file)
+	rec.OK(history.Answer{Op: op, Hash: hex.EncodeToString(sum[:]), Digest: v.Digest().String(), Read: &history.Proof{Server: server, Term: v.Term, Index: v.Index}})
+	return v, file, nil
 }
 
 // Save returns the whole state of the server at the other end, as a file has it.
