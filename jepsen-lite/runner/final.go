@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/jepsen-lite/workload"
@@ -21,14 +22,39 @@ func (r *run) final(ctx context.Context) error {
 			return err
 		}
 		err = workload.ReadAll(ctx, r.rec, apiv1.NewPlacementsClient(c.Conn()), s.Name, identityKind, r.clients.Keys())
-		if err == nil {
-			_, _, err = workload.Export(ctx, r.rec, s.Name, c.Conn())
-		}
 		if err = errors.Join(err, c.Close()); err != nil {
 			return fmt.Errorf("read everything from %s: %w", s.Name, err)
 		}
 	}
+	for range exportRounds {
+		if err := r.exports(ctx); err != nil {
+			return err
+		}
+	}
 	return r.digests(ctx)
+}
+
+// exportRounds is how often the state of all servers is saved in the end. Each asks for an index that nobody has seen, so it takes
+// several until two of them are of one.
+const exportRounds = 5
+
+// exports saves the state of all servers at one moment.
+func (r *run) exports(ctx context.Context) error {
+	servers := r.list()
+	errs := make([]error, len(servers))
+	var group sync.WaitGroup
+	for i, s := range servers {
+		group.Go(func() {
+			c, err := r.client(s)
+			if err == nil {
+				_, _, err = workload.Export(ctx, r.rec, s.Name, c.Conn())
+				err = errors.Join(err, c.Close())
+			}
+			errs[i] = err
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
 }
 
 // digests waits until all servers show the same index, and records their digests there.

@@ -70,7 +70,7 @@ func (e *exporter) export(ctx context.Context, s saver) error {
 func Export(ctx context.Context, rec *history.Recorder, server string, conn grpc.ClientConnInterface) (*snapshot.View, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
 	defer cancel()
-	op := rec.Invoke(history.Call{Client: "exporter", F: history.Export, Server: server})
+	op := rec.Invoke(history.Call{Client: "exporter-" + server, F: history.Export, Server: server})
 	file, err := Save(ctx, conn)
 	if err != nil {
 		answer, _ := answerOf(op, err) // it changes nothing
