@@ -20,6 +20,8 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/mutants"
 	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
 	"github.com/seed13d31b7f/berth/jepsen-lite/switchnet"
+	"github.com/seed13d31b7f/berth/lookupclient"
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 )
 
 // berth builds the real binary, once.
@@ -239,6 +241,22 @@ func TestScenarios_All_AreValid(t *testing.T) {
 	}
 	if _, ok := Find("nothing"); ok {
 		t.Error("a scenario that is not there is found")
+	}
+}
+
+func TestUnknownServer_NobodyReached_IsNotThat(t *testing.T) {
+	for _, tt := range []struct {
+		reason  apiv1.Reason
+		message string
+		want    bool
+	}{
+		{apiv1.ReasonInvalidArgument, `there is no server "s2"`, true},
+		{apiv1.ReasonInvalidArgument, "s2 leads and cannot hand over: there is nobody", false},
+		{apiv1.ReasonUnreachable, "no server could be reached: 127.0.0.1:1: connection refused", false},
+	} {
+		if got := unknownServer(fmt.Errorf("remove: %w", &lookupclient.Error{Reason: tt.reason, Message: tt.message})); got != tt.want {
+			t.Errorf("%s %s: %t, want %t", tt.reason, tt.message, got, tt.want)
+		}
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// spaceMin is the room that a folder must have for a run to begin. A run of 8 s of three servers writes some 10 MB, and a
+	// spaceMin is the room that a folder must have for a run to begin. A run of 8 s of three servers writes some 7 MB, and a
 	// berth whose clocks can be skewed has 60 MB.
 	spaceMin = 128 << 20
 	// spaceFloor is the room at which a run is broken off. Not smaller: the processes of a run that write a second or two more

@@ -135,6 +135,31 @@ func fill(t *testing.T, path string) {
 	}
 }
 
+// A process that ended in order without the end of its history is an error of the run; one that was killed is none.
+func TestCluster_HistoryWithoutEnd_IsSaid(t *testing.T) {
+	m := procs.OpenMachine()
+	defer m.Close()
+	for script, cut := range map[string]bool{"exit 0": true, "kill -9 $$": false} {
+		dir := t.TempDir()
+		p := &procs.Process{Config: procs.Config{Name: "m1", Args: []string{"/bin/sh", "-c", script}, Log: filepath.Join(dir, "stdout.log"), Site: m}}
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-p.Done()
+		f, err := workload.NewFile(dir, "m1", history.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Recorder.Close(); err != nil { // without an end
+			t.Fatal(err)
+		}
+		k := &cluster{members: []*worker{{Process: p, kind: "member"}}}
+		if err := k.whole(); (err != nil) != cut || cut && !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: %v", script, err)
+		}
+	}
+}
+
 // A member that cannot write what it sees ends at once, in a way that is seen: its history has no end.
 func TestMember_HistoryCannotBeWritten_EndsAndItIsSeen(t *testing.T) {
 	binary, err := berth()

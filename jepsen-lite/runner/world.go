@@ -13,6 +13,7 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/lossyfs"
 	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
 	"github.com/seed13d31b7f/berth/jepsen-lite/procs"
+	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 )
 
@@ -186,7 +187,7 @@ func (k *cluster) remove(ctx context.Context, old *server) error {
 				_, err := api.RemoveServer(ctx, &apiv1.RemoveServerRequest{Name: old.Name})
 				return err
 			})
-			if err == nil || strings.Contains(err.Error(), "no server") || strings.Contains(err.Error(), "not a server") {
+			if err == nil || unknownServer(err) {
 				return true
 			}
 		}
@@ -201,6 +202,13 @@ func (k *cluster) remove(ctx context.Context, old *server) error {
 	k.mu.gone = append(k.mu.gone, old)
 	k.say(old.worker, history.ProcessRemoved)
 	return nil
+}
+
+// unknownServer says whether a cluster refused to remove a server since there is none of that name. That no server could be reached
+// says nothing of the kind.
+func unknownServer(err error) bool {
+	var e *lookupclient.Error
+	return errors.As(err, &e) && e.Reason == apiv1.ReasonInvalidArgument && strings.Contains(e.Message, "there is no server")
 }
 
 // Damage kills a server, damages a file of its disk, and starts it.
