@@ -37,6 +37,7 @@ const (
 	WorkWatch      = "watch"
 	WorkExport     = "export"
 	WorkRestore    = "restore"
+	WorkBlock      = "block"
 )
 
 // never is the workload that no run has: the checker is idle when there is nothing.
@@ -56,6 +57,7 @@ var checkers = []checker{
 	{"restore", WorkRestore, checkRestore},
 	{"terms", "", checkTerms},
 	{"watch", WorkWatch, checkWatch},
+	{"blocks", WorkBlock, checkBlocks},
 	{"log", never, checkLog},
 	{"requests", never, checkRequests},
 	{"progress", "", checkProgress},

@@ -331,8 +331,18 @@ var corruptions = []struct {
 		index := s.events[i].Watch.Index - 1
 		s.events = slices.Insert(s.events, i, history.Event{At: s.events[i].At, Watch: &history.Watch{Stream: 1, What: history.WatchReset, Index: index}})
 	}},
-	{"no stream says anything", "watch", func(s *spoiled) {
+	{"no stream says anything", "watch blocks", func(s *spoiled) {
 		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Watch != nil && e.Watch.What != history.WatchOpen })
+	}},
+	{"a blocked identity is placed", "blocks watch", func(s *spoiled) {
+		i := s.find(func(e *history.Event) bool { return e.Watch != nil && e.Watch.Type == blockRemoved })
+		extra := *s.events[i].Watch
+		extra.Type, extra.Member, extra.Epoch = replay.Placed, "m1", 1
+		extra.Index--
+		s.events = slices.Insert(s.events, i, history.Event{At: s.events[i].At, Watch: &extra})
+	}},
+	{"no stream tells of a block", "blocks", func(s *spoiled) {
+		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Watch != nil && e.Watch.Type == blockAdded })
 	}},
 	{"a refused request was carried out", "requests", func(s *spoiled) {
 		i := slices.IndexFunc(s.ops, func(op history.Op) bool { return op.F == history.Release && op.Outcome == history.OutcomeOK })

@@ -135,7 +135,7 @@ func (w *world) record(e history.Event) {
 func (w *world) begin() {
 	w.record(history.Event{Run: &history.Run{
 		Format: history.Format, Scenario: "checktest", Seed: w.Seed, Tier: 1, Servers: []string{"s1", "s2", "s3"}, Members: []string{"m1", "m2", "m3"},
-		Workload: []string{"lookup", "activation", "lock", "watch", "export", "restore"},
+		Workload: []string{"lookup", "activation", "lock", "watch", "export", "restore", "block"},
 		Bounds:   history.Bounds{Progress: 10e9, Gap: 5e9},
 	}})
 	w.record(history.Event{Phase: &history.Phase{Name: history.PhaseSteady}})
@@ -258,6 +258,7 @@ func (w *world) end() {
 			c.lookup(identity(i), s, history.Leader, true)
 		}
 	}
+	w.blocked()
 	for _, f := range []history.F{history.Place, history.Remove, history.Acquire, history.Release, history.Export} {
 		w.once(f)
 	}
@@ -290,4 +291,25 @@ func (w *world) restored() {
 		x.Epochs = append(x.Epochs, uint64(placement.MakeEpoch(x.To, uint64(i+1), 0)))
 	}
 	w.record(history.Event{Restored: x})
+}
+
+// blocked puts an identity that nobody asks about on the block list for a moment, and has the first stream say so.
+func (w *world) blocked() {
+	id := placement.Identity{Kind: "cart", Key: "blocked"}
+	first := w.streams[0]
+	say := func(what string, body fsm.Body) {
+		first.mark()
+		w.now += us
+		w.commit(body, snapshot.RequestID{})
+		w.record(history.Event{Watch: &history.Watch{Stream: first.number, What: history.WatchEvent, Index: w.index, Type: what, Identity: id.String()}})
+	}
+	say("block_added", &fsm.Block{Subject: snapshot.Subject{Identity: id}})
+	w.now += us
+	w.entry(fsm.AppendEntry(nil, fsm.Batch{Term: term, Barrier: w.barrier(), Time: uint64(w.now / ms)}, nil))
+	say("block_removed", &fsm.Unblock{Subject: snapshot.Subject{Identity: id}})
+	w.now += us
+	first.mark()
+	for _, s := range w.servers {
+		s.view = w.view
+	}
 }

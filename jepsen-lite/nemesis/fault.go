@@ -131,6 +131,9 @@ func (f Fault) Clock() bool {
 // Adds says whether the fault adds servers to the cluster.
 func (f Fault) Adds() bool { return f.Kind == Replace || f.Kind == Damage }
 
+// Blocks says whether the fault puts somebody, or something, on the block list.
+func (f Fault) Blocks() bool { return f.Kind == Block || f.Kind == BlockIdentity }
+
 // Step is one fault of a run.
 type Step struct {
 	Fault

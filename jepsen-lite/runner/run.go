@@ -310,6 +310,9 @@ func (r *run) header() *history.Run {
 	if c.Scenario.Restore {
 		h.Workload = append(h.Workload, check.WorkRestore)
 	}
+	if slices.ContainsFunc(c.Scenario.Faults, nemesis.Fault.Blocks) {
+		h.Workload = append(h.Workload, check.WorkBlock)
+	}
 	for _, f := range c.Scenario.Faults {
 		h.Faults = append(h.Faults, f.String())
 	}
