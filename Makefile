@@ -102,7 +102,7 @@ churn: ## what 100 million updates of a million identities do to the memory of t
 overlap: ## stop and kill members' processes 1,000 times, and look for two that act on one identity: some 10 minutes
 	$(GO) test -count=1 ./lookupclient -run TestOverlap_Stopped -v -timeout 60m -overlap.rounds 1000
 
-jepsen: build ## break clusters of real processes in every way there is, and judge what was seen: about five minutes, root, Linux
+jepsen: build ## break clusters of real processes in every way there is, and judge what was seen: about eight minutes, root, Linux
 	./bin/berth fault run --all --duration 8s --seed $(SEED) --store .ci/faults
 
 soak: build ## the same for HOURS hours, each time with another seed

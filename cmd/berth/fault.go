@@ -21,12 +21,14 @@ func (a *app) faultCommand() *cobra.Command {
 holders of locks saw. Each run leaves a folder in which all of it is. Nothing else is left: neither when it is interrupted, nor when
 it is killed.
 
-Tier 3 needs root, Linux and /dev/net/tun; disks that lose power need root and /dev/fuse. A scenario that cannot be run is said, the
-others are run, and the exit status is 1 then. It is 8 when a run failed.`
+Tier 3 needs root, Linux and /dev/net/tun, or a kernel with bridge, veth and nf_tables for all but slow and lossy links; disks that lose
+power need root and /dev/fuse. A scenario that cannot be run is said, the others are run, and the exit status is 1 then. So it is
+when a disk is full that a run writes to: what was cut off by that is removed, and never judged. It is 8 when a run failed.`
 	f := c.Flags()
 	f.DurationVar(&run.config.Duration, "duration", 15*time.Second, "how long faults come and go")
 	f.Uint64Var(&run.config.Seed, "seed", 0, "where all choices come from (default: drawn, and said)")
 	f.IntVar(&run.config.Tier, "tier", 0, "2: processes on this machine's loopback interface; 3: each on a host of its own, in a network namespace (default: the least that the scenario needs)")
+	f.StringVar((*string)(&run.config.Network), "network", "", "how hosts are joined in tier 3. tap: by TAP devices, whose links can be as bad as they like; veth: by pairs of veth devices, whose links can be cut (default: tap where there is /dev/net/tun)")
 	f.BoolVar(&run.all, "all", false, "run every scenario")
 	f.DurationVar(&run.last, "for", 0, "go on for so long, each time with the next seed")
 	f.StringVar(&run.config.Root, "store", "berth-faults", "the folder that gets the run's folder")

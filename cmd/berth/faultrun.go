@@ -29,6 +29,7 @@ const (
 	faultPassed      = "passed"
 	faultFailed      = "failed"
 	faultUnavailable = "cannot be run here"
+	faultNoRoom      = "without room"
 	faultBroken      = "broken off"
 )
 
@@ -70,18 +71,20 @@ func (f *faultRun) run(ctx context.Context, names []string) error {
 	}
 	var results []faultResult
 	for begin := time.Now(); ; f.config.Seed++ {
+		ran := false
 		for _, s := range scenarios {
 			r, err := f.one(ctx, s)
 			if err != nil {
 				return err
 			}
 			results = append(results, r)
+			ran = ran || r.Verdict != faultUnavailable && r.Verdict != faultNoRoom
 			f.say("%s: %s  %s", r.Scenario, r.Verdict, r.Why)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 		}
-		if time.Since(begin) >= f.last {
+		if !ran || time.Since(begin) >= f.last {
 			return f.conclude(results)
 		}
 	}
@@ -126,7 +129,11 @@ func (f *faultRun) one(ctx context.Context, s runner.Scenario) (faultResult, err
 	if c.Tier == 0 {
 		c.Tier = s.Tier()
 	}
-	c.Again = localcluster.Command([]string{"berth", "fault", "run", s.Name, "--seed", fmt.Sprint(c.Seed), "--duration", c.Duration.String(), "--tier", fmt.Sprint(c.Tier)})
+	again := []string{"berth", "fault", "run", s.Name, "--seed", fmt.Sprint(c.Seed), "--duration", c.Duration.String(), "--tier", fmt.Sprint(c.Tier)}
+	if c.Network != "" {
+		again = append(again, "--network", string(c.Network))
+	}
+	c.Again = localcluster.Command(again)
 	if err := c.Validate(); err != nil {
 		return faultResult{}, usage("%w", err)
 	}
@@ -139,15 +146,18 @@ func (f *faultRun) one(ctx context.Context, s runner.Scenario) (faultResult, err
 	}
 	r := faultResult{Scenario: s.Name, Seed: c.Seed, Tier: c.Tier, Verdict: faultPassed, Again: c.Again}
 	if report != nil {
-		r.Operations, r.Faults, r.Folder = report.Done, len(report.Steps), report.Dir.Path()
+		r.Operations, r.Faults, r.Folder = report.Done, len(report.Steps), report.Dir.Path() // none without room
 	}
 	r.Seconds = time.Since(begin).Seconds()
 	var missing *runner.UnavailableError
+	var space *runner.SpaceError
 	switch {
 	case ctx.Err() != nil:
 		r.Verdict, r.Why = faultBroken, "interrupted"
 	case errors.As(err, &missing):
 		r.Verdict, r.Why = faultUnavailable, missing.Err.Error()
+	case errors.As(err, &space):
+		r.Verdict, r.Why = faultNoRoom, space.Error()
 	case err != nil:
 		r.Verdict, r.Why = faultFailed, err.Error()
 	case !judged.Passed:
@@ -158,7 +168,7 @@ func (f *faultRun) one(ctx context.Context, s runner.Scenario) (faultResult, err
 	return r, nil
 }
 
-// conclude prints what became of the runs. The exit status is 8 when one failed, and 1 when one could not be run.
+// conclude prints what became of the runs. The exit status is 8 when one failed, and 1 when one could not be run, or had no room.
 func (f *faultRun) conclude(results []faultResult) error {
 	count := map[string]int{}
 	operations := int64(0)
@@ -185,7 +195,7 @@ func (f *faultRun) conclude(results []faultResult) error {
 		return err
 	case count[faultFailed] > 0:
 		return &statusError{status: exitCheck}
-	case count[faultUnavailable] > 0:
+	case count[faultUnavailable]+count[faultNoRoom] > 0:
 		return &statusError{status: exitOther}
 	}
 	return nil

@@ -36,6 +36,8 @@ const (
 	WorkLock       = "lock"
 	WorkWatch      = "watch"
 	WorkExport     = "export"
+	WorkRestore    = "restore"
+	WorkBlock      = "block"
 )
 
 // never is the workload that no run has: the checker is idle when there is nothing.
@@ -52,8 +54,10 @@ var checkers = []checker{
 	{"durable", WorkLookup, checkDurable},
 	{"replicas", "", checkReplicas},
 	{"export", WorkExport, checkExport},
+	{"restore", WorkRestore, checkRestore},
 	{"terms", "", checkTerms},
 	{"watch", WorkWatch, checkWatch},
+	{"blocks", WorkBlock, checkBlocks},
 	{"log", never, checkLog},
 	{"requests", never, checkRequests},
 	{"progress", "", checkProgress},

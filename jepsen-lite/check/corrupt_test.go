@@ -39,6 +39,11 @@ func (s *spoiled) find(want func(*history.Event) bool) int {
 	return i
 }
 
+// restored is what was seen of a cluster that was restored.
+func (s *spoiled) restored() *history.Restored {
+	return s.events[s.find(func(e *history.Event) bool { return e.Restored != nil })].Restored
+}
+
 // each gives all pairs of operations about one identity that were answered with a settled placement, the earlier one first, until
 // f says that it has what it needs.
 func (s *spoiled) pairs(f func(a, b *history.Op) bool) {
@@ -248,6 +253,16 @@ var corruptions = []struct {
 		}
 		s.t.Fatal("there are no two saved states")
 	}},
+	{"a restored cluster lacks a placement", "restore", func(s *spoiled) { s.restored().Differs = []string{"cart/1 is absent"} }},
+	{"a restored cluster is of the old generation", "restore", func(s *spoiled) { s.restored().To = s.restored().From }},
+	{"a restored cluster makes an epoch that the old one had made", "restore", func(s *spoiled) {
+		i := s.find(func(e *history.Event) bool { return e.OK != nil && e.OK.Phase == history.Settled })
+		s.restored().Epochs[1] = s.events[i].OK.Epoch
+	}},
+	{"a restored cluster places nothing", "restore", func(s *spoiled) { s.restored().Epochs = nil }},
+	{"nothing was restored", "restore", func(s *spoiled) {
+		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Restored != nil })
+	}},
 	{"one server's digest differs", "replicas log", func(s *spoiled) {
 		i := s.find(func(e *history.Event) bool { return e.Digest != nil && e.Digest.Final })
 		s.events[i].Digest.Digest = "0"
@@ -316,8 +331,18 @@ var corruptions = []struct {
 		index := s.events[i].Watch.Index - 1
 		s.events = slices.Insert(s.events, i, history.Event{At: s.events[i].At, Watch: &history.Watch{Stream: 1, What: history.WatchReset, Index: index}})
 	}},
-	{"no stream says anything", "watch", func(s *spoiled) {
+	{"no stream says anything", "watch blocks", func(s *spoiled) {
 		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Watch != nil && e.Watch.What != history.WatchOpen })
+	}},
+	{"a blocked identity is placed", "blocks watch", func(s *spoiled) {
+		i := s.find(func(e *history.Event) bool { return e.Watch != nil && e.Watch.Type == blockRemoved })
+		extra := *s.events[i].Watch
+		extra.Type, extra.Member, extra.Epoch = replay.Placed, "m1", 1
+		extra.Index--
+		s.events = slices.Insert(s.events, i, history.Event{At: s.events[i].At, Watch: &extra})
+	}},
+	{"no stream tells of a block", "blocks", func(s *spoiled) {
+		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Watch != nil && e.Watch.Type == blockAdded })
 	}},
 	{"a refused request was carried out", "requests", func(s *spoiled) {
 		i := slices.IndexFunc(s.ops, func(op history.Op) bool { return op.F == history.Release && op.Outcome == history.OutcomeOK })

@@ -11,8 +11,10 @@
 //	durable      what was acknowledged is there at the end, on every server, unless something ended it
 //	replicas     servers have one digest at one index, and one computed anew is the one that was carried
 //	export       a saved state is as new as what was acknowledged before, and the same everywhere at one index
+//	restore      a new cluster made of a saved state has what that has, and its epochs are larger than all before
 //	terms        no term has two leaders
 //	watch        streams are filtered, ordered, unique, atomic, bookmarkable, resumable and reliable
+//	blocks       who is on the block list is given nothing
 //	log          every answer is what the committed log says at its index, when that was copied
 //	requests     a request was carried out once at most, and never when it was refused
 //	progress     after everything healed, everything worked again within the bound

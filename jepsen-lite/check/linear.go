@@ -282,19 +282,21 @@ func shrink(p Partition, until time.Time) []porcupine.Operation {
 	}
 	list := slices.Clone(p.Ops)
 	slices.SortStableFunc(list, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
-	// An operation that was not answered by then may be left out if it only observes, and may end later otherwise.
+	// An operation that was not answered by then may be left out if it only observes, or if nobody has seen what it makes, and may
+	// end later otherwise.
 	prefix := func(moment int64) []porcupine.Operation {
 		var kept []porcupine.Operation
+		seen := seenBy(list, moment)
 		for _, x := range list {
 			switch {
-			case x.Call > moment || x.Return > moment && observes(x.Input):
+			case x.Call > moment || x.Return > moment && (observes(x.Input) || makesUnseen(x.Input, seen)):
 				continue
 			case x.Return > moment:
 				x.Return = history.Never
 			}
 			kept = append(kept, x)
 		}
-		return kept
+		return withoutEndsOfNothing(kept)
 	}
 	moments := make([]int64, 0, len(list))
 	for _, x := range list {
@@ -331,6 +333,38 @@ func shrink(p Partition, until time.Time) []porcupine.Operation {
 		}
 	}
 	return dropWhole(list, illegal)
+}
+
+// seenBy are the epochs that answers up to a moment name.
+func seenBy(list []porcupine.Operation, moment int64) map[uint64]bool {
+	seen := map[uint64]bool{}
+	for _, x := range list {
+		if a, ok := x.Input.(act); ok && a.kind == sees && x.Return <= moment {
+			seen[a.epoch] = true
+		}
+	}
+	return seen
+}
+
+// makesUnseen says whether an operation makes an epoch that is not among those.
+func makesUnseen(input any, seen map[uint64]bool) bool {
+	a, ok := input.(act)
+	return ok && a.kind == makes && !seen[a.epoch]
+}
+
+// withoutEndsOfNothing leaves out the ends that were put in of epochs that nothing makes, as when their call was left out: there is no
+// order of such, which says nothing.
+func withoutEndsOfNothing(list []porcupine.Operation) []porcupine.Operation {
+	made := map[uint64]bool{}
+	for _, x := range list {
+		if a, ok := x.Input.(act); ok && a.kind == makes {
+			made[a.epoch] = true
+		}
+	}
+	return slices.DeleteFunc(list, func(x porcupine.Operation) bool {
+		a, ok := x.Input.(act)
+		return ok && a.kind == ends && !made[a.epoch]
+	})
 }
 
 // shrinkMax is the number of operations above which nothing is left out: it would take too long.

@@ -2,6 +2,8 @@ package check
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,6 +51,33 @@ func TestShrink_StaleLookup_ThreeOperations(t *testing.T) {
 	b.Reset()
 	if shown, err := Visualize(h, "cart/nowhere", &b); err != nil || shown || b.Len() > 0 {
 		t.Errorf("of nothing: shown is %t, %d bytes, %v", shown, b.Len(), err)
+	}
+}
+
+// Two Places that were told that they made one epoch are what is shown, with the removal that shows that it is over, also when a look-up of an epoch that comes later was called
+// before the Place that made that.
+func TestShrink_OneEpochIsMadeTwice_BothPlaces(t *testing.T) {
+	events := []history.Event{{Run: &history.Run{Format: 1, Scenario: "x", Workload: []string{WorkLookup}}}}
+	add := func(op uint64, begin, end int64, f history.F, a history.Answer) {
+		a.Op = op
+		events = append(events, history.Event{At: begin, Invoke: &history.Call{Op: op, Client: "c", F: f, Identity: "cart/1"}}, history.Event{At: end, OK: &a})
+	}
+	settled := func(epoch uint64, created bool) history.Answer {
+		return history.Answer{Phase: history.Settled, Member: "m", Epoch: epoch, Created: created}
+	}
+	add(9, 1, 5, history.Remove, history.Answer{Phase: history.Absent})
+	add(1, 10, 20, history.Place, settled(1, true))
+	add(2, 11, 21, history.Place, settled(1, true))
+	add(3, 12, 40, history.Lookup, settled(2, false))
+	add(4, 22, 24, history.Remove, history.Answer{Phase: history.Absent, Epoch: 1})
+	add(5, 25, 30, history.Place, settled(2, true))
+	slices.SortStableFunc(events, func(a, b history.Event) int { return cmp.Compare(a.At, b.At) })
+	h, err := history.FromEvents(events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := Run(h, Options{Only: []string{"linearizable"}}).Checkers[0]; x.Valid != False || !slices.Equal(x.Ops, []uint64{1, 2, 4}) {
+		t.Errorf("%s, operations %v, want both and the removal: %s", x.Valid, x.Ops, x.Why)
 	}
 }
 

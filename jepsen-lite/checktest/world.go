@@ -135,7 +135,7 @@ func (w *world) record(e history.Event) {
 func (w *world) begin() {
 	w.record(history.Event{Run: &history.Run{
 		Format: history.Format, Scenario: "checktest", Seed: w.Seed, Tier: 1, Servers: []string{"s1", "s2", "s3"}, Members: []string{"m1", "m2", "m3"},
-		Workload: []string{"lookup", "activation", "lock", "watch", "export"},
+		Workload: []string{"lookup", "activation", "lock", "watch", "export", "restore", "block"},
 		Bounds:   history.Bounds{Progress: 10e9, Gap: 5e9},
 	}})
 	w.record(history.Event{Phase: &history.Phase{Name: history.PhaseSteady}})
@@ -258,6 +258,7 @@ func (w *world) end() {
 			c.lookup(identity(i), s, history.Leader, true)
 		}
 	}
+	w.blocked()
 	for _, f := range []history.F{history.Place, history.Remove, history.Acquire, history.Release, history.Export} {
 		w.once(f)
 	}
@@ -265,10 +266,50 @@ func (w *world) end() {
 	for _, s := range w.servers {
 		w.digest(s, true)
 	}
+	w.restored()
 	for _, s := range w.streams {
 		s.mark()
 	}
 	w.record(history.Event{Phase: &history.Phase{Name: history.PhaseTeardown}})
 	w.record(history.Event{Leaks: &history.Leaks{}})
 	w.record(history.Event{End: &history.End{}})
+}
+
+// restored is what would be seen of a new cluster that is made of the last state: it has all of it, and makes epochs.
+func (w *world) restored() {
+	v, err := fsm.Restore(w.view, "restored", 0, false)
+	if err != nil {
+		panic(fmt.Sprintf("checktest: %v", err))
+	}
+	x := &history.Restored{Index: w.view.Index, Digest: replay.Digest(w.view.Digest()), From: w.view.Cluster.Generation, To: v.Cluster.Generation}
+	for p := range v.Placements() {
+		if p.Entry.Phase == placement.Settled {
+			x.Settled++
+		}
+	}
+	for i := range 3 {
+		x.Epochs = append(x.Epochs, uint64(placement.MakeEpoch(x.To, uint64(i+1), 0)))
+	}
+	w.record(history.Event{Restored: x})
+}
+
+// blocked puts an identity that nobody asks about on the block list for a moment, and has the first stream say so.
+func (w *world) blocked() {
+	id := placement.Identity{Kind: "cart", Key: "blocked"}
+	first := w.streams[0]
+	say := func(what string, body fsm.Body) {
+		first.mark()
+		w.now += us
+		w.commit(body, snapshot.RequestID{})
+		w.record(history.Event{Watch: &history.Watch{Stream: first.number, What: history.WatchEvent, Index: w.index, Type: what, Identity: id.String()}})
+	}
+	say("block_added", &fsm.Block{Subject: snapshot.Subject{Identity: id}})
+	w.now += us
+	w.entry(fsm.AppendEntry(nil, fsm.Batch{Term: term, Barrier: w.barrier(), Time: uint64(w.now / ms)}, nil))
+	say("block_removed", &fsm.Unblock{Subject: snapshot.Subject{Identity: id}})
+	w.now += us
+	first.mark()
+	for _, s := range w.servers {
+		s.view = w.view
+	}
 }

@@ -6,28 +6,29 @@ import (
 )
 
 // Format is the number of the newest form of a history that this package writes, and reads with all before it.
-const Format = 1
+const Format = 2
 
 // Event is one line: the moment and what happened there, which is one of the other fields.
 type Event struct {
 	// At is the moment in nanoseconds since the run's beginning.
 	At int64 `json:"at"`
 
-	Run     *Run     `json:"run,omitempty"`
-	Invoke  *Call    `json:"invoke,omitempty"`
-	OK      *Answer  `json:"ok,omitempty"`
-	Fail    *Answer  `json:"fail,omitempty"`
-	Unknown *Answer  `json:"unknown,omitempty"`
-	Hold    *Hold    `json:"hold,omitempty"`
-	Write   *Write   `json:"write,omitempty"`
-	Watch   *Watch   `json:"watch,omitempty"`
-	Server  *Server  `json:"server,omitempty"`
-	Digest  *Digest  `json:"digest,omitempty"`
-	Fault   *Fault   `json:"fault,omitempty"`
-	Process *Process `json:"process,omitempty"`
-	Phase   *Phase   `json:"phase,omitempty"`
-	Leaks   *Leaks   `json:"leaks,omitempty"`
-	End     *End     `json:"end,omitempty"`
+	Run      *Run      `json:"run,omitempty"`
+	Invoke   *Call     `json:"invoke,omitempty"`
+	OK       *Answer   `json:"ok,omitempty"`
+	Fail     *Answer   `json:"fail,omitempty"`
+	Unknown  *Answer   `json:"unknown,omitempty"`
+	Hold     *Hold     `json:"hold,omitempty"`
+	Write    *Write    `json:"write,omitempty"`
+	Watch    *Watch    `json:"watch,omitempty"`
+	Server   *Server   `json:"server,omitempty"`
+	Digest   *Digest   `json:"digest,omitempty"`
+	Fault    *Fault    `json:"fault,omitempty"`
+	Process  *Process  `json:"process,omitempty"`
+	Phase    *Phase    `json:"phase,omitempty"`
+	Restored *Restored `json:"restored,omitempty"` // since format 2
+	Leaks    *Leaks    `json:"leaks,omitempty"`
+	End      *End      `json:"end,omitempty"`
 }
 
 // body is what can stand in an event.
@@ -54,6 +55,7 @@ func (e *Event) body() (b body, n int) {
 	take(e.Fault != nil, e.Fault)
 	take(e.Process != nil, e.Process)
 	take(e.Phase != nil, e.Phase)
+	take(e.Restored != nil, e.Restored)
 	take(e.Leaks != nil, e.Leaks)
 	take(e.End != nil, e.End)
 	return b, n

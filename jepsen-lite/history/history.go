@@ -56,6 +56,7 @@ type History struct {
 	Faults    []Timed[Fault]
 	Processes []Timed[Process]
 	Phases    []Timed[Phase]
+	Restored  []Timed[Restored]
 	Leaks     []Timed[Leaks]
 	// End is the last line of a run that came to its end; nil when the history was broken off.
 	End *Timed[End]
@@ -168,6 +169,8 @@ func (l *loading) take(line int, e *Event) error {
 		l.Processes = append(l.Processes, timed(e, e.Process))
 	case e.Phase != nil:
 		l.Phases = append(l.Phases, timed(e, e.Phase))
+	case e.Restored != nil:
+		l.Restored = append(l.Restored, timed(e, e.Restored))
 	case e.Leaks != nil:
 		l.Leaks = append(l.Leaks, timed(e, e.Leaks))
 	case e.End != nil:
@@ -212,5 +215,6 @@ func (h *History) sort() {
 	byTime(h.Faults)
 	byTime(h.Processes)
 	byTime(h.Phases)
+	byTime(h.Restored)
 	byTime(h.Leaks)
 }

@@ -37,14 +37,15 @@ type Recorder struct {
 		err     error
 		closed  bool
 	}
-	flush chan struct{} // something waits that must not wait longer; holds one
-	done  chan struct{} // the goroutine has ended
+	flush  chan struct{} // something waits that must not wait longer; holds one
+	done   chan struct{} // the goroutine has ended
+	failed chan struct{} // mu.err is set
 }
 
 // NewRecorder returns a recorder that writes to w, which it does not close. clock says the moment (Clock; in virtual time, one
 // that counts from the bubble's beginning).
 func NewRecorder(w io.Writer, clock func() int64) *Recorder {
-	r := &Recorder{w: w, clock: clock, flush: make(chan struct{}, 1), done: make(chan struct{})}
+	r := &Recorder{w: w, clock: clock, flush: make(chan struct{}, 1), done: make(chan struct{}), failed: make(chan struct{})}
 	r.mu.room.L = &r.mu
 	go r.write()
 	return r
@@ -87,9 +88,8 @@ func (r *Recorder) append(e *Event) {
 	if r.mu.closed {
 		err = errors.Join(err, errors.New("an event was recorded after the end"))
 	}
-	if err != nil && r.mu.err == nil {
-		r.mu.err = err
-		r.mu.room.Broadcast()
+	if err != nil {
+		r.failLocked(err)
 	}
 	if r.mu.err != nil {
 		return
@@ -137,9 +137,21 @@ func (r *Recorder) write() {
 func (r *Recorder) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.failLocked(err)
+}
+
+// failLocked notes the first error.
+func (r *Recorder) failLocked(err error) {
+	if r.mu.err != nil {
+		return
+	}
 	r.mu.err = err
 	r.mu.room.Broadcast()
+	close(r.failed)
 }
+
+// Failed is closed when something goes wrong: nothing is recorded from then on.
+func (r *Recorder) Failed() <-chan struct{} { return r.failed }
 
 // Err is what went wrong, nil when nothing did.
 func (r *Recorder) Err() error {

@@ -82,6 +82,29 @@ func (p *Phase) validate() error {
 	return fmt.Errorf("there is no phase %.40q", p.Name)
 }
 
+// Restored is a new cluster that was made of a saved state, and what was seen of it.
+type Restored struct {
+	// Index and Digest are those of the saved state, and Settled is how many placements it has that are settled.
+	Index   uint64 `json:"index"`
+	Digest  string `json:"digest"`
+	Settled int    `json:"settled"`
+	// From and To are the recovery generations of the saved state and of the new cluster.
+	From uint16 `json:"from"`
+	To   uint16 `json:"to"`
+	// Differs names what the new cluster had otherwise than the saved state.
+	Differs []string `json:"differs,omitempty"`
+	// Epochs are those of placements that the new cluster made, and Member is who owned them.
+	Epochs []uint64 `json:"epochs,omitempty"`
+	Member string   `json:"member,omitempty"`
+}
+
+func (r *Restored) validate() error {
+	if r.Settled < 0 || len(r.Epochs) > listMax {
+		return fmt.Errorf("%d placements, %d epochs", r.Settled, len(r.Epochs))
+	}
+	return cmp.Or(named("digest", r.Digest), list("differs", r.Differs), texts("member", r.Member))
+}
+
 // Leaks is what was left when everything had been taken down.
 type Leaks struct {
 	Goroutines int `json:"goroutines"`

@@ -92,7 +92,7 @@ func ofMembers() []Mutant {
 	two := []string{"owner", "lock", "fence"}
 	return []Mutant{
 		{
-			Name: "no-self-fence", About: "members and holders of locks go on when their lease has run out", Scenario: "partitions", Checkers: two,
+			Name: "no-self-fence", About: "members and holders of locks go on when their lease has run out", Scenario: "pauses-of-owners", Checkers: two,
 			patches: []patch{{"lookupclient/life.go", "return l.lease().Left(lease.Instant(now))", "return time.Hour"}},
 		},
 		{

@@ -15,6 +15,8 @@ type Begun struct {
 	// Targets are who it is done to, and Detail what exactly, for people.
 	Targets []string
 	Detail  string
+	// Do is what is still to be done when it has been written down that the fault begins; nil for nothing: then it was done.
+	Do func(ctx context.Context) error
 	// End ends it. The world is as it was before then, as far as this fault goes.
 	End func(ctx context.Context) error
 }
@@ -31,20 +33,22 @@ func Begin(ctx context.Context, w World, s Step) (*Begun, error) {
 	case s.Network():
 		l := linksOf(s, w, targets)
 		undo, err := w.Degrade(l.change)
-		return &Begun{l.targets, l.detail, func(context.Context) error { return undo() }}, err
+		return &Begun{Targets: l.targets, Detail: l.detail, End: func(context.Context) error { return undo() }}, err
 	}
 	switch s.Kind {
 	case Kill:
-		return &Begun{targets, "SIGKILL", each(targets, w.Start)}, each(targets, w.Kill)(ctx)
+		return &Begun{Targets: targets, Detail: "SIGKILL", End: each(targets, w.Start)}, each(targets, w.Kill)(ctx)
 	case Pause:
-		return &Begun{targets, "SIGSTOP", each(targets, w.Resume)}, each(targets, w.Pause)(ctx)
+		return &Begun{Targets: targets, Detail: "SIGSTOP", End: each(targets, w.Resume)}, each(targets, w.Pause)(ctx)
 	case Restart:
-		return &Begun{targets, "SIGTERM", each(targets, w.Start)}, each(targets, w.Stop)(ctx)
+		return &Begun{Targets: targets, Detail: "SIGTERM", End: each(targets, w.Start)}, each(targets, w.Stop)(ctx)
 	case Transfer:
 		return transfer(ctx, w, s)
+	case Block, BlockIdentity:
+		return block(w, s, targets), nil
 	case Replace:
 		added, err := w.Replace(ctx, targets[0])
-		return &Begun{append(targets, added), added + " takes its place", nothing}, err
+		return &Begun{Targets: append(targets, added), Detail: added + " takes its place", End: nothing}, err
 	case Damage:
 		what, alive, err := w.Damage(ctx, targets[0], s.Draw)
 		if err == nil && !alive {
@@ -52,7 +56,7 @@ func Begin(ctx context.Context, w World, s Step) (*Begun, error) {
 			added, err = w.Replace(ctx, targets[0])
 			what += "; it refused to start, and " + added + " takes its place"
 		}
-		return &Begun{targets, what, nothing}, err
+		return &Begun{Targets: targets, Detail: what, End: nothing}, err
 	}
 	if s.Disk() {
 		return disk(w, s, targets)
@@ -99,6 +103,28 @@ func pick(w World, s Step) []string {
 	return one(servers)
 }
 
+// block has somebody, or an identity, be on the block list until the end. What a member owns ends by that at once, so it is written
+// down before.
+func block(w World, s Step, targets []string) *Begun {
+	b := &Begun{Targets: targets, Detail: "on the block list"}
+	if s.Kind == BlockIdentity {
+		b.Targets = w.Identities()
+		n := rand.New(rand.NewPCG(s.Draw, 8)).IntN(max(1, len(b.Targets)))
+		b.Targets = b.Targets[min(n, len(b.Targets)):min(n+1, len(b.Targets))]
+	}
+	on := func(blocked bool) func(context.Context) error {
+		return func(ctx context.Context) error {
+			var errs []error
+			for _, name := range b.Targets {
+				errs = append(errs, w.Block(ctx, name, blocked))
+			}
+			return errors.Join(errs...)
+		}
+	}
+	b.Do, b.End = on(true), on(false)
+	return b
+}
+
 // flap cuts the targets off and lets them back, until the end.
 func flap(ctx context.Context, w World, s Step, targets []string) (*Begun, error) {
 	l := linksOf(Step{Fault: Fault{Kind: Cut}, Draw: s.Draw}, w, targets)
@@ -110,7 +136,7 @@ func flap(ctx context.Context, w World, s Step, targets []string) (*Begun, error
 		undo, err = w.Degrade(l.change)
 		return err
 	})
-	return &Begun{targets, fmt.Sprintf("every %v", flapEvery), func(context.Context) error { return errors.Join(stop(), undo()) }}, nil
+	return &Begun{Targets: targets, Detail: fmt.Sprintf("every %v", flapEvery), End: func(context.Context) error { return errors.Join(stop(), undo()) }}, nil
 }
 
 // transferEvery is how often the leadership is handed over.

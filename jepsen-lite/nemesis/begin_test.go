@@ -111,6 +111,15 @@ func (w *paperWorld) Damage(_ context.Context, name string, draw uint64) (string
 	return "bits", draw%2 == 0, nil
 }
 
+func (w *paperWorld) Identities() []string { return []string{"room/1", "room/2"} }
+
+func (w *paperWorld) Block(_ context.Context, name string, on bool) error {
+	if on {
+		return w.set(name, "blocked")
+	}
+	return w.set(name, "")
+}
+
 func (w *paperWorld) PowerLoss(names []string, keep int, _ uint64) error {
 	for _, n := range names {
 		_ = w.set(n, "dark")
@@ -138,11 +147,19 @@ func begin(t *testing.T, w *paperWorld, s Step) *Begun {
 	if err != nil {
 		t.Fatalf("%v: %v", s, err)
 	}
+	if b.Do != nil {
+		if w.noted() > 0 {
+			t.Errorf("%v was done before it was written down: %v", s, w.log)
+		}
+		if err := b.Do(t.Context()); err != nil {
+			t.Fatalf("%v: %v", s, err)
+		}
+	}
 	return b
 }
 
 func TestBegin_EveryKind_IsOverAfterItsEnd(t *testing.T) {
-	kinds := []Kind{Cut, CutPeers, Mute, Deaf, Halve, Bridge, Flap, Lose, Slow, Throttle, Kill, Pause, Restart, Transfer, Replace, Damage, PowerLoss, TornLoss, FullDisk, SlowDisk, BadDisk, Drift, WallJump, Forward, Crawl}
+	kinds := []Kind{Cut, CutPeers, Mute, Deaf, Halve, Bridge, Flap, Lose, Slow, Throttle, Kill, Pause, Restart, Transfer, Replace, Damage, Block, BlockIdentity, PowerLoss, TornLoss, FullDisk, SlowDisk, BadDisk, Drift, WallJump, Forward, Crawl}
 	targets := []Target{Leader, Follower, Server, Minority, Servers, Member, Locker, Clients, Everyone, None}
 	for _, k := range kinds {
 		for _, target := range targets {
@@ -244,6 +261,20 @@ type ratesWorld struct {
 func (w *ratesWorld) Clock(_ string, f ClockFault) error {
 	w.rates = append(w.rates, f.RatePPM)
 	return nil
+}
+
+func TestBegin_BlockIdentity_IsOneOfThose(t *testing.T) {
+	seen := map[string]bool{}
+	for draw := range uint64(20) {
+		b := begin(t, newPaperWorld(), Step{Fault: Fault{Kind: BlockIdentity}, Draw: draw})
+		if len(b.Targets) != 1 {
+			t.Fatalf("done to %v", b.Targets)
+		}
+		seen[b.Targets[0]] = true
+	}
+	if len(seen) != 2 || !seen["room/1"] || !seen["room/2"] {
+		t.Errorf("done to %v", seen)
+	}
 }
 
 func TestBegin_NobodyLeads_SomebodyIsTaken(t *testing.T) {

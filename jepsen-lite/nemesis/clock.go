@@ -24,7 +24,7 @@ func crawling(w World, s Step, targets []string) (*Begun, error) {
 	undo, err := w.Degrade(l.change)
 	slow := each(targets, func(name string) error { return w.Clock(name, ClockFault{RatePPM: crawl}) })
 	well := each(targets, func(name string) error { return w.Clock(name, ClockFault{}) })
-	return &Begun{targets, "its clock goes at a third of its rate, " + l.detail, func(ctx context.Context) error {
+	return &Begun{Targets: targets, Detail: "its clock goes at a third of its rate, " + l.detail, End: func(ctx context.Context) error {
 		return errors.Join(undo(), well(ctx))
 	}}, errors.Join(err, slow(context.Background()))
 }

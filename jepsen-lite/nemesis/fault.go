@@ -41,6 +41,10 @@ const (
 	// should, it is replaced.
 	Damage Kind = "damage"
 
+	// Block puts the target, or one of the identities that clients ask about, on the block list, and takes it off at the end.
+	Block         Kind = "block"
+	BlockIdentity Kind = "block-identity"
+
 	// The kinds from here on need disks that fail on demand. PowerLoss kills the target and takes from its disk what was not
 	// synced, at the same moment; it is started at the end. TornLoss leaves a random part of that.
 	PowerLoss Kind = "power-loss"
@@ -103,6 +107,9 @@ func (f Fault) Network() bool {
 	return false
 }
 
+// Shapes says whether the fault needs links that can be more than cut: slow, or lossy.
+func (f Fault) Shapes() bool { return f.Kind == Lose || f.Kind == Slow || f.Kind == Throttle }
+
 // Disk says whether the fault needs disks that fail on demand.
 func (f Fault) Disk() bool {
 	switch f.Kind {
@@ -123,6 +130,9 @@ func (f Fault) Clock() bool {
 
 // Adds says whether the fault adds servers to the cluster.
 func (f Fault) Adds() bool { return f.Kind == Replace || f.Kind == Damage }
+
+// Blocks says whether the fault puts somebody, or something, on the block list.
+func (f Fault) Blocks() bool { return f.Kind == Block || f.Kind == BlockIdentity }
 
 // Step is one fault of a run.
 type Step struct {

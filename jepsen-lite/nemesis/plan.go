@@ -32,6 +32,15 @@ func Plan(menu []Fault, together bool, seed uint64, duration time.Duration) []St
 	return steps
 }
 
+// Certain is the duration from which on every plan of a menu has a step, whatever its seed.
+func Certain(menu []Fault) time.Duration {
+	longest := time.Duration(0)
+	for _, f := range menu {
+		longest = max(longest, f.Most)
+	}
+	return restLeast + longest
+}
+
 // lane is steps of which one is over before the next begins. The first ones take the menu in turn, in an order that is
 // drawn, so that a short run has of everything.
 func lane(menu []Fault, rng *rand.Rand, duration time.Duration) []Step {

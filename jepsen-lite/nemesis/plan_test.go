@@ -60,6 +60,21 @@ func TestPlan_FirstSteps_TakeTheWholeMenu(t *testing.T) {
 	}
 }
 
+func TestCertain_EverySeed_HasAStep(t *testing.T) {
+	d, fewer := Certain(testMenu), 0
+	for seed := range uint64(5000) {
+		if len(Plan(testMenu, false, seed, d)) == 0 {
+			t.Errorf("seed %d has no step within %v", seed, d)
+		}
+		if len(Plan(testMenu, false, seed, d/2)) == 0 {
+			fewer++
+		}
+	}
+	if fewer == 0 {
+		t.Error("half of it would do")
+	}
+}
+
 func TestPlan_EmptyMenu_NoSteps(t *testing.T) {
 	if got := Plan(nil, true, 1, time.Hour); len(got) != 0 {
 		t.Errorf("got %v", got)

@@ -31,6 +31,10 @@ type World interface {
 	// Damage kills a server, damages its disk as draw says, and starts it again. It says what was done, and whether the
 	// server takes part after it.
 	Damage(ctx context.Context, name string, draw uint64) (what string, alive bool, err error)
+	// Identities are some that clients ask about.
+	Identities() []string
+	// Block puts a member, or an identity, on the block list, or takes it off.
+	Block(ctx context.Context, name string, on bool) error
 	// PowerLoss kills servers at one moment, and takes from their disks what was not synced, but for keepPercent of it.
 	PowerLoss(names []string, keepPercent int, draw uint64) error
 	// Disk has a server's disk be so.

@@ -7,6 +7,7 @@
 //	    faults.jsonl                 the schedule: the faults alone, as in the history
 //	    results.json                 the verdict of each checker (package check)
 //	    report.html                  all of it to look at, in one file (package report)
+//	    export.berth                 the saved state of which the run made a new cluster
 //	    order-NAME.html              the order that was not found, when an identity's answers have none
 //	    servers/NAME/                of each server: stdout.log, log.jsonl (its committed log), and its data directory when
 //	                                 the run failed
@@ -28,7 +29,10 @@ import (
 )
 
 // Dir is the folder of one run.
-type Dir struct{ path string }
+type Dir struct {
+	path string
+	made string // the outermost folder that Create made for it
+}
 
 // ErrNoRun: the folder has no history in it.
 var ErrNoRun = errors.New("it is not the folder of a run")
@@ -36,13 +40,24 @@ var ErrNoRun = errors.New("it is not the folder of a run")
 // sameMax is how many runs of one scenario and seed there may be in one second.
 const sameMax = 1000
 
-// Create makes the folder of a run that begins at the moment started, in root, and has root/latest point to it.
-func Create(root, scenario string, seed uint64, started time.Time) (Dir, error) {
+// Create makes the folder of a run that begins at the moment started, in root, and has root/latest point to it. After an error
+// nothing is left.
+func Create(root, scenario string, seed uint64, started time.Time) (_ Dir, err error) {
 	if err := checkName(scenario); err != nil {
 		return Dir{}, fmt.Errorf("scenario: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Join(root, scenario), 0o755); err != nil {
-		return Dir{}, err
+	folder := filepath.Join(root, scenario)
+	d := Dir{made: missing(folder)}
+	defer func() {
+		switch {
+		case err != nil && d.path != "":
+			err = errors.Join(err, d.Remove())
+		case err != nil:
+			err = errors.Join(err, unmake(folder, d.made))
+		}
+	}()
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return d, err
 	}
 	name := fmt.Sprintf("%s-seed%d", started.UTC().Format("20060102T150405Z"), seed)
 	for n := 1; ; n++ {
@@ -55,10 +70,51 @@ func Create(root, scenario string, seed uint64, started time.Time) (Dir, error) 
 			continue
 		}
 		if err != nil {
-			return Dir{}, err
+			return d, err
 		}
-		return Dir{filepath.Join(root, in)}, link(root, in)
+		d.path = filepath.Join(root, in)
+		return d, link(root, in)
 	}
+}
+
+// missing is the outermost folder on the way to a path that is not there; empty when all are.
+func missing(path string) string {
+	found := ""
+	for ; ; path = filepath.Dir(path) {
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			return found
+		}
+		found = path
+	}
+}
+
+// Remove removes the folder of a run that is worth nothing, the link to it, and what Create made around it that is empty.
+func (d Dir) Remove() error {
+	scenario := filepath.Dir(d.path)
+	latest := filepath.Join(filepath.Dir(scenario), "latest")
+	if to, err := os.Readlink(latest); err == nil && to == filepath.Join(filepath.Base(scenario), filepath.Base(d.path)) {
+		if err := remove(latest); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(d.path); err != nil {
+		return err
+	}
+	return unmake(scenario, d.made)
+}
+
+// unmake removes empty folders, from one outwards to the one that was made first.
+func unmake(path, made string) error {
+	for ; made != ""; path = filepath.Dir(path) {
+		list, err := os.ReadDir(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) || len(list) > 0 {
+			return err // somebody else has something there
+		}
+		if err := remove(path); err != nil || path == made {
+			return err
+		}
+	}
+	return nil
 }
 
 // link has root/latest point to a run.
@@ -75,7 +131,7 @@ func link(root, in string) error {
 
 // Open returns the folder of a run. It fails with ErrNoRun when there is no history in it.
 func Open(path string) (Dir, error) {
-	d := Dir{path}
+	d := Dir{path: path}
 	fi, err := os.Stat(d.History())
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !fi.Mode().IsRegular() {
 		return d, fmt.Errorf("%s: %w", path, ErrNoRun)
@@ -103,6 +159,9 @@ func (d Dir) Report() string { return filepath.Join(d.path, "report.html") }
 
 // Order is the page of an identity whose answers have no order; n counts them from 1.
 func (d Dir) Order(n int) string { return filepath.Join(d.path, fmt.Sprintf("order-%d.html", n)) }
+
+// Export is the newest state that was saved, of a run that made a new cluster of it.
+func (d Dir) Export() string { return filepath.Join(d.path, "export.berth") }
 
 // Servers is the folder of the servers' folders.
 func (d Dir) Servers() string { return filepath.Join(d.path, "servers") }

@@ -29,6 +29,42 @@ func TestCreate_TwiceInOneSecond_TwoFolders(t *testing.T) {
 	}
 }
 
+func TestRemove_Run_NothingIsLeftOfIt(t *testing.T) {
+	base := t.TempDir()
+	root := filepath.Join(base, "a", "b")
+	first, err := Create(root, "partition", 1, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := Create(root, "partition", 2, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Remove(); err != nil {
+		t.Error(err)
+	}
+	if latest, err := filepath.EvalSymlinks(filepath.Join(root, "latest")); err != nil || filepath.Base(latest) != filepath.Base(second.Path()) {
+		t.Errorf("without the first one, latest is %s (%v)", latest, err)
+	}
+	if err := second.Remove(); err != nil {
+		t.Error(err)
+	}
+	// The second found the folders there, so they stay; a run that is alone takes its own with it.
+	if list, err := os.ReadDir(root); err != nil || len(list) != 1 || list[0].Name() != "partition" {
+		t.Errorf("in the root there are %v (%v), want the folder of the scenario", list, err)
+	}
+	alone, err := Create(filepath.Join(base, "c", "d"), "partition", 3, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := alone.Remove(); err != nil {
+		t.Error(err)
+	}
+	if list, err := os.ReadDir(base); err != nil || len(list) != 1 {
+		t.Errorf("there are %v (%v), want a alone", list, err)
+	}
+}
+
 func TestOpen_NoHistory_ErrNoRun(t *testing.T) {
 	d, err := Create(t.TempDir(), "partition", 1, noon)
 	if err != nil {

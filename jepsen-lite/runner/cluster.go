@@ -13,6 +13,7 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/lossyfs"
 	"github.com/seed13d31b7f/berth/jepsen-lite/procs"
 	"github.com/seed13d31b7f/berth/jepsen-lite/rundir"
+	"github.com/seed13d31b7f/berth/jepsen-lite/workload"
 )
 
 // cluster is the processes of a run. It is the nemesis.World, in world.go. It is safe for concurrent use.
@@ -24,6 +25,8 @@ type cluster struct {
 	start  int64 // the run's beginning, of history.Now
 	// guarded is the path of the socket of the guarded resource.
 	guarded string
+	// identities are some that clients ask about. It is set before faults begin.
+	identities func() []string
 
 	mu struct {
 		sync.Mutex
@@ -31,6 +34,8 @@ type cluster struct {
 		gone    []*server
 		spare   int // the number of the next one
 		leader  string
+		// restored are the processes of the new cluster that is made of what was saved.
+		restored []*worker
 	}
 	members, lockers []*worker
 	watchers         sync.WaitGroup // of the lives of processes
@@ -114,6 +119,9 @@ func (k *cluster) newServerLocked(joined []string, expect int) (*server, error) 
 			return nil, &UnavailableError{err}
 		}
 		s.data = filepath.Join(s.disk.Dir(), "data")
+		if err := s.disk.SetFaults(well); err != nil {
+			return nil, errors.Join(err, s.disk.Close())
+		}
 	}
 	args := []string{k.config.Binary, "serve", "--name", name, "--data-dir", s.data, "--raft-addr", s.raft, "--grpc-addr", s.grpc, "--http-addr", s.http,
 		"--join", strings.Join(joined, ","), "--timing", "lan", "--member-ttl", memberTTL.String(), "--activation-timeout", "1s", "--insecure"}
@@ -248,7 +256,7 @@ func (k *cluster) everyone() []*worker {
 	for _, s := range slices.Concat(k.mu.servers, k.mu.gone) {
 		list = append(list, s.worker)
 	}
-	return slices.Concat(list, k.members, k.lockers)
+	return slices.Concat(list, k.members, k.lockers, k.mu.restored)
 }
 
 // crashes looks for crashes in the logs, and records them.
@@ -265,13 +273,30 @@ func (k *cluster) crashes() error {
 	return errors.Join(errs...)
 }
 
+// whole looks whether members and lock holders, which have ended, wrote all that they saw.
+func (k *cluster) whole() error {
+	var errs []error
+	for _, w := range slices.Concat(k.members, k.lockers) {
+		if w.PID() == 0 || strings.HasPrefix(w.How(), "signal: ") {
+			continue // it never ran, or nobody expects more
+		}
+		dir := filepath.Dir(w.Log)
+		whole, err := workload.Whole(dir)
+		if err == nil && !whole {
+			err = fmt.Errorf("the history of %s in %s was cut: it could not be written", w.Name, dir)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // takeDown ends everything that runs, members first.
 func (k *cluster) takeDown() error {
-	err := errors.Join(stop(k.lockers), stop(k.members))
-	var servers []*worker
 	k.mu.Lock()
-	all := slices.Concat(k.mu.servers, k.mu.gone)
+	all, restored := slices.Concat(k.mu.servers, k.mu.gone), slices.Clone(k.mu.restored)
 	k.mu.Unlock()
+	err := errors.Join(stop(slices.Concat(k.lockers, k.members)), stop(restored), k.whole())
+	var servers []*worker
 	for _, s := range all {
 		servers = append(servers, s.worker)
 	}

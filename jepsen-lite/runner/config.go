@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
+	"github.com/seed13d31b7f/berth/jepsen-lite/switchnet"
 )
 
 // Limits of a run.
@@ -26,6 +29,8 @@ type Config struct {
 	Duration time.Duration
 	// Tier is 2 or 3. Default: the least in which the scenario can be run.
 	Tier int
+	// Network is how hosts are joined in tier 3. Default: by TAP devices where there are any, and otherwise by pairs of veth devices.
+	Network switchnet.Kind
 	// Root is the folder that gets the run's folder. Needed.
 	Root string
 	// Binary is the berth that runs, and Command how it is told to be a member, a lock holder or a disk of the test: the words
@@ -81,8 +86,12 @@ func (c Config) Validate() error {
 	}
 	fault(c.Scenario.Name == "" || c.Scenario.Servers < 1 || c.Scenario.Servers > 9, "scenario %q has %d servers: 1 to 9 are allowed", c.Scenario.Name, c.Scenario.Servers)
 	fault(c.Duration < DurationMin || c.Duration > DurationMax, "duration %v: %v to %v is allowed", c.Duration, DurationMin, DurationMax)
+	if least := nemesis.Certain(c.Scenario.Faults); c.Scenario.ExpectFail {
+		fault(c.Duration < least, "duration %v: %s needs %v, or nothing may happen that has to be found", c.Duration, c.Scenario.Name, least)
+	}
 	fault(c.Tier != 2 && c.Tier != 3, "tier %d: 2 and 3 can be run here", c.Tier)
 	fault(c.Tier < c.Scenario.Tier(), "scenario %s needs tier %d: its faults are of the network", c.Scenario.Name, c.Scenario.Tier())
+	fault(c.Network != "" && c.Network != switchnet.TAP && c.Network != switchnet.Veth, "network %q: %s and %s are there", c.Network, switchnet.TAP, switchnet.Veth)
 	fault(c.Root == "", "the folder for the run is missing")
 	fault(c.Binary == "", "the binary is missing")
 	fault(c.Members < 1 || c.Members > 9, "%d members: 1 to 9 are allowed", c.Members)

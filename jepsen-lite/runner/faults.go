@@ -44,6 +44,9 @@ func (r *run) step(ctx context.Context, number uint64, s nemesis.Step) error {
 	}
 	say(false, time.Since(began))
 	r.config.Note("%s %v %s", s, b.Targets, b.Detail)
+	if b.Do != nil {
+		err = errors.Join(err, b.Do(ctx))
+	}
 	_ = sleep(ctx, s.Lasts-time.Since(began)) // also one that is broken off is ended
 	ending := time.Now()
 	err = errors.Join(err, b.End(context.WithoutCancel(ctx)))

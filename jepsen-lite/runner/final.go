@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/jepsen-lite/workload"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 )
 
-// final reads everything once more: every identity from every server, and the digests of all at one index.
+// final reads everything once more: every identity and the whole state from every server, and the digests of all at one index.
 func (r *run) final(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, finalTimeout)
 	defer cancel()
@@ -25,7 +26,35 @@ func (r *run) final(ctx context.Context) error {
 			return fmt.Errorf("read everything from %s: %w", s.Name, err)
 		}
 	}
+	for range exportRounds {
+		if err := r.exports(ctx); err != nil {
+			return err
+		}
+	}
 	return r.digests(ctx)
+}
+
+// exportRounds is how often the state of all servers is saved in the end. Each asks for an index that nobody has seen, so it takes
+// several until two of them are of one.
+const exportRounds = 5
+
+// exports saves the state of all servers at one moment.
+func (r *run) exports(ctx context.Context) error {
+	servers := r.list()
+	errs := make([]error, len(servers))
+	var group sync.WaitGroup
+	for i, s := range servers {
+		group.Go(func() {
+			c, err := r.client(s)
+			if err == nil {
+				_, _, err = workload.Export(ctx, r.rec, s.Name, c.Conn())
+				err = errors.Join(err, c.Close())
+			}
+			errs[i] = err
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
 }
 
 // digests waits until all servers show the same index, and records their digests there.

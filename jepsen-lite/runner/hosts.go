@@ -37,13 +37,17 @@ const (
 	portsEach                    = 3
 )
 
-// openHosts makes a host for each name.
-func openHosts(tier int, names []string, servers int, seed uint64) (*hosts, error) {
+// openHosts makes a host for each name that a run needs, whose first so many are servers.
+func openHosts(c *Config, names []string, servers int) (*hosts, error) {
 	h := &hosts{}
 	var err error
-	if tier == 3 {
-		if h.network, err = switchnet.Open(names, seed); err != nil {
+	if c.Tier == 3 {
+		if h.network, err = switchnet.Open(c.Network, names, c.Seed); err != nil {
 			return nil, &UnavailableError{err}
+		}
+		if c.Scenario.shapes() && !h.network.Shapes() {
+			err := fmt.Errorf("%s needs links that lose, delay, double and slow frames, and a network of veth pairs can but cut them: it needs /dev/net/tun (modprobe tun)", c.Scenario.Name)
+			return nil, errors.Join(&UnavailableError{err}, h.network.Close())
 		}
 		return h, h.noteNamespaces(names)
 	}

@@ -11,9 +11,13 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/rundir"
 )
 
-// Judge has a run checked, and writes the verdicts and a page to look at into its folder.
+// Judge has a run checked, and writes the verdicts and a page to look at into its folder. When there is no room for them it fails
+// with a SpaceError; the history is whole then, and can be judged again.
 func Judge(dir rundir.Dir) (*check.Results, error) {
 	judged, err := judge.Dir(dir, check.Options{})
+	if space := fullDisk(err, dir.Path()); space != nil {
+		return nil, space
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/seed13d31b7f/berth/jepsen-lite/check"
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
 	"github.com/seed13d31b7f/berth/jepsen-lite/rundir"
@@ -66,38 +68,69 @@ type run struct {
 
 // Run runs a scenario and returns its folder, in which the history is, also when there is an error. The error is one of the test:
 // what the cluster did wrong is for the checkers to find. It fails with an UnavailableError when the machine has not what it
-// takes, with ErrNoLoad, and with ctx's error when it is broken off. Nothing runs when it returns, and nothing is left but the
-// folder.
+// takes, with a SpaceError when there is no room for what it writes, with ErrNoLoad, and with ctx's error when it is broken off.
+// Nothing runs when it returns, and nothing is left but the folder; after a SpaceError not even that.
 func Run(ctx context.Context, c Config) (_ *Report, err error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	c.withDefaults()
 	r := &run{config: &c, report: &Report{}}
+	if err := r.rooms(spaceMin); err != nil {
+		return nil, err
+	}
 	before := leaksBefore()
 	if r.dir, err = rundir.Create(c.Root, c.Scenario.Name, c.Seed, time.Now()); err != nil {
-		return nil, err
+		return nil, r.broken(err)
 	}
 	r.report.Dir = r.dir
 	if r.tmp, err = newScratch(os.TempDir()); err != nil {
-		return r.report, err
+		return r.report, r.broken(err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(r.tmp)) }()
 	if r.file, err = os.OpenFile(r.ownHistory(), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
-		return r.report, err
+		return r.report, r.broken(err)
 	}
 	r.start = history.Now()
 	r.rec = history.NewRecorder(r.file, history.Clock(r.start))
-	err = r.body(ctx)
+	running, breakOff := context.WithCancelCause(ctx)
+	defer breakOff(nil)
+	stop := r.watchRoom(breakOff)
+	err = r.body(running)
+	stop()
+	if ctx.Err() == nil && running.Err() != nil {
+		err = errors.Join(context.Cause(running), err)
+	}
 	r.rec.Record(history.Event{Leaks: before.since(r)})
 	end := &history.End{}
 	if err != nil {
-		end.Error = err.Error()
+		end.Error = shorten(err.Error())
 	}
 	r.rec.Record(history.Event{End: end})
 	err = errors.Join(err, r.rec.Close(), r.file.Close())
-	return r.report, errors.Join(err, r.merge())
+	return r.report, r.broken(errors.Join(err, r.merge()))
 }
+
+// broken is the error of a run that came to no good end. For want of room it is a SpaceError alone, and the folder of the run,
+// whose history is cut, is removed.
+func (r *run) broken(err error) error {
+	space := r.noRoom(err)
+	if space == nil {
+		return err
+	}
+	if r.dir != (rundir.Dir{}) {
+		if err := r.dir.Remove(); err != nil {
+			return errors.Join(space, err)
+		}
+	}
+	r.report.Dir = rundir.Dir{}
+	return space
+}
+
+// errorBytesMax is how much of an error a history has.
+const errorBytesMax = 4000
+
+func shorten(s string) string { return strings.ToValidUTF8(s[:min(len(s), errorBytesMax)], "?") }
 
 // ownHistory is what this process saw; the folder's history is that of all processes.
 func (r *run) ownHistory() string { return filepath.Join(r.tmp, "history.jsonl") }
@@ -122,7 +155,7 @@ func (r *run) body(ctx context.Context) (err error) {
 		return err
 	}
 	servers := c.Scenario.Servers + c.Scenario.spares()
-	if r.hosts, err = openHosts(c.Tier, hostNames(servers, c.Members, c.Lockers), servers, c.Seed); err != nil {
+	if r.hosts, err = openHosts(c, hostNames(servers, c.Members, c.Lockers), servers); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.hosts.close()) }()
@@ -168,6 +201,12 @@ func (r *run) live(ctx context.Context) (err error) {
 		Count: c.Clients, Servers: at, Members: r.Members(), Kind: identityKind, Identities: 6, Every: c.Rest, Seed: c.Seed,
 		Dial: r.dial(nemesis.ClientsHost), Recorder: r.rec,
 	})
+	r.identities = func() (list []string) {
+		for _, key := range r.clients.Current() {
+			list = append(list, identityKind+"/"+key)
+		}
+		return list
+	}
 	asking, stopAsking := context.WithCancel(ctx)
 	asked := make(chan error, 1)
 	go func() { asked <- r.clients.Run(asking) }()
@@ -182,7 +221,10 @@ func (r *run) live(ctx context.Context) (err error) {
 		return err
 	}
 	r.phase(history.PhaseFinal)
-	return r.final(ctx)
+	if err := r.final(ctx); err != nil || !c.Scenario.Restore {
+		return err
+	}
+	return r.restore(ctx)
 }
 
 // phases are those in which there is load.
@@ -261,9 +303,15 @@ func (r *run) heal() error {
 func (r *run) header() *history.Run {
 	c := r.config
 	h := &history.Run{
-		Format: history.Format, Scenario: c.Scenario.Name, Workload: []string{"lookup", "activation", "lock"}, Seed: c.Seed, Tier: c.Tier,
+		Format: history.Format, Scenario: c.Scenario.Name, Workload: []string{check.WorkLookup, check.WorkActivation, check.WorkLock, check.WorkWatch, check.WorkExport}, Seed: c.Seed, Tier: c.Tier,
 		Started: time.Now().UTC(), Version: c.Version, Commit: c.Commit, Go: runtime.Version(), Kernel: kernel(), Mutant: c.Mutant, Command: c.Again,
 		Bounds: history.Bounds{Progress: int64(healTimeout)}, ExpectedToFail: c.Scenario.ExpectFail,
+	}
+	if c.Scenario.Restore {
+		h.Workload = append(h.Workload, check.WorkRestore)
+	}
+	if slices.ContainsFunc(c.Scenario.Faults, nemesis.Fault.Blocks) {
+		h.Workload = append(h.Workload, check.WorkBlock)
 	}
 	for _, f := range c.Scenario.Faults {
 		h.Faults = append(h.Faults, f.String())

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,9 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/jepsen-lite/mutants"
 	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
+	"github.com/seed13d31b7f/berth/jepsen-lite/switchnet"
+	"github.com/seed13d31b7f/berth/lookupclient"
+	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 )
 
 // berth builds the real binary, once.
@@ -84,6 +88,28 @@ func TestRun_Processes_KilledAndStopped_Passes(t *testing.T) {
 	if len(report.Steps) < 2 {
 		t.Errorf("there were the faults %v", report.Steps)
 	}
+	kept(t, report)
+}
+
+// kept looks whether each member owned its kept identity when the faults began: whoever is cut off then has something to own.
+func kept(t *testing.T, report *Report) {
+	t.Helper()
+	h, err := history.Open(report.Dir.History())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(h.Phases, func(p history.Timed[history.Phase]) bool { return p.V.Name == history.PhaseFaults })
+	owner := map[string]string{}
+	for _, op := range h.Ops { // by Begin
+		if op.F == history.Place && op.Outcome == history.OutcomeOK && op.End < h.Phases[i].At {
+			owner[op.Identity] = op.Answer.Member
+		}
+	}
+	for _, m := range h.Run.Members {
+		if got := owner[identityKind+"/kept-"+m]; got != m {
+			t.Errorf("what is kept at %s is owned by %q when the faults begin", m, got)
+		}
+	}
 }
 
 // It needs root and /dev/net/tun, and fails without them.
@@ -91,6 +117,23 @@ func TestRun_Hosts_CutOff_Passes(t *testing.T) {
 	c := short(t, fault(nemesis.Cut, nemesis.Leader, 800*ms, 1200*ms), fault(nemesis.Cut, nemesis.Member, 2700*ms, 2800*ms))
 	c.Tier = 3
 	passes(t, c)
+}
+
+// It needs root, and a kernel with bridge, veth and nf_tables.
+func TestRun_HostsJoinedByVethPairs_CutOff_Passes(t *testing.T) {
+	c := short(t, fault(nemesis.Mute, nemesis.Leader, 800*ms, 1200*ms), fault(nemesis.Cut, nemesis.Member, 2700*ms, 2800*ms))
+	c.Tier, c.Network = 3, switchnet.Veth
+	passes(t, c)
+}
+
+func TestRun_LinksThatOnlyTAPDevicesMake_CannotBeRunWithout(t *testing.T) {
+	c := short(t, fault(nemesis.Cut, nemesis.Leader, 800*ms, 1200*ms), fault(nemesis.Lose, nemesis.Leader, 800*ms, 1200*ms))
+	c.Tier, c.Network = 3, switchnet.Veth
+	_, err := Run(t.Context(), c)
+	var missing *UnavailableError
+	if !errors.As(err, &missing) || !strings.Contains(err.Error(), "/dev/net/tun") {
+		t.Errorf("Run: %v, want an UnavailableError", err)
+	}
 }
 
 func TestRun_MembersThatDoNotFence_AreFound(t *testing.T) {
@@ -179,6 +222,10 @@ func TestConfig_Validate_NamesEveryFault(t *testing.T) {
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "needs tier 3") {
 		t.Errorf("faults of the network in tier 2: %v", err)
 	}
+	beyond, _ := Find("clocks-beyond")
+	if err := (Config{Scenario: beyond, Duration: 5 * time.Second, Root: "x", Binary: "x"}).Validate(); err == nil || !strings.Contains(err.Error(), "needs 5.3s") {
+		t.Errorf("too short for what has to be found: %v", err)
+	}
 }
 
 func TestScenarios_All_AreValid(t *testing.T) {
@@ -197,8 +244,24 @@ func TestScenarios_All_AreValid(t *testing.T) {
 	}
 }
 
+func TestUnknownServer_NobodyReached_IsNotThat(t *testing.T) {
+	for _, tt := range []struct {
+		reason  apiv1.Reason
+		message string
+		want    bool
+	}{
+		{apiv1.ReasonInvalidArgument, `there is no server "s2"`, true},
+		{apiv1.ReasonInvalidArgument, "s2 leads and cannot hand over: there is nobody", false},
+		{apiv1.ReasonUnreachable, "no server could be reached: 127.0.0.1:1: connection refused", false},
+	} {
+		if got := unknownServer(fmt.Errorf("remove: %w", &lookupclient.Error{Reason: tt.reason, Message: tt.message})); got != tt.want {
+			t.Errorf("%s %s: %t, want %t", tt.reason, tt.message, got, tt.want)
+		}
+	}
+}
+
 func TestOpenHosts_PortsOfServers_AreDistinct(t *testing.T) {
-	h, err := openHosts(2, hostNames(3, 1, 1), 3, 1)
+	h, err := openHosts(&Config{Tier: 2, Seed: 1}, hostNames(3, 1, 1), 3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"slices"
 	"time"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
@@ -17,6 +18,8 @@ type Scenario struct {
 	Together bool
 	// ExpectFail says that the faults break what is promised on purpose: a run in which nothing is found is one that failed.
 	ExpectFail bool
+	// Restore has a new cluster be made, in the end, of the newest state that was saved.
+	Restore bool
 	// Compact has the servers make a snapshot every few hundred entries, and throw their logs away.
 	Compact bool
 }
@@ -30,6 +33,9 @@ func (s *Scenario) Tier() int {
 	}
 	return 2
 }
+
+// shapes says whether the scenario needs links that can be more than cut.
+func (s *Scenario) shapes() bool { return slices.ContainsFunc(s.Faults, nemesis.Fault.Shapes) }
 
 // disks says whether the scenario needs disks that fail on demand.
 func (s *Scenario) disks() bool {
@@ -51,8 +57,16 @@ func (s *Scenario) clocks() bool {
 	return false
 }
 
-// spares is how many servers may be added in a run.
+// spares is how many servers may be added in a run, or begin a new cluster.
 func (s *Scenario) spares() int {
+	if s.Restore {
+		return 1 + s.added()
+	}
+	return s.added()
+}
+
+// added is how many servers may be added to the cluster.
+func (s *Scenario) added() int {
 	for _, f := range s.Faults {
 		if f.Adds() {
 			return sparesMax
@@ -120,6 +134,11 @@ var (
 		fault(nemesis.Transfer, nemesis.None, 1500*ms, 2500*ms),
 		fault(nemesis.Restart, nemesis.Server, 100*ms, 500*ms),
 	}
+	blocks = []nemesis.Fault{
+		fault(nemesis.Block, nemesis.Member, 800*ms, longest),
+		fault(nemesis.BlockIdentity, nemesis.None, 500*ms, 2500*ms),
+		fault(nemesis.Kill, nemesis.Leader, 200*ms, 1000*ms),
+	}
 	damages = []nemesis.Fault{fault(nemesis.Damage, nemesis.Follower, 500*ms, 1000*ms), fault(nemesis.Kill, nemesis.Leader, 200*ms, 1000*ms)}
 	powers  = []nemesis.Fault{
 		fault(nemesis.PowerLoss, nemesis.Servers, 100*ms, 500*ms),
@@ -158,6 +177,8 @@ func Scenarios() []Scenario {
 		{Name: "pauses", About: "SIGSTOP for the leader, followers, members and lock holders, longer than every lease", Servers: 3, Faults: pauses},
 		{Name: "pauses-of-owners", About: "SIGSTOP for members and lock holders alone, longer than every lease", Servers: 3, Faults: pauses[2:]},
 		{Name: "changes", About: "servers are added, removed and restarted in order, the leadership is handed over", Servers: 3, Faults: changes},
+		{Name: "blocks", About: "members and identities are put on the block list and taken off it, and the leader is killed", Servers: 3, Faults: blocks},
+		{Name: "restores", About: "crashes, and in the end a new cluster is made of the newest state that was saved meanwhile", Servers: 3, Faults: crashes, Restore: true},
 		{Name: "damage", About: "bits of a log or a snapshot are flipped, files are cut off; who refuses to start is replaced", Servers: 3, Faults: damages},
 		{Name: "compaction", About: "a snapshot every few hundred entries, and crashes", Servers: 3, Faults: menu(crashes, changes), Compact: true},
 		{Name: "power-loss", About: "servers lose power, one or all, with all or some of what was not synced", Servers: 3, Faults: powers},

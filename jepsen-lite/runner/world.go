@@ -13,6 +13,7 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/lossyfs"
 	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
 	"github.com/seed13d31b7f/berth/jepsen-lite/procs"
+	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 )
 
@@ -128,7 +129,7 @@ func (k *cluster) Replace(ctx context.Context, name string) (added string, err e
 		return "", nil
 	}
 	k.mu.Lock()
-	if k.mu.spare >= k.config.Scenario.Servers+k.config.Scenario.spares() {
+	if k.mu.spare >= k.config.Scenario.Servers+k.config.Scenario.added() {
 		k.mu.Unlock()
 		return "nobody (there is no spare server left)", nil
 	}
@@ -166,6 +167,12 @@ func (k *cluster) votes(ctx context.Context, s *server) bool {
 	return err == nil && (status.Role == apiv1.Role_FOLLOWER || status.Role == apiv1.Role_LEADER)
 }
 
+// leads says whether a server leads, as it says itself.
+func (k *cluster) leads(ctx context.Context, s *server) bool {
+	status, err := k.status(ctx, s)
+	return err == nil && status.Role == apiv1.Role_LEADER
+}
+
 // remove takes a server out of the cluster; it ends by itself.
 func (k *cluster) remove(ctx context.Context, old *server) error {
 	old.excuse()
@@ -180,7 +187,7 @@ func (k *cluster) remove(ctx context.Context, old *server) error {
 				_, err := api.RemoveServer(ctx, &apiv1.RemoveServerRequest{Name: old.Name})
 				return err
 			})
-			if err == nil || strings.Contains(err.Error(), "no server") || strings.Contains(err.Error(), "not a server") {
+			if err == nil || unknownServer(err) {
 				return true
 			}
 		}
@@ -195,6 +202,13 @@ func (k *cluster) remove(ctx context.Context, old *server) error {
 	k.mu.gone = append(k.mu.gone, old)
 	k.say(old.worker, history.ProcessRemoved)
 	return nil
+}
+
+// unknownServer says whether a cluster refused to remove a server since there is none of that name. That no server could be reached
+// says nothing of the kind.
+func unknownServer(err error) bool {
+	var e *lookupclient.Error
+	return errors.As(err, &e) && e.Reason == apiv1.ReasonInvalidArgument && strings.Contains(e.Message, "there is no server")
 }
 
 // Damage kills a server, damages a file of its disk, and starts it.
@@ -239,6 +253,10 @@ func (k *cluster) PowerLoss(names []string, keepPercent int, draw uint64) error 
 	return errors.Join(errs...)
 }
 
+// well is a disk that is well, and takes POSIX by its word about directories: what was made in one is there after a loss of power
+// when that directory was synced, and not when something else was.
+var well = lossyfs.Faults{StrictDirectories: true}
+
 // fullBytes is less than what a server has on its disk from the beginning.
 const fullBytes = 1
 
@@ -251,7 +269,8 @@ func (k *cluster) Disk(name string, f nemesis.DiskFault) error {
 	if f.Full || f.Bad {
 		s.excuse()
 	}
-	faults := lossyfs.Faults{SyncDelay: f.Sync}
+	faults := well
+	faults.SyncDelay = f.Sync
 	if f.Bad {
 		faults.Sync = syscall.EIO
 	}

@@ -14,7 +14,7 @@ const device = "eth0"
 func openDevice() (*os.File, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, &UnavailableError{Need: "/dev/net/tun", Next: "load the module tun (modprobe tun) and run it as root, or choose tier 2", Err: err}
+		return nil, &UnavailableError{Need: "/dev/net/tun", Next: "load the module tun (modprobe tun) and run it as root, or choose tier 2", Err: err, device: true}
 	}
 	req, err := unix.NewIfreq(device)
 	if err == nil {
@@ -23,7 +23,7 @@ func openDevice() (*os.File, error) {
 	}
 	if err != nil {
 		_ = unix.Close(fd)
-		return nil, &UnavailableError{Need: "a TAP device", Next: "run it as root, or choose tier 2", Err: err}
+		return nil, &UnavailableError{Need: "a TAP device", Next: "run it as root, or choose tier 2", Err: err, device: true}
 	}
 	// Not before: a file without a device tells the poller nothing, for ever.
 	return os.NewFile(uintptr(fd), "/dev/net/tun"), nil

@@ -18,17 +18,20 @@ type Host struct {
 	quit          context.CancelFunc
 	done          chan struct{}
 	namespace     *os.File
-	device        *os.File
+	device        *os.File // nil with veth pairs
 }
 
-// openHost makes the namespace and the device of host number i.
-func openHost(name string, i, hosts int) (*Host, error) {
+// openHost makes the namespace of host number i; enter is called in it.
+func openHost(name string, i int, enter func(*Host) error) (*Host, error) {
 	ctx, quit := context.WithCancel(context.Background())
 	h := &Host{name: name, address: addressText(i), calls: make(chan func()), quit: quit, done: make(chan struct{})}
 	opened := make(chan error)
 	procs.OnThread(func() { // one that is of another namespace than all others
 		defer close(h.done)
-		err := h.enter(i, hosts)
+		err := h.enter()
+		if err == nil {
+			err = enter(h)
+		}
 		opened <- err
 		if err != nil {
 			return
@@ -52,7 +55,7 @@ func openHost(name string, i, hosts int) (*Host, error) {
 }
 
 // enter takes the calling thread into a namespace of its own.
-func (h *Host) enter(i, hosts int) error {
+func (h *Host) enter() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return &UnavailableError{Need: "a network namespace", Next: "run it as root, or choose tier 2", Err: err}
 	}
@@ -61,10 +64,7 @@ func (h *Host) enter(i, hosts int) error {
 		return &UnavailableError{Need: "/proc", Next: "choose tier 2", Err: err}
 	}
 	h.namespace = namespace
-	if h.device, err = openDevice(); err != nil {
-		return err
-	}
-	return configure(i, hosts)
+	return nil
 }
 
 // Name is the host's name.

@@ -16,7 +16,7 @@ type (
 )
 
 // Open fails.
-func Open([]string, uint64) (*Network, error) {
+func Open(Kind, []string, uint64) (*Network, error) {
 	return nil, &UnavailableError{Need: "Linux", Next: "choose tier 2", Err: errors.New("this is " + runtime.GOOS)}
 }
 
@@ -25,6 +25,9 @@ func (*Network) Host(string) *Host { return nil }
 
 // Change does nothing.
 func (*Network) Change(func(from, to string, l *Link)) error { return errors.ErrUnsupported }
+
+// Shapes is false.
+func (*Network) Shapes() bool { return false }
 
 // Counts are zero.
 func (*Network) Counts() Counts { return Counts{} }

@@ -69,6 +69,20 @@ func (f *fabric) change(do func(from, to int, l *Link)) {
 	}
 }
 
+// check finds nothing wrong: a link can be all that a Link says.
+func (f *fabric) check(Link) error { return nil }
+
+// each gives all links to do.
+func (f *fabric) each(_ int, do func(from, to int, l Link)) {
+	f.change(func(i, j int, l *Link) { do(i, j, *l) })
+}
+
+// set changes links at one moment.
+func (f *fabric) set(links map[[2]int]Link) error {
+	f.change(func(i, j int, l *Link) { *l = links[[2]int{i, j}] })
+	return nil
+}
+
 // serve takes the frames of one port until it is closed.
 func (f *fabric) serve(from int) {
 	buf := make([]byte, frameBytesMax)

@@ -49,7 +49,7 @@ func (a *asker) run(ctx context.Context) {
 		case n < 95:
 			a.remove(op, key)
 		default:
-			a.move(op, key)
+			a.move(op, key, a.config.Members[a.rng.IntN(len(a.config.Members))])
 		}
 		pause(ctx, time.Duration(a.rng.ExpFloat64()*float64(a.config.Every)))
 	}
@@ -160,7 +160,8 @@ func (a *asker) retry() *apiv1.Retry {
 	return &apiv1.Retry{RequestId: ulid.Make().String(), KnownIndex: a.index}
 }
 
-func (a *asker) place(ctx context.Context, key string) {
+// place has somebody own the identity, and returns who does; empty when it is not known.
+func (a *asker) place(ctx context.Context, key string) string {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	retry := a.retry()
@@ -168,11 +169,12 @@ func (a *asker) place(ctx context.Context, key string) {
 	resp, err := a.api.Place(ctx, &apiv1.PlaceRequest{Kind: a.pool.kind, Key: key, Retry: retry})
 	if err != nil {
 		a.fail(op, err, true)
-		return
+		return ""
 	}
 	answer := settled(op, resp.Placement)
 	answer.Created = resp.Created
 	a.ok(key, answer, resp.Read)
+	return answer.Member
 }
 
 // removeWait is how long one call for a removal waits.
@@ -214,11 +216,10 @@ func (a *asker) remove(ctx context.Context, key string) {
 	}
 }
 
-// move has another member own the identity.
-func (a *asker) move(ctx context.Context, key string) {
+// move has a member own the identity.
+func (a *asker) move(ctx context.Context, key, to string) {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	to := a.config.Members[a.rng.IntN(len(a.config.Members))]
 	retry := a.retry()
 	op := a.invoke(history.Move, key, history.Call{Request: retry.RequestId, To: to})
 	for first := true; ; first = false {

@@ -40,10 +40,17 @@ type Server struct{ Name, Address string }
 
 // Clients are clients of the cluster. Begin them with Run.
 type Clients struct {
-	config ClientsConfig
-	pools  []*pool
-	done   atomic.Int64 // operations that ended ok
-	asked  atomic.Int64
+	config  ClientsConfig
+	pools   []*pool
+	done    atomic.Int64 // operations that ended ok
+	asked   atomic.Int64
+	streams atomic.Uint64 // of watchers, that were begun
+
+	mu    sync.Mutex
+	saved struct { // the newest state
+		index uint64
+		file  []byte
+	}
 }
 
 // NewClients returns clients that have not begun.
@@ -67,38 +74,106 @@ func (w *Clients) Keys() []string {
 	for _, p := range w.pools {
 		list = append(list, p.keys()...)
 	}
+	for _, m := range w.config.Members {
+		list = append(list, keptKey(m))
+	}
 	return list
 }
 
-// Run has the clients ask until ctx ends, and waits until their last operations have. Errors are those of opening them.
-func (w *Clients) Run(ctx context.Context) error {
-	var all []*asker
+// Current are the keys of the identities that are asked about at the moment.
+func (w *Clients) Current() []string {
+	var list []string
+	for _, p := range w.pools {
+		list = append(list, p.current()...)
+	}
+	return list
+}
+
+// Run has the clients ask until ctx ends, and waits until their last operations have. Beside them, one for each member keeps an
+// identity there, some watch, and one saves the state. Errors are those of opening them, and of a saved state that cannot be read.
+func (w *Clients) Run(ctx context.Context) (err error) {
+	var opened []*lookupclient.Client
+	defer func() {
+		for _, c := range opened {
+			err = errors.Join(err, c.Close())
+		}
+	}()
 	var errs []error
+	client := func(servers ...Server) *lookupclient.Client {
+		c, err := open(servers, w.config.Dial)
+		if err != nil {
+			errs = append(errs, err)
+			return nil
+		}
+		opened = append(opened, c)
+		return c
+	}
+	var all []func()
 	for i := range w.config.Count {
 		servers, server := w.config.Servers, ""
 		if i%2 == 0 {
 			one := servers[i/2%len(servers)]
 			servers, server = []Server{one}, one.Name
 		}
-		client, err := open(servers, w.config.Dial)
-		if err != nil {
-			errs = append(errs, err)
-			continue
+		if c := client(servers...); c != nil {
+			a := w.asker(c, fmt.Sprintf("c%d", i+1), i)
+			a.server, a.pool = server, w.pools[i/ClientsMax]
+			all = append(all, func() { a.run(ctx) })
 		}
-		all = append(all, &asker{Clients: w, name: fmt.Sprintf("c%d", i+1), server: server, pool: w.pools[i/ClientsMax],
-			client: client, api: apiv1.NewPlacementsClient(client.Conn()), seen: map[string]uint64{}, rng: rand.New(rand.NewPCG(w.config.Seed, uint64(i)))})
+	}
+	for i, m := range w.config.Members {
+		if c := client(w.config.Servers...); c != nil {
+			a := w.asker(c, "k-"+m, clientsOfOne+i)
+			a.pool = w.pools[0]
+			all = append(all, func() { a.keep(ctx, m) })
+		}
+	}
+	for i, x := range w.watchers(client) {
+		x.rng = w.random(2*clientsOfOne + i)
+		all = append(all, func() { x.run(ctx) })
+	}
+	e := &exporter{Clients: w, rng: w.random(3 * clientsOfOne)}
+	for _, s := range w.config.Servers {
+		if c := client(s); c != nil {
+			e.servers = append(e.servers, saver{s.Name, c.Conn()})
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	var group sync.WaitGroup
-	if len(errs) == 0 {
-		for _, a := range all {
-			group.Go(func() { a.run(ctx) })
+	for _, run := range all {
+		group.Go(run)
+	}
+	err = e.run(ctx)
+	group.Wait()
+	return err
+}
+
+// clientsOfOne is how many clients of one sort there may be: each has a source of its own for what it draws.
+const clientsOfOne = 1000
+
+func (w *Clients) random(n int) *rand.Rand { return rand.New(rand.NewPCG(w.config.Seed, uint64(n))) }
+
+func (w *Clients) asker(c *lookupclient.Client, name string, n int) *asker {
+	return &asker{Clients: w, name: name, client: c, api: apiv1.NewPlacementsClient(c.Conn()), seen: map[string]uint64{}, rng: w.random(n)}
+}
+
+// watchers are one for each server alone, one for all that begins with what there is, and one for all that wants but the kept
+// identities.
+func (w *Clients) watchers(client func(...Server) *lookupclient.Client) []*watcher {
+	var list []*watcher
+	add := func(config lookupclient.WatchConfig, servers ...Server) {
+		if c := client(servers...); c != nil {
+			list = append(list, &watcher{Clients: w, client: c, config: config})
 		}
 	}
-	group.Wait()
-	for _, a := range all {
-		errs = append(errs, a.client.Close())
+	for _, s := range w.config.Servers {
+		add(lookupclient.WatchConfig{}, s)
 	}
-	return errors.Join(errs...)
+	add(lookupclient.WatchConfig{Snapshot: true}, w.config.Servers...)
+	add(lookupclient.WatchConfig{Kind: w.config.Kind, Prefix: keptKey("")}, w.config.Servers...)
+	return list
 }
 
 // giveUpAfter is when a client gives an operation up that no server can be reached for.

@@ -39,5 +39,28 @@ func NewFile(dir, name string, start int64) (*File, error) {
 	return nil, fmt.Errorf("%s has had %d lives", name, livesMax)
 }
 
-// Close writes what waits.
-func (f *File) Close() error { return errors.Join(f.Recorder.Close(), f.file.Close()) }
+// Close writes what waits, and that this is the end: a history without one was cut.
+func (f *File) Close() error {
+	f.Record(history.Event{End: &history.End{}})
+	return errors.Join(f.Recorder.Close(), f.file.Close())
+}
+
+// Whole says whether the newest history file in a directory has its end, as that of a process that was not killed has. There may
+// be none yet.
+func Whole(dir string) (bool, error) {
+	for life := livesMax; life > 0; life-- {
+		f, err := os.Open(filepath.Join(dir, fmt.Sprintf("history-%d.jsonl", life)))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		h, err := history.Load(f, history.Limits{})
+		if err := errors.Join(err, f.Close()); err != nil {
+			return false, err
+		}
+		return h.End != nil, nil
+	}
+	return true, nil
+}

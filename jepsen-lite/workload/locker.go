@@ -31,7 +31,8 @@ type LockerConfig struct {
 // acquireTimeout bounds the waiting for a lock, and releaseTimeout that for its release.
 const acquireTimeout, releaseTimeout = 4 * time.Second, 2 * time.Second
 
-// RunLocker acquires, holds and releases locks until ctx ends. ready is called when its first session is open.
+// RunLocker acquires, holds and releases locks until ctx ends. ready is called when its first session is open. When its history
+// cannot be written it ends at once, with an error.
 func RunLocker(ctx context.Context, c LockerConfig, ready func()) (err error) {
 	file, err := NewFile(c.Dir, c.Name, c.Start)
 	if err != nil {
@@ -45,14 +46,25 @@ func RunLocker(ctx context.Context, c LockerConfig, ready func()) (err error) {
 	defer func() { err = errors.Join(err, client.Close()) }()
 	writer := NewWriter(c.Resource)
 	defer func() { err = errors.Join(err, writer.Close()) }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var once sync.Once
 	var group sync.WaitGroup
+	ended := make(chan struct{})
+	go func() {
+		select {
+		case <-file.Failed():
+			cancel()
+		case <-ended:
+		}
+	}()
 	for i := range c.Locks {
 		name := fmt.Sprintf("%s.%d", c.Name, i+1)
 		h := &holder{config: c, name: name, rec: file.Recorder, client: client, writer: writer, rng: rand.New(rand.NewPCG(c.Seed, uint64(i)))}
 		group.Go(func() { h.run(ctx, func() { once.Do(ready) }) })
 	}
 	group.Wait()
+	close(ended)
 	return nil
 }
 

@@ -30,7 +30,8 @@ const (
 	leaveTimeout = 5 * time.Second
 )
 
-// RunMember runs a member until ctx ends, and leaves. joined is called when it has joined.
+// RunMember runs a member until ctx ends, and leaves. joined is called when it has joined. When its history cannot be written it
+// ends at once, with an error.
 func RunMember(ctx context.Context, c MemberConfig, joined func()) (err error) {
 	file, err := NewFile(c.Dir, c.Name, c.Start)
 	if err != nil {
@@ -60,6 +61,8 @@ func RunMember(ctx context.Context, c MemberConfig, joined func()) (err error) {
 	joined()
 	select {
 	case <-ctx.Done():
+	case <-file.Failed():
+		return errors.New("what it sees cannot be written") // why is said by the file's end
 	case <-m.Done():
 		return errors.Join(errors.New("the member has ended"), m.Err())
 	}

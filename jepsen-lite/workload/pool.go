@@ -61,3 +61,14 @@ func (p *pool) keys() []string {
 	defer p.mu.Unlock()
 	return append([]string(nil), p.all...)
 }
+
+// current are the keys that are offered at the moment.
+func (p *pool) current() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []string
+	for _, s := range p.slots {
+		list = append(list, s.key)
+	}
+	return list
+}

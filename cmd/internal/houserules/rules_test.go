@@ -74,9 +74,9 @@ var mayImport = map[string][]string{
 	"jepsen-lite/switchnet":   {"jepsen-lite/procs"},
 	"jepsen-lite/procs":       nil,
 	"jepsen-lite/nemesis":     {"jepsen-lite/switchnet"},
-	"jepsen-lite/workload":    {"placement", "lookupclient", "lookupclient/apiv1", "jepsen-lite/history"},
+	"jepsen-lite/workload":    {"placement", "snapshot", "lookupclient", "lookupclient/apiv1", "jepsen-lite/history"},
 	"jepsen-lite/runner": {
-		"lookupclient", "lookupclient/apiv1", "jepsen-lite/history", "jepsen-lite/rundir", "jepsen-lite/switchnet", "jepsen-lite/procs",
+		"placement", "snapshot", "lookupclient", "lookupclient/apiv1", "jepsen-lite/history", "jepsen-lite/rundir", "jepsen-lite/switchnet", "jepsen-lite/procs",
 		"jepsen-lite/lossyfs", "jepsen-lite/nemesis", "jepsen-lite/workload", "jepsen-lite/check",
 		"jepsen-lite/replay", "jepsen-lite/judge", "jepsen-lite/clockskew",
 	},

@@ -30,7 +30,8 @@ func (h *hunt) run(ctx context.Context, m *mutants.Mutant, binary string) (f fou
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "  %s, seed %d: %v\n", m.Name, f.seed, err) // a broken cluster may not come to the end of a run
 			var missing *runner.UnavailableError
-			if errors.As(err, &missing) {
+			var space *runner.SpaceError
+			if errors.As(err, &missing) || errors.As(err, &space) {
 				return f, err
 			}
 			if slices.Contains(m.Checkers, "run") {
