@@ -426,6 +426,53 @@ func TestMember_DiesBeforeItConfirms_SecondTryGoesOn(t *testing.T) {
 	})
 }
 
+// What a request made was removed, and another one's is there when it is asked for again. That the first candidate for that one fails
+// does not make it the first one's.
+func TestMember_ActivateFails_OneCallHasMadeThePlacement(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		fail := make(chan struct{})
+		w.member("a", func(c *lookupclient.MemberConfig) {
+			c.Kinds["cart"] = lookupclient.Kind{Activate: func(ctx context.Context, _ *lookupclient.Activation) error {
+				select {
+				case <-fail:
+					return errors.New("no")
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}}
+		})
+		c := w.client("client")
+		place := func(within time.Duration, retry *apiv1.Retry) (*apiv1.PlaceResponse, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), within)
+			defer cancel()
+			return apiv1.NewPlacementsClient(c.Conn()).Place(ctx, &apiv1.PlaceRequest{Kind: "cart", Key: "1", Retry: retry})
+		}
+		const id = "01JD3VXK5N8Y2T3B4C5D6E7F8G"
+		if resp, err := place(time.Second, &apiv1.Retry{RequestId: id}); !errors.Is(err, lookupclient.ErrUnsettled) {
+			t.Fatalf("nobody confirms: %v, %v", resp, err)
+		}
+		if err := c.Remove(context.Background(), cart(1), 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.member("b", func(c *lookupclient.MemberConfig) { c.Weight = 1 })
+		made := make(chan *apiv1.PlaceResponse, 2)
+		for _, retry := range []*apiv1.Retry{{RequestId: "01JD3VXK5N8Y2T3B4C5D6E7F8H"}, {RequestId: id, Again: true}} {
+			go func() {
+				resp, err := place(time.Minute, retry)
+				if err != nil || resp.Placement.Member != "b" {
+					t.Errorf("%v: %v, %v", retry, resp, err)
+				}
+				made <- resp
+			}()
+			time.Sleep(100 * time.Millisecond) // both wait for a, one behind the other
+		}
+		close(fail)
+		if first, second := <-made, <-made; first.GetCreated() == second.GetCreated() {
+			t.Errorf("of one placement two calls say: %v, %v", first, second)
+		}
+	})
+}
+
 func TestMember_RunReturns_IdentityIsFree(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, w *world) {
 		done := make(chan struct{})

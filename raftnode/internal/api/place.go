@@ -213,6 +213,7 @@ func (p *placing) settle(ctx context.Context) (*snapshot.View, error) {
 		w := p.driver.Watch(p.id)
 		v := p.group.View()
 		e, owner := v.Lookup(p.id)
+		own := p.follow(e, func(from, to placement.Epoch) bool { return p.group.Events().Became(p.id, from, to, v.Index) })
 		switch e.Phase {
 		case placement.Settled:
 			p.driver.Unwatch(w)
@@ -224,7 +225,7 @@ func (p *placing) settle(ctx context.Context) (*snapshot.View, error) {
 			}
 			continue
 		}
-		if e.Phase == placement.Pending && p.itsOwn(e) {
+		if own && e.Phase == placement.Pending {
 			p.old = false
 		}
 		err := p.await(ctx, w)
@@ -282,12 +283,17 @@ func (p *placing) late(v *snapshot.View, e placement.Entry, owner *placement.Mem
 	return p.server.settled(v, p.id, e, owner)
 }
 
-// made says that the placement is the one that the request made, or what became of it when candidates failed; and not one
-// that somebody else made when it had ended.
-func (p *placing) made(e placement.Entry) bool { return p.created && p.itsOwn(e) }
+// follow says whether an entry is of the placement that the request made or found, or of what became of it when candidates failed,
+// as became says: then that is what it goes on with.
+func (p *placing) follow(e placement.Entry, became func(from, to placement.Epoch) bool) bool {
+	if e.Epoch != p.epoch && e.Attempt > 0 && p.epoch != 0 && became(p.epoch, e.Epoch) {
+		p.epoch = e.Epoch
+	}
+	return e.Epoch == p.epoch
+}
 
-// itsOwn says whether an entry is of the placement that the request made or found, or of what became of it when candidates failed.
-func (p *placing) itsOwn(e placement.Entry) bool { return e.Epoch == p.epoch || e.Attempt > 0 }
+// made says that a placement that was followed is the one that the request made, and not one that somebody else made when it had ended.
+func (p *placing) made(e placement.Entry) bool { return p.created && e.Epoch == p.epoch }
 
 func (p *placing) result(v *snapshot.View, err error) *apiv1.PlaceResult {
 	if err != nil {

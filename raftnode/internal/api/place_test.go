@@ -23,6 +23,8 @@ func TestPlacing_Made_IsSaidToOneOfThose(t *testing.T) {
 	}{
 		{"it is the one that was made", []fsm.Result{done}, placement.Entry{Epoch: 7}, true},
 		{"the next candidate has it", []fsm.Result{done}, placement.Entry{Epoch: 8, Attempt: 1}, true},
+		{"it was removed, and the next candidate for another request's has it", []fsm.Result{done}, placement.Entry{Epoch: 10, Attempt: 1}, false},
+		{"the next candidate for another request's has it", []fsm.Result{other}, placement.Entry{Epoch: 10, Attempt: 1}, false},
 		{"it was there", []fsm.Result{other}, placement.Entry{Epoch: 9}, false},
 		{"it was removed, and another request placed it before anybody looked", []fsm.Result{done}, placement.Entry{Epoch: 9}, false},
 		{"it was removed, and another request's was found", []fsm.Result{done, other}, placement.Entry{Epoch: 9}, false},
@@ -36,6 +38,7 @@ func TestPlacing_Made_IsSaidToOneOfThose(t *testing.T) {
 				t.Fatalf("%s: %v", tt.name, err)
 			}
 		}
+		p.follow(tt.settled, func(from, to placement.Epoch) bool { return to == from+1 })
 		if got := p.made(tt.settled); got != tt.want {
 			t.Errorf("%s: made is %t, want %t", tt.name, got, tt.want)
 		}

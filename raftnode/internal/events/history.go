@@ -49,6 +49,31 @@ func (r *Ring) History(id placement.Identity, most int, upTo uint64) History {
 	return h
 }
 
+// Became says whether the placement of an identity under one epoch became that under a later one, at most at a log index, by nothing but
+// candidates that failed. It says no when what was between them is not known any more.
+func (r *Ring) Became(id placement.Identity, from, to placement.Epoch, upTo uint64) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var placed *Event // under the epoch to
+	r.thread(identityHash(id), func(_ uint64, e *Event) bool {
+		if e.Detail != nil || e.Identity != id || e.Index > upTo {
+			return true
+		}
+		switch {
+		case placed == nil:
+			if e.Type == Placed && e.Epoch == to {
+				placed = e
+			}
+		case e.Type == Failed && e.Index == placed.Index && e.Position == placed.Position:
+			to, placed = e.Epoch, nil
+		default:
+			return false // it was placed where nothing was
+		}
+		return to != from
+	})
+	return to == from
+}
+
 // owns says that the member has the identity after the event.
 func (e *Event) owns() bool { return e.Type == Placed || e.Type == Settled || e.Type == Stopping }
 

@@ -102,7 +102,7 @@ func TestRing_Read_TellsEverything(t *testing.T) {
 		"1.0 leader changed s1 in term 1", "2.0 member joined a live", "3.0 placed 1 a", "3.1 placed 2 a", "3.2 kind changed cart",
 		"4.0 settled 1 a", "5.0 placed 3 a", "6.0 removed 1 a, was settled", "7.0 removals completed from 0 to 6", "8.0 session opened",
 		"9.0 lock granted l", "9.1 member changed a draining", "10.0 block added a asks back 2", "10.0 member changed a blocked",
-		"11.0 block removed a asks back 0", "11.0 member changed a draining", "12.0 member ended a owned 2",
+		"11.0 block removed a asks back 0", "12.0 member ended a owned 2",
 		"12.1 lock released l", "12.1 session ended", "13.0 removals completed from 6 to 12",
 	}
 	for _, size := range []int{1, 3, 100} {

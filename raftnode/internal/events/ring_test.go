@@ -250,6 +250,45 @@ func TestRing_PlacedAgainAsItsOwnerEnds_EndIsTold(t *testing.T) {
 	m.wants(cart, "3.0 placed a by place", "5.0 removed a by expire", "5.1 placed b by place")
 }
 
+// A placement becomes another one when its candidate fails, and not when it ends and there is another one afterwards.
+func TestRing_Became(t *testing.T) {
+	m := newMachine(t)
+	for _, name := range []string{"a", "b", "c"} {
+		m.join(name)
+	}
+	other := placement.Identity{Kind: "cart", Key: "2"}
+	var epochs []placement.Epoch
+	place := func() placement.Epoch {
+		r := m.do(&fsm.Place{Identity: other}, &fsm.Place{Identity: cart})
+		epochs = append(epochs, r[1].Entry.Epoch)
+		return r[1].Entry.Epoch
+	}
+	fail := func(e placement.Epoch) placement.Epoch {
+		r := m.do(&fsm.Evict{Identity: other}, &fsm.Fail{Identity: cart, Epoch: e}, &fsm.Place{Identity: other})
+		epochs = append(epochs, r[1].Entry.Epoch)
+		return r[1].Entry.Epoch
+	}
+	last := fail(fail(place())) // the first three
+	m.do(&fsm.Evict{Identity: cart, Epoch: last})
+	last = fail(place()) // two more
+	e := m.do(&fsm.Place{Identity: cart})[0].Entry
+	m.do(&fsm.Confirm{Identity: cart, Incarnation: e.Owner, Epoch: last})
+	for i, from := range epochs {
+		for j, to := range epochs {
+			if got, want := m.ring.Became(cart, from, to, m.index), i <= j && (i < 3) == (j < 3); got != want {
+				t.Errorf("placement %d became %d: %t, want %t", i, j, got, want)
+			}
+		}
+	}
+	if m.ring.Became(cart, epochs[0], epochs[1], m.index-7) {
+		t.Error("it became that at an index at which it had not")
+	}
+	m.ring.Begin(viewAt(m.index))
+	if m.ring.Became(cart, epochs[0], epochs[1], m.index) {
+		t.Error("what is forgotten is known")
+	}
+}
+
 func own(owned map[placement.Incarnation]map[placement.Identity]placement.Epoch, e placement.Entry, id placement.Identity) {
 	if owned[e.Owner] == nil {
 		owned[e.Owner] = map[placement.Identity]placement.Epoch{}
