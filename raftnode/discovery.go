@@ -28,6 +28,10 @@ const (
 	helloTimeout = time.Second
 	// sightingFresh is how long a server counts as seen while a cluster forms.
 	sightingFresh = 2 * time.Second
+	// crowdedFor is how long more servers than expected are seen before a server refuses. Not zero: some of them may have formed
+	// the cluster just now, and say so with their next hello. Less than sightingFresh: who refuses first must still be seen by
+	// the others.
+	crowdedFor = time.Second
 )
 
 // hello is what servers tell each other about themselves beside the greeting. It is made at one moment: what is decided
@@ -236,11 +240,21 @@ func (n *Node) seen() []storage.Founder {
 // that are found do.
 func (n *Node) findCluster() error {
 	started := time.Now()
+	var crowded time.Time // since when there are more servers than expected
 	for said := false; ; said = true {
 		if id := n.identity(); id.Cluster != "" {
 			return n.checkCluster(id)
 		}
 		done, err := n.decide()
+		switch {
+		case !errors.Is(err, errCrowded):
+			crowded = time.Time{}
+		case crowded.IsZero():
+			crowded = time.Now()
+			err = nil
+		case time.Since(crowded) < crowdedFor:
+			err = nil
+		}
 		if done || err != nil {
 			return err
 		}
@@ -351,7 +365,10 @@ func (n *Node) removed(by string) error {
 	return refused(fmt.Errorf("%w, says %s", ErrRemoved, by), "to take part again, start with an empty --data-dir under a new --name")
 }
 
-// form forms a new cluster when all expected servers see the same ones.
+// errCrowded: there are more servers than expected.
+var errCrowded = fmt.Errorf("%w: too many servers", ErrForming)
+
+// form forms a new cluster when all expected servers see the same ones. It fails with errCrowded when there are too many.
 func (n *Node) form(list []sighting) (bool, error) {
 	if n.config.Expect == 0 {
 		return false, nil
@@ -362,7 +379,7 @@ func (n *Node) form(list []sighting) (bool, error) {
 		for _, f := range seen {
 			names = append(names, f.Server)
 		}
-		return false, refused(fmt.Errorf("%w: %d servers with empty disks are there (%s), and %d are expected", ErrForming, len(seen), strings.Join(names, ", "), n.config.Expect),
+		return false, refused(fmt.Errorf("%w: %d with empty disks are there (%s), and %d are expected", errCrowded, len(seen), strings.Join(names, ", "), n.config.Expect),
 			"set --expect to the number of servers that form the cluster, the same on all; servers that come later join it by themselves")
 	}
 	if len(seen) < n.config.Expect {
