@@ -25,9 +25,15 @@ const (
 	thinking = 200 * time.Millisecond
 )
 
-// identity is one of those in use at a moment: two of five are of the kind that is settled when it is placed.
+// identity is one of those in use at a moment. All are of the kind that members activate.
 func identity(at time.Duration, n int) placement.Identity {
-	return placement.Identity{Kind: kinds[n%len(kinds)], Key: fmt.Sprintf("%d-%d", at/useFor, n)}
+	return placement.Identity{Kind: kinds[0], Key: fmt.Sprintf("%d-%d", at/useFor, n)}
+}
+
+// fleeting is an identity that is in use for a second, and settled when it is placed: whenever two servers believe to lead, one of
+// them is asked to place what nobody has placed before.
+func fleeting(at time.Duration) placement.Identity {
+	return placement.Identity{Kind: kinds[1], Key: fmt.Sprint("second-", int(at/time.Second))}
 }
 
 // caller is a client at work.
@@ -62,7 +68,11 @@ func (c *caller) below(d time.Duration) time.Duration {
 
 // current draws one of the identities that are in use.
 func (c *caller) current() placement.Identity {
-	return identity(min(time.Duration(c.w.journal.now()), c.w.Length-1), c.random.IntN(identities))
+	at := min(time.Duration(c.w.journal.now()), c.w.Length-1)
+	if c.random.IntN(4) == 0 {
+		return fleeting(at)
+	}
+	return identity(at, c.random.IntN(identities))
 }
 
 // work places, looks up, moves and removes until the context ends.
@@ -76,7 +86,7 @@ func (c *caller) work(ctx context.Context) {
 		case n < 15:
 			_ = c.place(call, id)
 		case n < 17:
-			c.move(call, id)
+			c.move(call, id, fmt.Sprint("m", c.random.IntN(c.w.Members)+1))
 		default:
 			c.remove(call, id)
 		}
@@ -237,9 +247,8 @@ func (c *caller) remove(ctx context.Context, id placement.Identity) {
 	}
 }
 
-// move has some member own the identity.
-func (c *caller) move(ctx context.Context, id placement.Identity) {
-	to := fmt.Sprint("m", c.random.IntN(c.w.Members)+1)
+// move has a member own the identity.
+func (c *caller) move(ctx context.Context, id placement.Identity, to string) {
 	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Move, Identity: id.String(), To: to})
 	p, err := c.client.Move(ctx, lookupclient.MoveRequest{Identity: id, To: placement.MemberID(to)})
 	if err != nil {
