@@ -111,7 +111,7 @@ func (w *world) shuffle(f Fault) {
 	there := f.Hosts[0]
 	others := slices.DeleteFunc(w.hosts("m", w.Members), func(m string) bool { return m == there })
 	away := others[w.below(len(others))]
-	id := identity(min(time.Duration(w.journal.now()), w.Length-1), w.below(identities))
+	id := identity(min(time.Duration(w.journal.now()), w.Length-1), kept+w.below(identities-kept))
 	for _, to := range []string{there, away, there, away, there} {
 		move, cancel := context.WithTimeout(context.Background(), f.For/5)
 		c.move(move, id, to)

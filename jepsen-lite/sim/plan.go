@@ -19,7 +19,7 @@ type Plan struct {
 	// name of those beside a server. Any two differ by less than the bound of the lease protocol.
 	Rates map[string]int64
 	// Patient is a server that waits four times as long for the others as they do before it stands for election, or steps down: as
-	// a leader it goes on believing in itself when there is another one already. Empty for none.
+	// a leader it goes on believing in itself when there is another one already.
 	Patient string
 	// SnapshotEntries is after how many entries of the log a server keeps a snapshot in their place; zero for as many as servers
 	// do, which is more than a run has.
@@ -133,9 +133,7 @@ func PlanOf(seed uint64) Plan {
 	if r.IntN(4) == 0 {
 		p.Servers = 5
 	}
-	if r.IntN(4) > 0 {
-		p.Patient = fmt.Sprint("s", r.IntN(p.Servers)+1)
-	}
+	p.Patient = fmt.Sprint("s", r.IntN(p.Servers)+1)
 	p.rates(r)
 	if r.IntN(3) == 0 {
 		p.SnapshotEntries = 100 + r.Uint64N(400)

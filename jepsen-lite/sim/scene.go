@@ -33,7 +33,7 @@ func within(r *rand.Rand, from, to time.Duration) time.Duration {
 // holderAlone cuts a server off that has a read lease. Often it is the patient one, whose clock may be the slow one.
 func (p *Plan) holderAlone(r *rand.Rand, at time.Duration) []Fault {
 	one := Fault{Kind: Strand, At: at.Round(time.Millisecond), For: within(r, time.Second, 9*time.Second), Hosts: []string{followerNow}, Delay: late(r)}
-	if p.Patient == "" || r.IntN(4) == 0 {
+	if r.IntN(4) == 0 {
 		return p.andTheLeader(r, one)
 	}
 	away := Fault{Kind: Transfer, At: one.At, Hosts: []string{impatientNow}}
@@ -59,7 +59,7 @@ func (p *Plan) leaderAlone(r *rand.Rand, at time.Duration) (list []Fault) {
 	} else if one.Delay = late(r); r.IntN(2) == 0 {
 		one.For = within(r, 700*time.Millisecond, 2*time.Second) // it comes back before it knows
 	}
-	if p.Patient == "" || r.IntN(4) == 0 {
+	if r.IntN(4) == 0 {
 		return p.andTheLeader(r, one)
 	}
 	// It leads only when it is made to: the others stand for election before it does.
