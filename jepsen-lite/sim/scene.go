@@ -32,7 +32,7 @@ func within(r *rand.Rand, from, to time.Duration) time.Duration {
 
 // holderAlone cuts a server off that has a read lease. Often it is the patient one, whose clock may be the slow one.
 func (p *Plan) holderAlone(r *rand.Rand, at time.Duration) []Fault {
-	one := Fault{Kind: Strand, At: at.Round(time.Millisecond), For: within(r, time.Second, 9*time.Second), Hosts: []string{followerNow}, Delay: late(r)}
+	one := Fault{Kind: Strand, At: at.Round(time.Millisecond), For: within(r, time.Second, 9*time.Second), Hosts: []string{followerNow}, Delay: late(r, 150*time.Millisecond)}
 	if r.IntN(4) == 0 {
 		return p.andTheLeader(r, one)
 	}
@@ -56,7 +56,7 @@ func (p *Plan) leaderAlone(r *rand.Rand, at time.Duration) (list []Fault) {
 	one := Fault{Kind: Strand, At: at.Round(time.Millisecond), For: within(r, time.Second, 9*time.Second), Hosts: []string{leaderNow}}
 	if r.IntN(3) > 0 {
 		one = Fault{Kind: Partition, At: one.At, For: within(r, 5*time.Second, 14*time.Second), Side: p.withLeader(r)}
-	} else if one.Delay = late(r); r.IntN(2) == 0 {
+	} else if one.Delay = late(r, 150*time.Millisecond); r.IntN(2) == 0 {
 		one.For = within(r, 700*time.Millisecond, 2*time.Second) // it comes back before it knows
 	}
 	if r.IntN(4) == 0 {
@@ -71,7 +71,7 @@ func (p *Plan) leaderAlone(r *rand.Rand, at time.Duration) (list []Fault) {
 // alone cuts a member or a holder of locks off. Often the leader stays who it is: a new one completes no removal until the read
 // leases of the former one are over, and by then so is what a member was promised, nearly.
 func (p *Plan) alone(r *rand.Rand, at time.Duration, host string) []Fault {
-	one := Fault{Kind: Isolate, At: at.Round(time.Millisecond), For: within(r, 4*time.Second, 14*time.Second), Hosts: []string{host}, Delay: late(r)}
+	one := Fault{Kind: Isolate, At: at.Round(time.Millisecond), For: within(r, 4*time.Second, 14*time.Second), Hosts: []string{host}, Delay: late(r, 300*time.Millisecond)}
 	return p.andTheLeader(r, one)
 }
 
@@ -82,12 +82,13 @@ func (p *Plan) memberLate(r *rand.Rand, at time.Duration) []Fault {
 	return []Fault{one, {Kind: Shuffle, At: one.At, For: one.For + time.Second, Hosts: one.Hosts}}
 }
 
-// late is how slow the links of somebody are who is cut off then; zero for no slower than others.
-func late(r *rand.Rand) time.Duration {
+// late is how slow the links of somebody are who is cut off then: about as much as given, or three times as much; zero for no
+// slower than others.
+func late(r *rand.Rand, least time.Duration) time.Duration {
 	if r.IntN(3) == 0 {
 		return 0
 	}
-	return within(r, 150*time.Millisecond, 500*time.Millisecond)
+	return within(r, least, 3*least)
 }
 
 // andTheLeader is a fault, and in one of two cases what ends a leadership shortly after somebody is cut off.
