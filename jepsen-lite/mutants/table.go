@@ -40,6 +40,7 @@ func ofLeases() []Mutant {
 		{
 			Name: "own-lease-from-the-proof", About: "a leader counts its own read lease from when its pulse commits, not from before (S8)", Checkers: stale,
 			patches: []patch{{"raftnode/internal/group/readlease.go", "own, ok := p.Tenure.own(p.T0)", "own, ok := p.Tenure.own(g.config.Now())"}},
+			Gap:     "an acknowledgement has to be on its way for longer than an election takes: by then the others have stood for one",
 		},
 		{
 			Name: "floor-ignored", About: "a lease serves a state that is older than its floor (H3)", Checkers: stale,
@@ -61,6 +62,7 @@ func ofLeases() []Mutant {
 		{
 			Name: "foreign-term", About: "a leader that was deposed takes its successor's removals for complete (S6)", Checkers: stale,
 			patches: []patch{{"raftnode/lease/tenure.go", "t.waited && term == t.Term", "t.waited"}},
+			Gap:     "the tenure ends as Raft steps down, before an entry of the successor can be there, unless a goroutine stands still; the model finds it, as rule S6 own term",
 		},
 		{
 			Name: "no-tombstones", About: "what is removed is gone at once, before the barrier (F3)", Checkers: append([]string{"run"}, stale...),
@@ -110,6 +112,7 @@ func ofMembers() []Mutant {
 		{
 			Name: "marked-is-kept", About: "an incarnation that is marked to expire is still answered (M4)", Checkers: two,
 			patches: []patch{{"raftnode/lease/members.go", "if !alive || m.expiring[inc] {", "if !alive {"}},
+			Gap:     "nobody is marked before the lease is over, and a life that is over takes no answer (lookupclient, life.go); the model, whose members do, finds it, as rule M4 mark",
 		},
 		{
 			Name: "new-leader-does-not-wait", About: "a new leader takes members' leases to be half over (M3)", Checkers: two,
@@ -161,6 +164,7 @@ func ofLocks() []Mutant {
 		{
 			Name: "marked-session-is-kept", About: "a session that is marked to expire is still answered", Checkers: two,
 			patches: []patch{{"raftnode/lease/sessions.go", "if !open || !known || s.expiring[id] {", "if !open || !known {"}},
+			Gap:     "nobody is marked before the lease is over, and a session that is over takes no answer (lookupclient, locksession.go); the model, whose sessions do, finds it, as rule M4 mark, sessions",
 		},
 		{
 			Name: "any-token-releases", About: "a lock is released under a token that is over", Checkers: two,

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,12 @@ func (c *caller) lockNow() string {
 
 // contend opens sessions, and acquires and releases locks until the context ends.
 func (c *caller) contend(ctx context.Context) {
+	rate, ok := c.w.Rates[c.name]
+	if !ok {
+		rate = c.w.Rates[c.host]
+	}
 	for ctx.Err() == nil {
-		s, err := c.client.OpenSession(ctx, lookupclient.SessionConfig{Holder: c.name, TTL: 5 * time.Second, Now: func() time.Duration { return skewed(c.w.Rates[c.host]) }})
+		s, err := c.client.OpenSession(ctx, lookupclient.SessionConfig{Holder: c.name, TTL: 5 * time.Second, Now: func() time.Duration { return skewed(rate) }})
 		if err != nil {
 			time.Sleep(time.Second)
 			continue
@@ -33,6 +38,15 @@ func (c *caller) contend(ctx context.Context) {
 		_ = s.Close(end)
 		cancel()
 	}
+}
+
+// hampered says whether the caller, or the server that it asks, is cut off from most servers, or has slow links.
+func (c *caller) hampered() bool {
+	host := cmp.Or(c.server, c.host)
+	c.w.mu.Lock()
+	slow := c.w.slow[host] > 0
+	c.w.mu.Unlock()
+	return slow || c.w.links.alone(host, c.w.hosts("s", c.w.Servers))
 }
 
 // hold acquires a lock, holds it for a while or as long as it may, and releases it. It says no when the lock may be the session's until
@@ -59,6 +73,9 @@ func (c *caller) hold(ctx context.Context, s *lookupclient.Session) bool {
 	select {
 	case <-time.After(c.below([]time.Duration{100 * time.Millisecond, 3 * time.Second}[c.random.IntN(2)])):
 	case <-l.Context().Done():
+	}
+	for l.Check() == nil && c.hampered() { // who is not heard could not give it up
+		time.Sleep(20 * time.Millisecond)
 	}
 	over(l.Context())
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

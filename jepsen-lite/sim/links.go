@@ -36,3 +36,16 @@ func (l *links) isolate(host string, others []string, cut bool) {
 		}
 	}
 }
+
+// alone says whether a host is cut off from most of the others, in one direction at least.
+func (l *links) alone(host string, others []string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	cut := 0
+	for _, o := range others {
+		if l.cuts[[2]string{host, o}] > 0 || l.cuts[[2]string{o, host}] > 0 {
+			cut++
+		}
+	}
+	return 2*cut > len(others)
+}

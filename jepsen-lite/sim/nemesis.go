@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -39,6 +40,11 @@ func (w *world) named(f Fault) Fault {
 // fault has a fault come, and go.
 func (w *world) fault(f Fault) {
 	last := func() { time.Sleep(f.For) }
+	if f.cutsOff() && f.Delay > 0 {
+		w.slower(f.Hosts[0], f.Delay)
+		time.Sleep(slowFor)
+		w.slower(f.Hosts[0], -f.Delay)
+	}
 	switch f.Kind {
 	case Partition:
 		w.part(f.Side, true)
@@ -81,6 +87,9 @@ func (w *world) fault(f Fault) {
 		last()
 		w.disks[f.Hosts[0]].Add(-int64(f.Delay))
 	case Transfer:
+		if len(f.Hosts) > 0 && f.Hosts[0] == w.leads() {
+			return // it does already
+		}
 		c := w.caller("operator", "operator", "")
 		c.transfer(f.Hosts...)
 		_ = c.client.Close()
@@ -89,6 +98,24 @@ func (w *world) fault(f Fault) {
 			last()
 			w.revive(f.Hosts[0])
 		}
+	case Shuffle:
+		w.shuffle(f)
+	}
+}
+
+// shuffle has an identity go to a member, away from it, and there again. Few times: each move
+// whose outcome is not known may come to something at any time later, and the search for an order has to try them all.
+func (w *world) shuffle(f Fault) {
+	c := w.caller("shuffler", "operator", "")
+	defer func() { _ = c.client.Close() }()
+	there := f.Hosts[0]
+	others := slices.DeleteFunc(w.hosts("m", w.Members), func(m string) bool { return m == there })
+	away := others[w.below(len(others))]
+	id := identity(min(time.Duration(w.journal.now()), w.Length-1), kept+w.below(identities-kept))
+	for _, to := range []string{there, away, there, away, there} {
+		move, cancel := context.WithTimeout(context.Background(), f.For/5)
+		c.move(move, id, to)
+		cancel()
 	}
 }
 

@@ -15,11 +15,11 @@ type Plan struct {
 	Servers, Members, Clients, Lockers int
 	// Length is how long there is work and there are faults.
 	Length time.Duration
-	// Rates are the rates of the clocks of servers and members, in percent of the true one, by host. Any two differ by less
-	// than the bound of the lease protocol.
+	// Rates are the rates of the clocks of servers, members and holders of locks, in percent of the true one: by host, and by
+	// name of those beside a server. Any two differ by less than the bound of the lease protocol.
 	Rates map[string]int64
 	// Patient is a server that waits four times as long for the others as they do before it stands for election, or steps down: as
-	// a leader it goes on believing in itself when there is another one already. Empty for none.
+	// a leader it goes on believing in itself when there is another one already.
 	Patient string
 	// SnapshotEntries is after how many entries of the log a server keeps a snapshot in their place; zero for as many as servers
 	// do, which is more than a run has.
@@ -35,19 +35,21 @@ type Fault struct {
 	Kind Kind
 	At   time.Duration
 	For  time.Duration
-	// Hosts are those it is about; leaderNow stands for the server that leads when it begins, and followerNow for one that does
-	// not.
+	// Hosts are those it is about; leaderNow stands for the server that leads when it begins, followerNow for one that does not, and
+	// impatientNow for the one that leads, or another if that is the patient one.
 	Hosts []string
 	// Side is on which side of a partition each host of the run is: 0, 1, or 2 for both.
 	Side map[string]int
-	// Delay is that of a slow link or a slow disk.
+	// Delay is that of a slow link or a slow disk. Before a host is cut off it is that of its links, for slowFor: what it was
+	// promised last came late. Zero for none.
 	Delay time.Duration
 }
 
 // These stand for a server.
 const (
-	leaderNow   = "leader"
-	followerNow = "follower"
+	leaderNow    = "leader"
+	followerNow  = "follower"
+	impatientNow = "impatient"
 )
 
 // Kind is a kind of fault.
@@ -79,7 +81,12 @@ const (
 	Transfer Kind = "transfer"
 	// Crash ends a member without a word, and starts it again.
 	Crash Kind = "crash"
+	// Shuffle has identities go to a member and away from it, again and again.
+	Shuffle Kind = "shuffle"
 )
+
+// slowFor is how long the links of a host are slow before it is cut off.
+const slowFor = 3 * time.Second
 
 // String is the fault in a line.
 func (f Fault) String() string {
@@ -105,6 +112,17 @@ func (f Fault) String() string {
 	return s
 }
 
+// lasts is how long a fault lasts from its beginning on.
+func (f *Fault) lasts() time.Duration {
+	if f.cutsOff() && f.Delay > 0 {
+		return slowFor + f.For
+	}
+	return f.For
+}
+
+// cutsOff says whether the fault cuts one host off.
+func (f *Fault) cutsOff() bool { return f.Kind == Isolate || f.Kind == Strand }
+
 // LengthDefault is the length of a run.
 const LengthDefault = time.Minute
 
@@ -115,10 +133,8 @@ func PlanOf(seed uint64) Plan {
 	if r.IntN(4) == 0 {
 		p.Servers = 5
 	}
+	p.Patient = fmt.Sprint("s", r.IntN(p.Servers)+1)
 	p.rates(r)
-	if r.IntN(3) > 0 {
-		p.Patient = fmt.Sprint("s", r.IntN(p.Servers)+1)
-	}
 	if r.IntN(3) == 0 {
 		p.SnapshotEntries = 100 + r.Uint64N(400)
 	}
@@ -129,26 +145,38 @@ func PlanOf(seed uint64) Plan {
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	kinds := all[:2+r.IntN(4)]
 	for at := 2 * time.Second; at < p.Length; {
-		if r.IntN(2) == 0 {
+		if r.IntN(3) == 0 {
 			p.Faults = append(p.Faults, p.fault(r, kinds[r.IntN(len(kinds))], at))
 		} else {
-			p.Faults = append(p.Faults, p.scene(r, at)...)
+			scene := p.scene(r, at)
+			p.Faults = append(p.Faults, scene...)
+			if r.IntN(3) > 0 { // nothing else begins while it lasts
+				at = over(scene)
+			}
 		}
-		at += time.Duration(r.Int64N(int64(8 * time.Second)))
+		at += time.Duration(r.Int64N(int64(6 * time.Second)))
 	}
 	return p
 }
 
+// over is when the last of some faults ends.
+func over(faults []Fault) (at time.Duration) {
+	for _, f := range faults {
+		at = max(at, f.At+f.lasts())
+	}
+	return at
+}
+
 // rates draws the clocks' rates. Many are at one end of what is allowed: there leases are the longest for one who holds them, or
-// the shortest for one who waits for them. In one run of two the servers' are fast and the others' slow, which is the worst for
-// members and holders of locks.
+// the shortest for one who waits for them. In two runs of three the servers' are fast and the others' slow, which is the worst
+// for members and holders of locks, and in most of those the patient server's is slow, which is the worst for read leases.
 func (p *Plan) rates(r *rand.Rand) {
 	slowest := r.Int64N(80) + 60 // in percent
 	most := slowest/4 - 1
-	worst := r.IntN(2) == 0
-	for _, h := range slices.Concat(p.hosts("s", p.Servers), p.hosts("m", p.Members), p.hosts("l", p.Lockers)) {
+	worst, slow := r.IntN(3) > 0, r.IntN(3) > 0
+	for _, h := range slices.Concat(p.hosts("s", p.Servers), p.hosts("m", p.Members), p.hosts("l", p.Lockers), p.hosts("locker-s", p.Servers)) {
 		p.Rates[h] = slowest + []int64{0, most, r.Int64N(most + 1)}[r.IntN(3)]
-		if worst && h[0] == 's' {
+		if server := h[0] == 's'; worst && server && !(slow && h == p.Patient) {
 			p.Rates[h] = slowest + most
 		} else if worst {
 			p.Rates[h] = slowest

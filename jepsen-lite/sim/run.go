@@ -16,6 +16,7 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/judge"
 	"github.com/seed13d31b7f/berth/jepsen-lite/replay"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/placement"
 )
 
 // Outcome is what became of a run.
@@ -196,7 +197,9 @@ func (w *world) settle(c *caller) {
 	healed := time.Now()
 	for at := time.Duration(0); at < w.Length; at += useFor {
 		for n := range identities {
-			w.until(healed, fmt.Sprint(identity(at, n), " is placed"), func(ctx context.Context) error { return c.place(ctx, identity(at, n)) })
+			id := identity(at, n)
+			w.until(healed, fmt.Sprint(id, " is placed"), func(ctx context.Context) error { return c.place(ctx, id) })
+			w.until(healed, fmt.Sprint(id, " is acted on by its owner"), func(ctx context.Context) error { return w.actedOn(ctx, c, id) })
 		}
 	}
 	w.phase(history.PhaseFinal)
@@ -210,6 +213,20 @@ func (w *world) settle(c *caller) {
 		_ = one.client.Close()
 	}
 	w.until(healed, "the servers agree", func(ctx context.Context) error { return w.agree(ctx, c) })
+}
+
+// actedOn says why nobody acts on an identity under the epoch of its placement.
+func (w *world) actedOn(ctx context.Context, c *caller, id placement.Identity) error {
+	p, err := c.client.Lookup(ctx, id)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if epoch := w.acting[id]; epoch != p.Epoch {
+		return fmt.Errorf("it is settled on %s under epoch %d, and acted on under %d", p.Member, p.Epoch, epoch)
+	}
+	return nil
 }
 
 // until tries something again until it works; when it does not in time, a promise is broken.

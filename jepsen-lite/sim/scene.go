@@ -10,44 +10,104 @@ import (
 // lease is cut off, for shorter or longer than it lasts, from those who wait for its end, and can be reached by those who ask it;
 // and meanwhile the leader changes, or does not.
 func (p *Plan) scene(r *rand.Rand, at time.Duration) []Fault {
-	lasts := func(from, to time.Duration) time.Duration {
-		return (from + time.Duration(r.Int64N(int64(to-from)))).Round(time.Millisecond)
+	switch r.IntN(12) {
+	case 0, 1:
+		return p.holderAlone(r, at)
+	case 2, 3, 4:
+		return p.leaderAlone(r, at)
+	case 5, 6:
+		return p.alone(r, at, fmt.Sprint("m", r.IntN(p.Members)+1))
+	case 7, 8:
+		return p.alone(r, at, fmt.Sprint("l", r.IntN(p.Lockers)+1))
+	case 9:
+		return p.holderBehind(r, at)
 	}
-	one := Fault{At: at.Round(time.Millisecond), For: lasts(time.Second, 9*time.Second)}
-	switch r.IntN(5) {
-	case 0: // a server with a read lease
-		one.Kind, one.Hosts = Strand, []string{followerNow}
-	case 1: // a leader, who goes on believing in itself for a while
-		one.Kind, one.Hosts = Strand, []string{leaderNow}
-	case 2: // and with it some who keep their leases with it
-		one.Kind, one.Side, one.For = Partition, p.withLeader(r), lasts(2*time.Second, 18*time.Second)
-	case 3: // a member
-		one.Kind, one.Hosts, one.For = Isolate, []string{fmt.Sprint("m", r.IntN(p.Members)+1)}, lasts(3*time.Second, 18*time.Second)
-	case 4: // a holder of locks
-		one.Kind, one.Hosts, one.For = Isolate, []string{fmt.Sprint("l", r.IntN(p.Lockers)+1)}, lasts(3*time.Second, 18*time.Second)
-	}
-	var list []Fault
-	if leads := one.Kind == Partition || one.Hosts[0] == leaderNow; leads && p.Patient != "" && r.IntN(4) > 0 {
-		// It leads only when it is made to: the others stand for election before it does.
-		list = append(list, Fault{Kind: Transfer, At: one.At, Hosts: []string{p.Patient}})
-		one.At += lasts(500*time.Millisecond, 2*time.Second)
-	}
-	list = append(list, one)
-	after := Fault{At: one.At + lasts(0, 2*time.Second), Hosts: []string{leaderNow}}
-	switch r.IntN(4) {
-	case 0:
-		after.Kind, after.Hosts = Transfer, nil
-	case 1:
-		after.Kind, after.For = Kill, lasts(50*time.Millisecond, 600*time.Millisecond)
-	case 2:
-		after.Kind, after.For = Strand, lasts(500*time.Millisecond, 4*time.Second)
-	default:
-		return list
-	}
-	return append(list, after)
+	return p.memberLate(r, at)
 }
 
-// withLeader puts the leader, and some of those who are no servers, on one side, and everybody else on the other.
+// within draws a time, to the millisecond.
+func within(r *rand.Rand, from, to time.Duration) time.Duration {
+	return (from + time.Duration(r.Int64N(int64(to-from)))).Round(time.Millisecond)
+}
+
+// holderAlone cuts a server off that has a read lease. Often it is the patient one, whose clock may be the slow one.
+func (p *Plan) holderAlone(r *rand.Rand, at time.Duration) []Fault {
+	one := Fault{Kind: Strand, At: at.Round(time.Millisecond), For: within(r, time.Second, 9*time.Second), Hosts: []string{followerNow}, Delay: late(r, 150*time.Millisecond)}
+	if r.IntN(4) == 0 {
+		return p.andTheLeader(r, one)
+	}
+	away := Fault{Kind: Transfer, At: one.At, Hosts: []string{impatientNow}}
+	one.At += within(r, 500*time.Millisecond, 4*time.Second)
+	one.Hosts = []string{p.Patient}
+	return append([]Fault{away}, p.andTheLeader(r, one)...)
+}
+
+// holderBehind has a server with a read lease learn late of what is committed, about as late as a holder may.
+func (p *Plan) holderBehind(r *rand.Rand, at time.Duration) []Fault {
+	return []Fault{{
+		Kind: SlowDisk, At: at.Round(time.Millisecond), For: within(r, 6*time.Second, 14*time.Second), Hosts: []string{followerNow},
+		Delay: within(r, 80*time.Millisecond, 240*time.Millisecond),
+	}}
+}
+
+// leaderAlone cuts a leader off, who goes on believing in itself for a while: from the other servers alone, or from all but some
+// who keep their leases with it while a new leader waits for their end.
+func (p *Plan) leaderAlone(r *rand.Rand, at time.Duration) (list []Fault) {
+	one := Fault{Kind: Strand, At: at.Round(time.Millisecond), For: within(r, time.Second, 9*time.Second), Hosts: []string{leaderNow}}
+	if r.IntN(3) > 0 {
+		one = Fault{Kind: Partition, At: one.At, For: within(r, 5*time.Second, 14*time.Second), Side: p.withLeader(r)}
+	} else if one.Delay = late(r, 150*time.Millisecond); r.IntN(2) == 0 {
+		one.For = within(r, 700*time.Millisecond, 2*time.Second) // it comes back before it knows
+	}
+	if r.IntN(4) == 0 {
+		return p.andTheLeader(r, one)
+	}
+	// It leads only when it is made to: the others stand for election before it does.
+	list = append(list, Fault{Kind: Transfer, At: one.At, Hosts: []string{p.Patient}})
+	one.At += within(r, time.Second, 3*time.Second)
+	return append(list, one)
+}
+
+// alone cuts a member or a holder of locks off. Often the leader stays who it is: a new one completes no removal until the read
+// leases of the former one are over, and by then so is what a member was promised, nearly.
+func (p *Plan) alone(r *rand.Rand, at time.Duration, host string) []Fault {
+	one := Fault{Kind: Isolate, At: at.Round(time.Millisecond), For: within(r, 4*time.Second, 14*time.Second), Hosts: []string{host}, Delay: late(r, 300*time.Millisecond)}
+	return p.andTheLeader(r, one)
+}
+
+// memberLate has a member say nothing for a while, and hear everything, while identities go to it and away from it: what it
+// confirms then and releases comes when it has been chosen anew.
+func (p *Plan) memberLate(r *rand.Rand, at time.Duration) []Fault {
+	one := Fault{Kind: OneWay, At: at.Round(time.Millisecond), For: within(r, time.Second, 4*time.Second), Hosts: []string{fmt.Sprint("m", r.IntN(p.Members)+1)}}
+	return []Fault{one, {Kind: Shuffle, At: one.At, For: one.For + time.Second, Hosts: one.Hosts}}
+}
+
+// late is how slow the links of somebody are who is cut off then: about as much as given, or three times as much; zero for no
+// slower than others.
+func late(r *rand.Rand, least time.Duration) time.Duration {
+	if r.IntN(3) == 0 {
+		return 0
+	}
+	return within(r, least, 3*least)
+}
+
+// andTheLeader is a fault, and in one of two cases what ends a leadership shortly after somebody is cut off.
+func (p *Plan) andTheLeader(r *rand.Rand, one Fault) []Fault {
+	after := Fault{At: one.At + one.lasts() - one.For + within(r, 0, time.Second), Hosts: []string{leaderNow}}
+	switch r.IntN(8) {
+	case 0, 1:
+		after.Kind, after.Hosts = Transfer, nil
+	case 2:
+		after.Kind, after.For = Kill, within(r, 50*time.Millisecond, 600*time.Millisecond)
+	case 3:
+		after.Kind, after.For = Strand, within(r, 500*time.Millisecond, 4*time.Second)
+	default:
+		return []Fault{one}
+	}
+	return []Fault{one, after}
+}
+
+// withLeader puts the leader, a member, and some others who are no servers, on one side, and everybody else on the other.
 func (p *Plan) withLeader(r *rand.Rand) map[string]int {
 	side := map[string]int{}
 	for _, h := range p.all() {
@@ -56,6 +116,10 @@ func (p *Plan) withLeader(r *rand.Rand) map[string]int {
 			side[h] = r.IntN(3)
 		}
 	}
+	here := r.IntN(p.Members)
+	side[fmt.Sprint("m", here+1)] = 0
+	side[fmt.Sprint("m", (here+1)%p.Members+1)] = 1 // who takes over what the first has
+	side[fmt.Sprint("c", r.IntN(p.Clients)+1)] = 1  // who asks for it
 	side[leaderNow] = 0
 	return side
 }

@@ -18,16 +18,27 @@ import (
 )
 
 const (
-	// identities are in use at once, and for so long; then there are others. Few, so that clients meet at them.
-	identities = 5
-	useFor     = 15 * time.Second
+	// identities are in use at once, and for so long; then there are others. Few, so that clients meet at them. Some are kept: for twice
+	// as long, and nobody asks to remove them or to move them. What ends them is the end of their owner's lease alone, and while a
+	// new leader completes no removal they are what members have.
+	identities, kept = 6, 3
+	useFor           = 15 * time.Second
 	// thinking is how long a client waits between two calls, at most.
 	thinking = 200 * time.Millisecond
 )
 
-// identity is one of those in use at a moment: two of five are of the kind that is settled when it is placed.
+// identity is one of those in use at a moment. All are of the kind that members activate.
 func identity(at time.Duration, n int) placement.Identity {
-	return placement.Identity{Kind: kinds[n%len(kinds)], Key: fmt.Sprintf("%d-%d", at/useFor, n)}
+	if n < kept {
+		return placement.Identity{Kind: kinds[0], Key: fmt.Sprintf("kept-%d-%d", at/(2*useFor), n)}
+	}
+	return placement.Identity{Kind: kinds[0], Key: fmt.Sprintf("%d-%d", at/useFor, n)}
+}
+
+// fleeting is an identity that is in use for a second, and settled when it is placed: whenever two servers believe to lead, one of
+// them is asked to place what nobody has placed before.
+func fleeting(at time.Duration) placement.Identity {
+	return placement.Identity{Kind: kinds[1], Key: fmt.Sprint("second-", int(at/time.Second))}
 }
 
 // caller is a client at work.
@@ -61,24 +72,32 @@ func (c *caller) below(d time.Duration) time.Duration {
 }
 
 // current draws one of the identities that are in use.
-func (c *caller) current() placement.Identity {
-	return identity(min(time.Duration(c.w.journal.now()), c.w.Length-1), c.random.IntN(identities))
+func (c *caller) current() placement.Identity { return c.draw(0) }
+
+// changing draws one that is not kept.
+func (c *caller) changing() placement.Identity { return c.draw(kept) }
+
+func (c *caller) draw(from int) placement.Identity {
+	at := min(time.Duration(c.w.journal.now()), c.w.Length-1)
+	if c.random.IntN(4) == 0 {
+		return fleeting(at)
+	}
+	return identity(at, from+c.random.IntN(identities-from))
 }
 
 // work places, looks up, moves and removes until the context ends.
 func (c *caller) work(ctx context.Context) {
 	for ctx.Err() == nil {
 		call, cancel := context.WithTimeout(ctx, time.Second+c.below(5*time.Second))
-		id := c.current()
 		switch n := c.random.IntN(20); {
 		case n < 8:
-			_ = c.lookup(call, id, false)
+			_ = c.lookup(call, c.current(), false)
 		case n < 15:
-			_ = c.place(call, id)
+			_ = c.place(call, c.current())
 		case n < 17:
-			c.move(call, id)
+			c.move(call, c.changing(), fmt.Sprint("m", c.random.IntN(c.w.Members)+1))
 		default:
-			c.remove(call, id)
+			c.remove(call, c.changing())
 		}
 		cancel()
 		time.Sleep(c.below(thinking))
@@ -237,9 +256,8 @@ func (c *caller) remove(ctx context.Context, id placement.Identity) {
 	}
 }
 
-// move has some member own the identity.
-func (c *caller) move(ctx context.Context, id placement.Identity) {
-	to := fmt.Sprint("m", c.random.IntN(c.w.Members)+1)
+// move has a member own the identity.
+func (c *caller) move(ctx context.Context, id placement.Identity, to string) {
 	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Move, Identity: id.String(), To: to})
 	p, err := c.client.Move(ctx, lookupclient.MoveRequest{Identity: id, To: placement.MemberID(to)})
 	if err != nil {

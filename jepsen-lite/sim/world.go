@@ -40,8 +40,9 @@ type world struct {
 	slow    map[string]time.Duration
 	disks   map[string]*atomic.Int64
 	members map[string]*member
-	up      map[string]*raftnode.Node // by the server's name
-	found   []string                  // what breaks a promise
+	up      map[string]*raftnode.Node              // by the server's name
+	acting  map[placement.Identity]placement.Epoch // of the newest activation that acts, by identity
+	found   []string                               // what breaks a promise
 }
 
 // member is a member that comes back.
@@ -70,7 +71,7 @@ func newWorld(t *testing.T, p Plan) *world {
 	w := &world{
 		Plan: p, t: t, journal: newJournal(), guard: &guard{}, late: p.random("network"), drawn: p.random("faults"),
 		held: map[string]time.Time{}, slow: map[string]time.Duration{}, disks: map[string]*atomic.Int64{}, members: map[string]*member{},
-		up: map[string]*raftnode.Node{},
+		up: map[string]*raftnode.Node{}, acting: map[placement.Identity]placement.Epoch{},
 	}
 	for _, s := range p.hosts("s", p.Servers) {
 		w.disks[s] = &atomic.Int64{}
@@ -189,7 +190,7 @@ func (w *world) join(name string) *member {
 	}
 }
 
-// kinds are what the members host. The second is settled as soon as it is placed.
+// kinds are what the members host. The second is settled as soon as it is placed, and nobody activates it.
 var kinds = [...]string{"cart", "note"}
 
 // setKinds sets what kinds are, as long as that takes.
@@ -211,7 +212,11 @@ func (w *world) setKinds() {
 // what it has: it goes on meanwhile, as long as its lease lasts.
 func (w *world) act(name string, a *lookupclient.Activation) {
 	over := w.believes(history.Hold{Identity: a.Identity.String(), Member: name, Epoch: uint64(a.Epoch)})
-	defer func() { over(a.Context()) }()
+	w.acts(a, true)
+	defer func() {
+		w.acts(a, false)
+		over(a.Context())
+	}()
 	write := func() { w.guard.write(w, a.Identity.String(), name, uint64(a.Epoch)) }
 	for a.Context().Err() == nil {
 		write()
@@ -226,6 +231,18 @@ func (w *world) act(name string, a *lookupclient.Activation) {
 			return
 		}
 		write()
+	}
+}
+
+// acts notes that an activation begins, or that it has ended.
+func (w *world) acts(a *lookupclient.Activation, begins bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case begins:
+		w.acting[a.Identity] = a.Epoch
+	case w.acting[a.Identity] == a.Epoch:
+		delete(w.acting, a.Identity)
 	}
 }
 
@@ -293,10 +310,10 @@ func (w *world) leads() string {
 // name is the host that a fault is about.
 func (w *world) name(host string) string {
 	leader := cmp.Or(w.leads(), "s1")
-	switch host {
-	case leaderNow:
+	switch {
+	case host == leaderNow, host == impatientNow && leader != w.Patient:
 		return leader
-	case followerNow:
+	case host == followerNow, host == impatientNow:
 		others := slices.DeleteFunc(w.hosts("s", w.Servers), func(s string) bool { return s == leader })
 		return others[w.below(len(others))]
 	}
