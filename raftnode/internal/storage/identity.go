@@ -59,8 +59,10 @@ type Founder struct {
 // ErrIncomplete when the directory is not new although the identity is missing, and with ErrUnfinished when a restore has
 // not filled it.
 func (d *Dir) LoadIdentity() (id Identity, ok bool, err error) {
-	if n, err := d.size(restoringFile); err != nil || n >= 0 {
-		return id, false, errors.Join(err, fmt.Errorf("%s: %w", d.path, ErrUnfinished))
+	for _, name := range []string{restoringFile, restoringFile + ".tmp"} { // also one that was ended while it said that it begins
+		if n, err := d.size(name); err != nil || n >= 0 {
+			return id, false, errors.Join(err, fmt.Errorf("%s: %w", d.path, ErrUnfinished))
+		}
 	}
 	b, err := os.ReadFile(d.file(identityFile))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -93,6 +93,21 @@ func TestRestore_Unfinished_IsRefusedAndMadeAgain(t *testing.T) {
 	}
 }
 
+// A restore that was ended while it wrote that it begins has begun: a server must not form a cluster of its own there.
+func TestRestore_EndedAsItBegins_IsRefusedAndMadeAgain(t *testing.T) {
+	path := t.TempDir()
+	if err := os.WriteFile(filepath.Join(path, restoringFile+".tmp"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := reopen(path); !errors.Is(err, ErrUnfinished) {
+		t.Errorf("opened with %v, want ErrUnfinished", err)
+	}
+	if err := Restore(path, testIdentity, restoredView(), Progress{}); err != nil {
+		t.Errorf("restored again: %v", err)
+	}
+	checkRestored(t, path)
+}
+
 func TestRestore_DirectoryWithAnythingInIt_IsRefused(t *testing.T) {
 	for _, name := range []string{"notes.txt", identityFile, logFile, restoringFile + "x"} {
 		path := t.TempDir()
