@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed13d31b7f/berth/internal/freeport"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
@@ -68,7 +68,7 @@ func newSite(t *testing.T, blind bool) *site {
 	var join []string
 	for i := range 3 {
 		c := raftnode.Config{
-			Name: fmt.Sprint("s", i+1), DataDir: t.TempDir(), RaftAddress: freePort(t), GRPCAddress: freePort(t), HTTPAddress: freePort(t),
+			Name: fmt.Sprint("s", i+1), DataDir: t.TempDir(), RaftAddress: freeport.Address(t), GRPCAddress: freeport.Address(t), HTTPAddress: freeport.Address(t),
 			Expect: 3, MemberTTL: overlapTTL, ActivationTimeout: 500 * time.Millisecond,
 		}
 		configs, join, s.servers = append(configs, c), append(join, c.RaftAddress), append(s.servers, c.GRPCAddress)
@@ -88,16 +88,6 @@ func newSite(t *testing.T, blind bool) *site {
 	s.client = client
 	t.Cleanup(s.close)
 	return s
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // close ends the processes that are left, and the servers.

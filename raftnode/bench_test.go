@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/seed13d31b7f/berth/fsm"
+	"github.com/seed13d31b7f/berth/internal/freeport"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode"
@@ -49,23 +50,13 @@ func benchServers(b *testing.B) []*benchServer {
 	var servers []*benchServer
 	var join []string
 	for i := range 3 {
-		s := &benchServer{Name: fmt.Sprint("s", i+1), Dir: b.TempDir(), Raft: freeAddress(b), GRPC: freeAddress(b), HTTP: freeAddress(b)}
+		s := &benchServer{Name: fmt.Sprint("s", i+1), Dir: b.TempDir(), Raft: freeport.Address(b), GRPC: freeport.Address(b), HTTP: freeport.Address(b)}
 		servers, join = append(servers, s), append(join, s.Raft)
 	}
 	for _, s := range servers {
 		s.Join = join
 	}
 	return servers
-}
-
-func freeAddress(b *testing.B) string {
-	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func dial(b *testing.B, address string) *grpc.ClientConn {

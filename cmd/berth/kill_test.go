@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed13d31b7f/berth/internal/freeport"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
@@ -41,17 +41,6 @@ func writeSnapshot(t *testing.T, path string, n int) {
 	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// free is an address of this machine that nobody uses.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // A restore that is killed, whenever that is, leaves nothing that a server would take for a restored state, or the whole of
@@ -113,7 +102,7 @@ func leftBehind(t *testing.T, dir string, placed int) string {
 	if len(entries) == 0 || len(entries) == 1 && entries[0].Name() == "LOCK" {
 		return "nothing"
 	}
-	address := free(t)
+	address := freeport.Address(t)
 	var log bytes.Buffer
 	server := exec.Command(binary, "serve", "--name", "s1", "--data-dir", dir, "--raft-addr", "127.0.0.1:0", "--grpc-addr", address, "--http-addr", "127.0.0.1:0", "--member-ttl", "1s")
 	server.Stderr = &log

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/seed13d31b7f/berth/cmd/internal/localcluster"
+	"github.com/seed13d31b7f/berth/internal/freeport"
 )
 
 // scriptCommands are the commands of the scripts.
@@ -103,33 +103,27 @@ func getScript(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// portsPerScript is how many ports in a row scripts get: as many as a cluster of `berth dev` takes.
+const portsPerScript = 30
+
 // listenScript is `listen VARIABLE`: takes a port until the end of the script.
 func listenScript(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 1, "listen VARIABLE")
-	l := freePort(ts)
+	portScript(ts, neg, args)
+	l, err := net.Listen("tcp", "127.0.0.1:"+ts.Getenv(args[0]))
+	ts.Check(err)
 	ts.Defer(func() { _ = l.Close() })
-	ts.Setenv(args[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
 }
 
-// portScript is `port VARIABLE…`: finds ports that nobody uses.
+// portScript is `port VARIABLE…`: finds ports that nobody uses, each with others behind it, until the end of the script.
 func portScript(ts *testscript.TestScript, neg bool, args []string) {
 	wantArgs(ts, neg, args, 1, "port VARIABLE…")
 	for _, a := range args {
-		l := freePort(ts)
-		defer func() { _ = l.Close() }()
-		ts.Setenv(a, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+		p, err := freeport.Take(portsPerScript)
+		ts.Check(err)
+		ts.Defer(p.Close)
+		ts.Setenv(a, strconv.Itoa(p.First))
 	}
-}
-
-// freePort finds a port below those that the system gives to connections.
-func freePort(ts *testscript.TestScript) net.Listener {
-	for range 100 {
-		if l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(20000+rand.IntN(10000))); err == nil {
-			return l
-		}
-	}
-	ts.Fatalf("no port is free")
-	return nil
 }
 
 // signalScript is `signal NAME PID|TEXT`: to the process of that number, or to the one whose command line has the text,

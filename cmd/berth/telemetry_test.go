@@ -25,6 +25,7 @@ import (
 
 	"github.com/seed13d31b7f/berth/cmd/internal/localcluster"
 	"github.com/seed13d31b7f/berth/cmd/internal/telemetry"
+	"github.com/seed13d31b7f/berth/internal/freeport"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/placement"
 )
@@ -274,7 +275,7 @@ func TestTelemetry_CollectorNeverAnswers_ServerServes(t *testing.T) {
 			go func() { _, _ = io.Copy(io.Discard, conn) }()
 		}
 	}()
-	address := free(t)
+	address := freeport.Address(t)
 	var log logged
 	server := exec.Command(binary, "serve", "--name", "s1", "--data-dir", t.TempDir(), "--raft-addr", "127.0.0.1:0", "--grpc-addr", address, "--http-addr", "127.0.0.1:0")
 	server.Env = append(os.Environ(), "BERTH_OTLP_ENDPOINT=http://"+l.Addr().String(), "OTEL_BSP_SCHEDULE_DELAY=100", "OTEL_METRIC_EXPORT_INTERVAL=100", "OTEL_EXPORTER_OTLP_TIMEOUT=500")

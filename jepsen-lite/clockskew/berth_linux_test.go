@@ -3,12 +3,12 @@ package clockskew
 import (
 	"bytes"
 	"context"
-	"net"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/seed13d31b7f/berth/internal/freeport"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/placement"
 )
@@ -19,10 +19,7 @@ func TestBerth_LeaderJumpsAhead_MembersJoinAgain(t *testing.T) {
 	dir := t.TempDir()
 	binary, socket := filepath.Join(dir, "berth"), filepath.Join(dir, "clock")
 	must(t, Build(Config{Root: "../..", Package: "cmd/berth", Output: binary}))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	address := l.Addr().String()
-	must(t, l.Close())
+	address := freeport.Address(t)
 	var log bytes.Buffer
 	server := exec.Command(binary, "serve", "--name", "s1", "--data-dir", filepath.Join(dir, "s1"), "--raft-addr", "127.0.0.1:0",
 		"--grpc-addr", address, "--http-addr", "127.0.0.1:0", "--member-ttl", "10m")

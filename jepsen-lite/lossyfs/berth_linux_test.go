@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed13d31b7f/berth/internal/freeport"
 	"github.com/seed13d31b7f/berth/jepsen-lite/overlay"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/placement"
@@ -50,10 +50,7 @@ type site struct {
 
 func newSite(t *testing.T, binary string) *site {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	s := &site{t: t, disk: start(t), binary: binary, address: l.Addr().String(), placed: map[placement.Identity]placement.Epoch{}}
-	must(t, l.Close())
+	s := &site{t: t, disk: start(t), binary: binary, address: freeport.Address(t), placed: map[placement.Identity]placement.Epoch{}}
 	s.dataDir = filepath.Join(s.disk.Dir(), "var", "s1")
 	return s
 }

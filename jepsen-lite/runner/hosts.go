@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/seed13d31b7f/berth/internal/freeport"
 	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
 	"github.com/seed13d31b7f/berth/jepsen-lite/procs"
 	"github.com/seed13d31b7f/berth/jepsen-lite/switchnet"
@@ -19,7 +20,7 @@ import (
 type hosts struct {
 	machine *procs.Machine     // in tier 2
 	network *switchnet.Network // in tier 3
-	base    int                // the first port, in tier 2
+	ports   *freeport.Ports    // in tier 2
 	spaces  map[string]string  // the namespaces, in the kernel's words, and whose they are
 
 	mu      sync.Mutex
@@ -51,7 +52,7 @@ func openHosts(c *Config, names []string, servers int) (*hosts, error) {
 		}
 		return h, h.noteNamespaces(names)
 	}
-	if h.base, err = procs.FreePorts(portsEach * servers); err != nil {
+	if h.ports, err = freeport.Take(portsEach * servers); err != nil {
 		return nil, &UnavailableError{err}
 	}
 	h.machine = procs.OpenMachine()
@@ -76,7 +77,7 @@ func (h *hosts) addresses(name string, i int) (grpc, raft, http string) {
 	ports := [portsEach]int{grpcPort, raftPort, httpPort}
 	if h.network == nil {
 		for k := range ports {
-			ports[k] = h.base + portsEach*i + k
+			ports[k] = h.ports.First + portsEach*i + k
 		}
 	}
 	at := func(port int) string { return net.JoinHostPort(h.site(name).Address(), strconv.Itoa(port)) }
@@ -134,6 +135,7 @@ func (h *hosts) close() error {
 		return h.network.Close()
 	}
 	h.machine.Close()
+	h.ports.Close()
 	return nil
 }
 

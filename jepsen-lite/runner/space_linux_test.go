@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed13d31b7f/berth/internal/freeport"
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/jepsen-lite/procs"
 	"github.com/seed13d31b7f/berth/jepsen-lite/workload"
@@ -168,12 +169,13 @@ func TestMember_HistoryCannotBeWritten_EndsAndItIsSeen(t *testing.T) {
 	}
 	m := procs.OpenMachine()
 	defer m.Close()
-	port, err := procs.FreePorts(portsEach)
+	ports, err := freeport.Take(portsEach)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer ports.Close()
 	logs, dir := t.TempDir(), disk(t, "8k")
-	at := func(i int) string { return net.JoinHostPort("127.0.0.1", fmt.Sprint(port+i)) }
+	at := func(i int) string { return net.JoinHostPort("127.0.0.1", fmt.Sprint(ports.First+i)) }
 	process := func(name string, args ...string) *procs.Process {
 		p := &procs.Process{Config: procs.Config{Name: name, Args: append([]string{binary}, args...), Log: filepath.Join(logs, name), Site: m}}
 		if err := p.Start(); err != nil {

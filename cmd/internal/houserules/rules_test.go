@@ -49,7 +49,8 @@ var mayImport = map[string][]string{
 	"raftnode/raftnodetest":     {"snapshot", "lookupclient/apiv1", "raftnode", "raftnode/lease"},
 	"cmd/internal/output":       nil,
 	"cmd/internal/telemetry":    nil,
-	"cmd/internal/localcluster": {"lookupclient", "lookupclient/apiv1"},
+	"internal/freeport":         nil,
+	"cmd/internal/localcluster": {"lookupclient", "lookupclient/apiv1", "internal/freeport"},
 	"cmd/internal/houserules":   nil,
 	"cmd/berth":                 {"placement", "snapshot", "fsm", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/", "jepsen-lite/"},
 	"jepsen-lite":               nil,
@@ -78,7 +79,7 @@ var mayImport = map[string][]string{
 	"jepsen-lite/runner": {
 		"placement", "snapshot", "lookupclient", "lookupclient/apiv1", "jepsen-lite/history", "jepsen-lite/rundir", "jepsen-lite/switchnet", "jepsen-lite/procs",
 		"jepsen-lite/lossyfs", "jepsen-lite/nemesis", "jepsen-lite/workload", "jepsen-lite/check",
-		"jepsen-lite/replay", "jepsen-lite/judge", "jepsen-lite/clockskew",
+		"jepsen-lite/replay", "jepsen-lite/judge", "jepsen-lite/clockskew", "internal/freeport",
 	},
 }
 

@@ -3,12 +3,13 @@ package localcluster
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/seed13d31b7f/berth/internal/freeport"
 )
 
 // PortDefault is the first port of a local cluster: server i has PortDefault + 10·i and the two after it.
@@ -85,14 +86,11 @@ func (c *Config) choosePorts(s *State) error {
 		}
 	}
 	if c.Port == PortAny {
-		// Below the range from which the system gives ports to connections, so that a server that starts again finds its
-		// own free.
-		for range shiftsMax {
-			if first = s.takePorts(10000 + 10*rand.IntN(2000)); first == nil {
-				return nil
-			}
+		p, err := freeport.Take(portsPerServer * len(s.Servers)) // until this process ends; the servers have them by then
+		if err != nil {
+			return err
 		}
-		return first
+		return s.takePorts(p.First)
 	}
 	for base := range shiftsMax {
 		base = c.Port + shift*base
