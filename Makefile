@@ -42,6 +42,8 @@ test386: ## run the tests of what replicas must agree on as 32-bit programs
 # (SIGSEGV, or "CHECK failed: tsan_rtl.cpp"). The detector goes by what happens before what, and sees as much with one.
 CLUSTERS := $(addprefix github.com/seed13d31b7f/berth/,jepsen-lite/sim lookupclient lookupclient/contract lookupclient/lookuptest raftnode raftnode/internal/group)
 
+# A process under the race detector sleeps for a second when it ends, to hear of more, and tests start a thousand.
+race: export GORACE := atexit_sleep_ms=10
 race: ## run all tests with the race detector
 	$(GO) test -count=1 -race -timeout 20m -cpu 1 $(CLUSTERS)
 	$(GO) test -count=1 -race -timeout 20m $(filter-out $(CLUSTERS),$(shell $(GO) list ./...))
