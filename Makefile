@@ -95,8 +95,8 @@ bench10m: ## benchmarks of the index with ten million identities, beside Go maps
 determinism: ## run seeds of the simulation in several processes each, and compare what happened: a minute
 	$(GO) test -count=1 -tags determinism -run OneTrace ./jepsen-lite/sim
 
-sim: ## run SEEDS seeds from FIRST on of whole clusters in virtual time, or of the MUTANT that is named
-	$(GO) run ./jepsen-lite/cmd/sim -seeds $(or $(SEEDS),20) -first $(or $(FIRST),1) -drop "$(DROP)" -mutant "$(MUTANT)"
+sim: ## run SEEDS seeds from FIRST on, or such that were not run yet, of whole clusters in virtual time; of the MUTANT that is named
+	$(GO) run ./jepsen-lite/cmd/sim -seeds $(or $(SEEDS),20) -first $(or $(FIRST),0) -drop "$(DROP)" -mutant "$(MUTANT)"
 
 churn: ## what 100 million updates of a million identities do to the memory of the process: some minutes
 	$(GO) test ./snapshot -run '^$$' -bench Churn -benchtime 1x -timeout 60m -churn 100000000
@@ -110,12 +110,12 @@ jepsen: build ## break clusters of real processes in every way there is, and jud
 soak: build ## the same for HOURS hours, each time with another seed
 	./bin/berth fault run --all --duration 30s --seed $(SEED) --for $(HOURS)h --store .ci/faults
 
-faults: ## break clusters for half a minute: some seeds of the simulation, real processes, and real networks; root, Linux
-	$(GO) test -count=1 -v -run '^TestSeeds$$' ./jepsen-lite/sim
+faults: ## break clusters for some minutes: 200 new seeds of the simulation, real processes, and real networks; root, Linux
+	$(MAKE) --no-print-directory sim SEEDS=$(or $(SEEDS),200)
 	$(GO) test -count=1 -v -run '^(TestRun_Processes_KilledAndStopped_Passes|TestRun_Hosts_CutOff_Passes)$$' ./jepsen-lite/runner
 
-mutants: ## show that the fault tests find berths that are broken on purpose: some twenty minutes, root, Linux
-	$(GO) run ./jepsen-lite/cmd/mutants -store .ci/faults -write jepsen-lite/README.md
+mutants: ## show that the fault tests find berths that are broken on purpose: some forty minutes, root, Linux; or SAMPLE of them
+	$(GO) run ./jepsen-lite/cmd/mutants -store .ci/faults $(if $(SAMPLE),-sample $(SAMPLE),-write jepsen-lite/README.md)
 
 verify: test test386 race lint gencheck demo ## all that guards main, but the fuzzing
 

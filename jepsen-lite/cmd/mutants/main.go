@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -25,6 +26,7 @@ func main() {
 	flag.StringVar(&h.store, "store", "berth-faults", "the folder that gets the runs' folders")
 	flag.Uint64Var(&h.seeds, "seeds", 3, "how many seeds of a scenario with real processes a mutant may survive")
 	flag.Uint64Var(&h.simulated, "simulated", 0, "how many seeds of the simulation; 0 for each one's own number")
+	flag.IntVar(&h.sample, "sample", 0, "how many to try, drawn from those that the simulation finds; 0 for all")
 	only := flag.String("only", "", "the mutants to try, with commas between them; none is the berth without a fault")
 	scenario := flag.String("scenario", "", "the scenario to try them with, or sim; empty for each one's own")
 	write := flag.String("write", "", "a file that has the table: what was found is written into it")
@@ -64,6 +66,7 @@ type found struct {
 type hunt struct {
 	store            string
 	seeds, simulated uint64
+	sample           int    // how many are tried of those that the simulation must find; 0 for all mutants
 	dir              string // of what is built
 }
 
@@ -76,7 +79,7 @@ func (h *hunt) all(ctx context.Context, only, scenario string) (rows []row, err 
 	}
 	defer func() { _ = os.RemoveAll(h.dir) }()
 	var wrong []error
-	for _, m := range everyone() {
+	for _, m := range h.drawn(everyone()) {
 		if only != "" && !slices.Contains(strings.Split(only, ","), m.Name) {
 			continue
 		}
@@ -100,6 +103,16 @@ func (h *hunt) all(ctx context.Context, only, scenario string) (rows []row, err 
 		}
 	}
 	return rows, errors.Join(wrong...)
+}
+
+// drawn is a sample of the mutants, or all.
+func (h *hunt) drawn(all []mutants.Mutant) []mutants.Mutant {
+	if h.sample == 0 {
+		return all
+	}
+	all = slices.DeleteFunc(all, func(m mutants.Mutant) bool { return m.Scenario != "" || m.Gap != "" || m.Name == unbroken.Name })
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:min(h.sample, len(all))]
 }
 
 // one builds a mutant and looks for it.

@@ -20,11 +20,14 @@ import (
 
 func main() {
 	seeds := flag.Uint64("seeds", 20, "how many seeds are run")
-	first := flag.Uint64("first", 1, "the first of them")
+	first := flag.Uint64("first", 0, "the first of them; 0 for one that was not run yet, which is said")
 	jobs := flag.Int("jobs", 2, "how many at once")
 	drop := flag.String("drop", "", "numbers of the faults that are left out, with commas between them")
 	mutant := flag.String("mutant", "", "a berth of package mutants that is run in the place of this one")
 	flag.Parse()
+	if *first == 0 {
+		*first = uint64(time.Now().UnixMicro())
+	}
 	if err := run(*first, *seeds, *jobs, *drop, *mutant); err != nil {
 		fmt.Fprintln(os.Stderr, "sim:", err)
 		os.Exit(1)
@@ -41,7 +44,7 @@ func run(first, seeds uint64, jobs int, drop, mutant string) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	p := program(filepath.Join(dir, "sim.test"))
-	fmt.Println("building: some minutes the first time")
+	fmt.Printf("%d seeds from %d on; building: some minutes the first time\n", seeds, first)
 	if err := build(mutant, string(p)); err != nil {
 		return err
 	}
