@@ -33,9 +33,11 @@ func (m *Machine) crashed(id placement.Identity, owner *placement.Member, f plac
 	if owner != nil {
 		on = " on " + string(owner.ID)
 	}
-	// When the block list is full the next crash tries again.
-	_ = m.edit.PutBlock(snapshot.Block{
+	b := snapshot.Block{
 		Subject: subject, By: BlockedByCrashes, Since: v.Time, Until: v.Time + min(pause, timeMax-v.Time),
 		Reason: placement.FitText(fmt.Sprintf("crash %d in a row%s: %v", c.Count, on, f), placement.ReasonBytesMax),
-	})
+	}
+	if m.edit.PutBlock(b) == nil { // when the block list is full the next crash tries again
+		m.blockChanged(BlockAdded, b)
+	}
 }

@@ -5,12 +5,6 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/replay"
 )
 
-// The types of events about the block list.
-const (
-	blockAdded   = "block_added"
-	blockRemoved = "block_removed"
-)
-
 // checkBlocks looks at what watchers were told: from the log index at which a member or an identity is put on the block list to that at
 // which it is taken off, it is given nothing. At those indexes themselves nobody can say what came first.
 func checkBlocks(h *history.History, _ *Options, f *finding) {
@@ -43,7 +37,7 @@ func blocksAt(list []*history.Timed[history.Watch], blocked map[string]uint64, f
 		return w.Member
 	}
 	for _, w := range list {
-		if w.V.Type == blockRemoved {
+		if w.V.Type == replay.BlockRemoved {
 			delete(blocked, subject(&w.V))
 		}
 	}
@@ -58,7 +52,7 @@ func blocksAt(list []*history.Timed[history.Watch], blocked map[string]uint64, f
 		}
 	}
 	for _, w := range list {
-		if w.V.Type == blockAdded {
+		if w.V.Type == replay.BlockAdded {
 			f.looked++
 			blocked[subject(&w.V)] = w.V.Index
 		}

@@ -335,14 +335,14 @@ var corruptions = []struct {
 		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Watch != nil && e.Watch.What != history.WatchOpen })
 	}},
 	{"a blocked identity is placed", "blocks watch", func(s *spoiled) {
-		i := s.find(func(e *history.Event) bool { return e.Watch != nil && e.Watch.Type == blockRemoved })
+		i := s.find(func(e *history.Event) bool { return e.Watch != nil && e.Watch.Type == replay.BlockRemoved })
 		extra := *s.events[i].Watch
 		extra.Type, extra.Member, extra.Epoch = replay.Placed, "m1", 1
 		extra.Index--
 		s.events = slices.Insert(s.events, i, history.Event{At: s.events[i].At, Watch: &extra})
 	}},
-	{"no stream tells of a block", "blocks", func(s *spoiled) {
-		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Watch != nil && e.Watch.Type == blockAdded })
+	{"no stream tells of a block", "blocks watch", func(s *spoiled) {
+		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Watch != nil && e.Watch.Type == replay.BlockAdded })
 	}},
 	{"a refused request was carried out", "requests", func(s *spoiled) {
 		i := slices.IndexFunc(s.ops, func(op history.Op) bool { return op.F == history.Release && op.Outcome == history.OutcomeOK })

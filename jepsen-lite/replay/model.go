@@ -13,11 +13,13 @@ type model struct {
 	now    map[placement.Identity]Version
 	owned  map[placement.Incarnation]map[placement.Identity]bool
 	graves map[placement.Identity]uint64 // removals that are not complete, and their log index
+	blocks map[snapshot.Subject]snapshot.Block
 }
 
 func newModel() *model {
 	return &model{
 		now: map[placement.Identity]Version{}, owned: map[placement.Incarnation]map[placement.Identity]bool{}, graves: map[placement.Identity]uint64{},
+		blocks: map[snapshot.Subject]snapshot.Block{},
 	}
 }
 
@@ -32,6 +34,9 @@ func (m *model) begin(v *snapshot.View, t *Timeline) {
 		if p.Entry.Phase == placement.Tombstone {
 			m.graves[p.Identity] = p.Entry.Removed
 		}
+	}
+	for b := range v.Blocks() {
+		m.blocks[b.Subject] = b
 	}
 }
 
@@ -62,7 +67,23 @@ func (m *model) change(t *Timeline, index uint64, c *fsm.Change, barrier uint64)
 		m.completed(t, index, barrier)
 	case fsm.LockQueued, fsm.LockGranted, fsm.LockReleased, fsm.LockLost:
 		m.lock(t, index, c)
+	case fsm.BlockAdded, fsm.BlockRemoved:
+		m.block(t, index, c)
 	}
+}
+
+// block changes the block list.
+func (m *model) block(t *Timeline, index uint64, c *fsm.Change) {
+	b := c.Block.Block
+	e := Event{Index: index, Position: c.Position, Type: BlockAdded, Member: string(b.Member)}
+	if b.Member == "" {
+		e.Identity = b.Identity.String()
+	}
+	if m.blocks[b.Subject] = b; c.Type == fsm.BlockRemoved {
+		e.Type = BlockRemoved
+		delete(m.blocks, b.Subject)
+	}
+	t.Events = append(t.Events, e)
 }
 
 func (m *model) placement(t *Timeline, index uint64, c *fsm.Change) {
