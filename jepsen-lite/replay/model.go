@@ -14,6 +14,7 @@ type model struct {
 	owned  map[placement.Incarnation]map[placement.Identity]bool
 	graves map[placement.Identity]uint64 // removals that are not complete, and their log index
 	blocks map[snapshot.Subject]snapshot.Block
+	ended  Version // the newest one that a command about its identity ended
 }
 
 func newModel() *model {
@@ -72,7 +73,8 @@ func (m *model) change(t *Timeline, index uint64, c *fsm.Change, barrier uint64)
 	}
 }
 
-// block changes the block list.
+// block changes the block list. A block that no operator asked for is that of a crash loop: what the same command ended is not
+// tried again for a while.
 func (m *model) block(t *Timeline, index uint64, c *fsm.Change) {
 	b := c.Block.Block
 	e := Event{Index: index, Position: c.Position, Type: BlockAdded, Member: string(b.Member)}
@@ -84,6 +86,10 @@ func (m *model) block(t *Timeline, index uint64, c *fsm.Change) {
 		delete(m.blocks, b.Subject)
 	}
 	t.Events = append(t.Events, e)
+	if e.Type == BlockAdded && (c.Cause == fsm.CauseFail || c.Cause == fsm.CauseRelease) {
+		e.Type, e.Member, e.Incarnation, e.Epoch = RetryThrottled, m.ended.Member, m.ended.Incarnation, m.ended.Epoch
+		t.Events = append(t.Events, e)
+	}
 }
 
 func (m *model) placement(t *Timeline, index uint64, c *fsm.Change) {
@@ -95,6 +101,7 @@ func (m *model) placement(t *Timeline, index uint64, c *fsm.Change) {
 	}
 	owns := func(p placement.Phase) bool { return p == placement.Pending || p == placement.Settled }
 	if owns(before.Phase) && before.Epoch != after.Epoch {
+		m.ended = before
 		switch {
 		case c.Cause == fsm.CauseFail:
 			say(Failed, &before)

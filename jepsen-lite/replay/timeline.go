@@ -51,16 +51,17 @@ type Event struct {
 
 // The types of events, as a watch names them in lower case.
 const (
-	Placed        = "placed"
-	Settled       = "settled"
-	Failed        = "failed"
-	Stopping      = "stopping"
-	Unsettled     = "unsettled" // its owner has it no longer, and not everybody has seen that
-	Removed       = "removed"   // nobody can see it any more
-	MemberLeft    = "member_left"
-	MemberExpired = "member_expired"
-	BlockAdded    = "block_added"
-	BlockRemoved  = "block_removed"
+	Placed         = "placed"
+	Settled        = "settled"
+	Failed         = "failed"
+	Stopping       = "stopping"
+	Unsettled      = "unsettled" // its owner has it no longer, and not everybody has seen that
+	Removed        = "removed"   // nobody can see it any more
+	MemberLeft     = "member_left"
+	MemberExpired  = "member_expired"
+	BlockAdded     = "block_added"
+	BlockRemoved   = "block_removed"
+	RetryThrottled = "retry_throttled" // it crashed too often in a row
 )
 
 // Timeline is what a log says.
