@@ -15,8 +15,8 @@ const BlockedByCrashes = "berth"
 const crashesForgottenMax = 256
 
 // crashed counts a crash of an identity that has no owner any more, and keeps it from having one for a while when there were
-// several in a row: by a block that ends by itself. A block that is there stays as it is.
-func (m *Machine) crashed(id placement.Identity, owner *placement.Member, f placement.Failure) {
+// several in a row: by a block that ends by itself. A block that is there stays as it is. before is the entry that crashed.
+func (m *Machine) crashed(id placement.Identity, before placement.Entry, f placement.Failure) {
 	if !f.Code.Crash() {
 		return
 	}
@@ -29,13 +29,18 @@ func (m *Machine) crashed(id placement.Identity, owner *placement.Member, f plac
 	if _, blocked := v.Block(subject); blocked || pause == 0 {
 		return
 	}
-	on := ""
+	on, owner := "", m.edit.Incarnation(before.Owner)
 	if owner != nil {
 		on = " on " + string(owner.ID)
 	}
-	// When the block list is full the next crash tries again.
-	_ = m.edit.PutBlock(snapshot.Block{
+	b := snapshot.Block{
 		Subject: subject, By: BlockedByCrashes, Since: v.Time, Until: v.Time + min(pause, timeMax-v.Time),
 		Reason: placement.FitText(fmt.Sprintf("crash %d in a row%s: %v", c.Count, on, f), placement.ReasonBytesMax),
-	})
+	}
+	if m.edit.PutBlock(b) != nil || !m.Observed {
+		return // when the block list is full the next crash tries again
+	}
+	change, failed := &BlockChange{Block: b, Crashes: c.Count}, f
+	m.changed(Change{Type: BlockAdded, Block: change})
+	m.changed(Change{Type: RetryThrottled, Identity: c.Identity, Before: before, Failed: &failed, Former: owner, Block: change})
 }

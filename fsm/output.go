@@ -87,6 +87,9 @@ const (
 	BlockAdded
 	// BlockRemoved: Block is in the block list no longer. NoCause says that its time was over.
 	BlockRemoved
+	// RetryThrottled: Identity is not placed again until Block ends, since it crashed Block.Crashes times in a row. The BlockAdded
+	// of that block stands right before it, and the PlacementChanged that ended what crashed before that.
+	RetryThrottled
 )
 
 // Change is one thing that became different.
@@ -98,22 +101,22 @@ type Change struct {
 	Position int
 	Request  snapshot.RequestID
 	// Identity and Entry are set for PlacementChanged. Before is the entry that everybody had to see until now. KindChanged
-	// sets the kind of Identity alone.
+	// sets the kind of Identity alone. RetryThrottled sets Identity, and Before to the entry that crashed.
 	Identity      placement.Identity
 	Before, Entry placement.Entry
 	// Cut is the Pending entry that ended with its owner, Former, earlier in the same log entry, when the change gives the
 	// identity another one; nil otherwise. Behind the log entry nothing tells of it any more. It must not be changed.
 	Cut *placement.Entry
-	// Failed is why the owner of Before did not become the owner for good, when it was a Fail that ended it; nil otherwise.
-	// It must not be changed.
+	// Failed is why the owner of Before did not become the owner for good, when it was a Fail that ended it, or how that one
+	// crashed, when its Release said so; nil otherwise. It must not be changed.
 	Failed *placement.Failure
 	// Member is set for the changes of members, and for PlacementChanged when the entry has an owner. Former is who owned
-	// it before, when that was another placement. They must not be changed.
+	// it before, when that was another placement, and of RetryThrottled who owned what crashed. They must not be changed.
 	Member, Former *placement.Member
 	// Session is set for the changes of sessions and locks, and Lock for those of locks. It must not be changed.
 	Session placement.SessionID
 	Lock    *LockClaim
-	// Block is set for the changes of the block list. It must not be changed.
+	// Block is set for the changes of the block list, and for RetryThrottled. It must not be changed.
 	Block *BlockChange
 }
 
@@ -123,6 +126,9 @@ type BlockChange struct {
 	// Placements is how many are asked back because of a block that came: what the incarnation owns that stands for a
 	// member's name, or the identity's placement. A block ends no lock: those hang on sessions, which are not in the list.
 	Placements uint32
+	// Crashes is how often in a row the identity crashed that is in the list for that; zero for any other block, and for one that
+	// went.
+	Crashes uint32
 }
 
 // LockClaim is a claim and the lock to which it is.

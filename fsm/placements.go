@@ -51,9 +51,9 @@ func (m *Machine) applyFail(b []byte) (Result, error) {
 		return Result{Verdict: placement.Invalid}, err
 	}
 	n := len(m.out.Changes)
-	var owner placement.Incarnation
+	var before placement.Entry
 	r := m.transition(c.Identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
-		owner = e.Owner
+		before = e
 		p := m.plan(c.Identity.Kind)
 		return e.Fail(c.Epoch, m.epoch(), int(p.settings.Attempts), func(attempt uint8) placement.Choice {
 			return m.choose(p, placement.Query{Identity: c.Identity, Attempt: attempt, Failed: e.Owner})
@@ -63,7 +63,7 @@ func (m *Machine) applyFail(b []byte) (Result, error) {
 		m.out.Changes[n].Failed = &c.Failure
 	}
 	if r.Verdict == placement.Done && r.Entry.Phase == placement.Absent { // that was the last candidate
-		m.crashed(c.Identity, m.edit.View().Incarnation(owner), c.Failure)
+		m.crashed(c.Identity, before, c.Failure)
 	}
 	return r, nil
 }
@@ -74,14 +74,16 @@ func (m *Machine) applyRelease(b []byte) (Result, error) {
 		return Result{Verdict: placement.Invalid}, err
 	}
 	n := len(m.out.Changes)
+	var before placement.Entry
 	r := m.transition(c.Identity, func(e placement.Entry) (placement.Entry, placement.Verdict) {
+		before = e
 		return e.Release(c.Incarnation, c.Epoch, m.out.Index)
 	})
 	if f := c.Failure; r.Verdict == placement.Done && f != (placement.Failure{}) {
 		if len(m.out.Changes) > n {
 			m.out.Changes[n].Failed = &f
 		}
-		m.crashed(c.Identity, m.edit.View().Incarnation(c.Incarnation), f)
+		m.crashed(c.Identity, before, f)
 	}
 	return r, nil
 }

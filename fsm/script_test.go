@@ -367,6 +367,9 @@ func (s *script) report(out *Output, commands []string) (lines []string) {
 			lines = append(lines, fmt.Sprintf("→ kind %s has other settings", c.Identity.Kind))
 		case BlockAdded:
 			lines = append(lines, fmt.Sprintf("→ %s is blocked, which asks back %d", blockSubject(c.Block.Subject), c.Block.Placements))
+		case RetryThrottled:
+			lines = append(lines, fmt.Sprintf("→ %v is held back until %d ms, since %s with epoch %d.%d was crash %d: %v",
+				c.Identity, c.Block.Until, c.Former.ID, c.Before.Epoch.Offset(), c.Before.Epoch.Place(), c.Block.Crashes, c.Failed))
 		case BlockRemoved:
 			lines = append(lines, fmt.Sprintf("→ %s is blocked no longer", blockSubject(c.Block.Subject)))
 		default:

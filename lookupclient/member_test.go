@@ -705,6 +705,7 @@ func TestMember_CrashLoop_IdentityIsBlockedWithBackoff(t *testing.T) {
 				blocked = time.Since(begin)
 			}
 		}
+		watching := w.watch(w.client("watcher"), lookupclient.WatchConfig{Types: []apiv1.Event_Type{apiv1.Event_BLOCK_ADDED, apiv1.Event_RETRY_THROTTLED}})
 		for n, want := range []time.Duration{0, 0, 0, 1, 2, 4} {
 			if n == 4 { // the count is the state's, and no leader's
 				w.c.Leader(nil).Kill()
@@ -720,6 +721,20 @@ func TestMember_CrashLoop_IdentityIsBlockedWithBackoff(t *testing.T) {
 		resp, err := apiv1.NewPlacementsClient(c.Conn()).Lookup(ctx, &apiv1.LookupRequest{Kind: "cart", Key: "1", Explain: true})
 		if x := resp.GetExplanation(); err != nil || x.GetCrashes() != 6 || x.LastCrash == nil || !strings.Contains(x.Blocked, "crash 6 in a row") {
 			t.Errorf("explain: %v, %v", x, err)
+		}
+		// Each pause was told, and how long it is.
+		var told, want []string
+		for _, e := range watching.reach(t, w.index()).told() {
+			line := fmt.Sprint(e.Index, " ", e.Type, " ", e.Kind, "/", e.Key)
+			if e.Type == apiv1.Event_RETRY_THROTTLED {
+				line += fmt.Sprint(" ", e.Cause, " ", e.Crashes, " ", e.Until.AsTime().Sub(e.Time.AsTime()))
+				want = append(want, fmt.Sprint(e.Index, " BLOCK_ADDED cart/1"), fmt.Sprint(e.Index, " RETRY_THROTTLED cart/1",
+					[]string{" release 3 1s", " fail 4 2s", " release 5 4s", " fail 6 8s", ""}[min(len(want)/2, 4)]))
+			}
+			told = append(told, line)
+		}
+		if len(told) != 8 || !slices.Equal(told, want) {
+			t.Errorf("told is\n%s\nwant\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
 		}
 		broken.Store(false)
 		starts.Store(true)

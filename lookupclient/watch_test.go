@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -153,6 +154,8 @@ func (w *world) turmoil(ctx context.Context, c *lookupclient.Client) {
 		sometimes(err)
 		_, err = blocks.Unblock(short, &apiv1.UnblockRequest{Kind: "cart", Key: "0/0"})
 		sometimes(err)
+		_, _, err = c.Place(short, placement.Identity{Kind: "broken", Key: "1"})
+		sometimes(err)
 		_, err = kinds.SetKind(short, &apiv1.SetKindRequest{Name: "room", Attempts: uint32(1 + round%3), Settle: []string{"on-confirm", "on-place"}[round/6]})
 		sometimes(err)
 		cancel()
@@ -181,6 +184,7 @@ func (w *world) turmoil(ctx context.Context, c *lookupclient.Client) {
 			s.Start()
 		}
 	}
+	_, _ = blocks.Unblock(ctx, &apiv1.UnblockRequest{Kind: "broken", Key: "1"}) // nothing ends by time later; it may be over
 }
 
 // Whatever happens to the servers that tell it, everybody who watches is told all that is wanted, once, in order, whole, and can
@@ -191,6 +195,7 @@ func TestWatch_Turmoil_EveryPromiseHolds(t *testing.T) {
 		defer cancel()
 		two := func(c *lookupclient.MemberConfig) {
 			c.Kinds["room"] = lookupclient.Kind{Run: w.run(string(c.Name))}
+			c.Kinds["broken"] = lookupclient.Kind{Activate: func(context.Context, *lookupclient.Activation) error { return errors.New("broken") }}
 		}
 		w.member("a", two)
 		w.member("b", two)
@@ -212,6 +217,7 @@ func TestWatch_Turmoil_EveryPromiseHolds(t *testing.T) {
 			"of ends of a member":     {Member: "b", Types: ends},
 			"of members and leaders":  {Types: []apiv1.Event_Type{apiv1.Event_MEMBER_EXPIRED, apiv1.Event_MEMBER_JOINED, apiv1.Event_LEADER_CHANGED}},
 			"of locks, by a snapshot": {Types: []apiv1.Event_Type{apiv1.Event_LOCK_GRANTED, apiv1.Event_LOCK_RELEASED}, Snapshot: true},
+			"of retries, by snapshot": {Types: []apiv1.Event_Type{apiv1.Event_RETRY_THROTTLED}, Snapshot: true},
 			"of nothing that happens": {Kind: "stranger"},
 		} {
 			watchers[name] = w.watch(w.client("watcher"), config)
@@ -227,7 +233,7 @@ func TestWatch_Turmoil_EveryPromiseHolds(t *testing.T) {
 		for _, want := range []apiv1.Event_Type{
 			apiv1.Event_PLACED, apiv1.Event_SETTLED, apiv1.Event_STOPPING, apiv1.Event_UNSETTLED, apiv1.Event_REMOVED, apiv1.Event_MOVED,
 			apiv1.Event_MEMBER_JOINED, apiv1.Event_MEMBER_EXPIRED, apiv1.Event_SESSION_OPENED, apiv1.Event_LOCK_GRANTED, apiv1.Event_LOCK_RELEASED,
-			apiv1.Event_KIND_CHANGED, apiv1.Event_BLOCK_ADDED, apiv1.Event_BLOCK_REMOVED, apiv1.Event_LEADER_CHANGED,
+			apiv1.Event_KIND_CHANGED, apiv1.Event_BLOCK_ADDED, apiv1.Event_BLOCK_REMOVED, apiv1.Event_RETRY_THROTTLED, apiv1.Event_LEADER_CHANGED,
 		} {
 			if counts[want] == 0 {
 				t.Errorf("there is no event of type %v", want)
@@ -362,6 +368,19 @@ func TestWatch_EveryType_IsTold(t *testing.T) {
 		must(err)
 		must(first.Close(ctx))
 		must(second.Close(ctx))
+		broken := w.member("broken", func(c *lookupclient.MemberConfig) {
+			c.Kinds = map[string]lookupclient.Kind{"room": {Activate: func(context.Context, *lookupclient.Activation) error { return fail }}}
+		})
+		room := placement.Identity{Kind: "room", Key: "1"}
+		for range placement.CrashesFree + 1 {
+			if _, _, err := c.Place(ctx, room); !errors.Is(err, lookupclient.ErrNoMember) {
+				t.Fatalf("placed where it fails: %v", err)
+			}
+		}
+		if _, _, err := c.Place(ctx, room); !errors.Is(err, lookupclient.ErrBlocked) {
+			t.Fatalf("it is not held back: %v", err)
+		}
+		must(broken.Leave(ctx))
 		o := x.reach(t, w.index())
 		seen := map[apiv1.Event_Type]*apiv1.Event{}
 		for _, e := range o.told() {
@@ -397,6 +416,9 @@ func TestWatch_EveryType_IsTold(t *testing.T) {
 			{apiv1.Event_MEMBER_LEFT, "leave bad", func(e *apiv1.Event) string { return e.Cause + " " + e.Member }},
 			{apiv1.Event_MEMBER_EXPIRED, "expire b", func(e *apiv1.Event) string { return e.Cause + " " + e.Member }},
 			{apiv1.Event_BLOCK_ADDED, "block a repair ops", func(e *apiv1.Event) string { return e.Cause + " " + e.Member + " " + e.Reason + " " + e.Block.GetBy() }},
+			{apiv1.Event_RETRY_THROTTLED, "fail room/1 broken crash 3 in a row on broken: failed: no room failed: no room 3 1s", func(e *apiv1.Event) string {
+				return fmt.Sprint(e.Cause, " ", e.Kind, "/", e.Key, " ", e.Member, " ", e.Reason, " ", e.Failure, " ", e.Crashes, " ", e.Until.AsTime().Sub(e.Time.AsTime()))
+			}},
 			{apiv1.Event_KIND_CHANGED, "set kind cart", func(e *apiv1.Event) string { return "set kind " + e.Kind }},
 			{apiv1.Event_LOCK_GRANTED, "acquire lock l EXCLUSIVE", func(e *apiv1.Event) string { return e.Cause + " " + e.Lock + " " + e.Mode.String() }},
 			{apiv1.Event_LOCK_LOST, "break lock l broken", func(e *apiv1.Event) string { return e.Cause + " " + e.Lock + " " + e.Reason }},
@@ -408,6 +430,15 @@ func TestWatch_EveryType_IsTold(t *testing.T) {
 		}
 		if e := seen[apiv1.Event_BLOCK_ADDED]; e.Placements > 1 {
 			t.Errorf("%v", e)
+		}
+		// What is held back stands behind its block, and that one behind the failure, all of one log index.
+		list := o.told()
+		i := slices.IndexFunc(list, func(e *apiv1.Event) bool { return e.Type == apiv1.Event_RETRY_THROTTLED })
+		crash, block, e := list[i-2], list[i-1], list[i]
+		if crash.Type != apiv1.Event_FAILED || block.Type != apiv1.Event_BLOCK_ADDED || crash.Index != e.Index || block.Index != e.Index ||
+			crash.Incarnation != e.Incarnation || crash.Epoch != e.Epoch || block.Kind != e.Kind || block.Key != e.Key || block.Block.GetBy() != "berth" ||
+			block.Reason != e.Reason || !proto.Equal(block.Block.GetUntil(), e.Until) {
+			t.Errorf("before %v come %v and %v", e, crash, block)
 		}
 	})
 }

@@ -41,7 +41,8 @@ when the server that tells it is lost. With --since it goes on behind a log inde
 it shows first what there is, and so it does when it was too slow for what happened.
 
 "settled" is the start of an activation and "removed" its end: nobody can see the placement any more. "unsettled" comes before
-that, when its owner has it no longer.`
+that, when its owner has it no longer. "retry-throttled" says that something crashed so often in a row that it is not placed again
+for a while: how often, why, and until when.`
 	c.Example = `  berth watch --kind cart
   berth watch --since 18990 --type settled,removed -o jsonl
   berth watch --member host-2 --snapshot`
@@ -227,7 +228,7 @@ func subjectText(e *apiv1.Event) string {
 func eventCause(e *apiv1.Event) string {
 	text := e.Cause
 	switch e.Type {
-	case apiv1.Event_PLACED, apiv1.Event_MOVED, apiv1.Event_LOCK_LOST, apiv1.Event_BLOCK_ADDED:
+	case apiv1.Event_PLACED, apiv1.Event_MOVED, apiv1.Event_LOCK_LOST, apiv1.Event_BLOCK_ADDED, apiv1.Event_RETRY_THROTTLED:
 		if e.Reason != "" {
 			text += ": " + e.Reason
 		}
@@ -240,6 +241,9 @@ func eventCause(e *apiv1.Event) string {
 	}
 	if e.Type == apiv1.Event_BLOCK_ADDED && e.Placements > 0 {
 		text += fmt.Sprintf(", asks back %d", e.Placements)
+	}
+	if e.Type == apiv1.Event_RETRY_THROTTLED {
+		text += ", until " + timeText(e.Until)
 	}
 	return text
 }

@@ -5,14 +5,9 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/replay"
 )
 
-// The types of events about the block list.
-const (
-	blockAdded   = "block_added"
-	blockRemoved = "block_removed"
-)
-
 // checkBlocks looks at what watchers were told: from the log index at which a member or an identity is put on the block list to that at
-// which it is taken off, it is given nothing. At those indexes themselves nobody can say what came first.
+// which it is taken off, it is given nothing. At those indexes themselves nobody can say what came first. A retry is held back by a
+// block, which is told right before.
 func checkBlocks(h *history.History, _ *Options, f *finding) {
 	for _, list := range streams(h) {
 		blocked := map[string]uint64{} // members and identities, and since which index
@@ -43,7 +38,7 @@ func blocksAt(list []*history.Timed[history.Watch], blocked map[string]uint64, f
 		return w.Member
 	}
 	for _, w := range list {
-		if w.V.Type == blockRemoved {
+		if w.V.Type == replay.BlockRemoved {
 			delete(blocked, subject(&w.V))
 		}
 	}
@@ -57,10 +52,15 @@ func blocksAt(list []*history.Timed[history.Watch], blocked map[string]uint64, f
 			}
 		}
 	}
-	for _, w := range list {
-		if w.V.Type == blockAdded {
+	for i, w := range list {
+		switch w.V.Type {
+		case replay.BlockAdded:
 			f.looked++
 			blocked[subject(&w.V)] = w.V.Index
+		case replay.RetryThrottled:
+			if i == 0 || list[i-1].V.Type != replay.BlockAdded || list[i-1].V.Identity != w.V.Identity {
+				f.bad(w.V.Identity, w.At, w.At, nil, "stream %d: no block is told right before %s", w.V.Stream, event(&w.V))
+			}
 		}
 	}
 }

@@ -335,14 +335,34 @@ var corruptions = []struct {
 		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Watch != nil && e.Watch.What != history.WatchOpen })
 	}},
 	{"a blocked identity is placed", "blocks watch", func(s *spoiled) {
-		i := s.find(func(e *history.Event) bool { return e.Watch != nil && e.Watch.Type == blockRemoved })
+		i := s.find(func(e *history.Event) bool { return e.Watch != nil && e.Watch.Type == replay.BlockRemoved })
 		extra := *s.events[i].Watch
 		extra.Type, extra.Member, extra.Epoch = replay.Placed, "m1", 1
 		extra.Index--
 		s.events = slices.Insert(s.events, i, history.Event{At: s.events[i].At, Watch: &extra})
 	}},
-	{"no stream tells of a block", "blocks", func(s *spoiled) {
-		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Watch != nil && e.Watch.Type == blockAdded })
+	{"no stream tells of a block", "blocks watch", func(s *spoiled) {
+		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Watch != nil && e.Watch.Type == replay.BlockAdded })
+	}},
+	{"a retry that is held back is not told", "watch", func(s *spoiled) {
+		i := s.find(func(e *history.Event) bool { return e.Watch != nil && e.Watch.Type == replay.RetryThrottled })
+		s.events = slices.Delete(s.events, i, i+1)
+	}},
+	{"a retry is held back before its block", "blocks", func(s *spoiled) {
+		i := s.find(func(e *history.Event) bool { return e.Watch != nil && e.Watch.Type == replay.RetryThrottled })
+		s.events[i], s.events[i-1] = s.events[i-1], s.events[i]
+	}},
+	{"a retry is held back that an operator blocks", "watch", func(s *spoiled) {
+		i := s.find(func(e *history.Event) bool {
+			return e.Watch != nil && e.Watch.Type == replay.BlockAdded && e.Watch.Identity == "cart/blocked"
+		})
+		extra := *s.events[i].Watch
+		extra.Type, extra.Member, extra.Incarnation, extra.Epoch = replay.RetryThrottled, "m1", 1, 1
+		s.events = slices.Insert(s.events, i+1, history.Event{At: s.events[i].At, Watch: &extra})
+	}},
+	{"another crash than the last one is said to hold back", "watch", func(s *spoiled) {
+		i := s.find(func(e *history.Event) bool { return e.Watch != nil && e.Watch.Type == replay.RetryThrottled })
+		s.events[i].Watch.Epoch--
 	}},
 	{"a refused request was carried out", "requests", func(s *spoiled) {
 		i := slices.IndexFunc(s.ops, func(op history.Op) bool { return op.F == history.Release && op.Outcome == history.OutcomeOK })

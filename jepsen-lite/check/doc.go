@@ -14,7 +14,7 @@
 //	restore      a new cluster made of a saved state has what that has, and its epochs are larger than all before
 //	terms        no term has two leaders
 //	watch        streams are filtered, ordered, unique, atomic, bookmarkable, resumable and reliable
-//	blocks       who is on the block list is given nothing
+//	blocks       who is on the block list is given nothing, and no retry is held back but by it
 //	log          every answer is what the committed log says at its index, when that was copied
 //	requests     a request was carried out once at most, and never when it was refused
 //	progress     after everything healed, everything worked again within the bound

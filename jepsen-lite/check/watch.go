@@ -146,6 +146,7 @@ func (s *segment) take(v *history.Watch) (promise string) {
 // told are the types of events that the log's are compared with.
 var told = []string{
 	replay.Placed, replay.Settled, replay.Failed, replay.Stopping, replay.Unsettled, replay.Removed, replay.MemberLeft, replay.MemberExpired, moved,
+	replay.BlockAdded, replay.BlockRemoved, replay.RetryThrottled,
 }
 
 // moved stands in the place of placed when an operator chose the owner.

@@ -258,6 +258,7 @@ func (w *world) end() {
 			c.lookup(identity(i), s, history.Leader, true)
 		}
 	}
+	w.crashes()
 	w.blocked()
 	for _, f := range []history.F{history.Place, history.Remove, history.Acquire, history.Release, history.Export} {
 		w.once(f)
@@ -293,22 +294,31 @@ func (w *world) restored() {
 	w.record(history.Event{Restored: x})
 }
 
-// blocked puts an identity that nobody asks about on the block list for a moment, and has the first stream say so.
-func (w *world) blocked() {
-	id := placement.Identity{Kind: "cart", Key: "blocked"}
-	first := w.streams[0]
-	say := func(what string, body fsm.Body) {
-		first.mark()
+// crashes has an identity that nobody asks about fail everywhere, until it is blocked for that.
+func (w *world) crashes() {
+	id := placement.Identity{Kind: "cart", Key: "crashes"}
+	for range placement.CrashesFree + 1 {
 		w.now += us
-		w.commit(body, snapshot.RequestID{})
-		w.record(history.Event{Watch: &history.Watch{Stream: first.number, What: history.WatchEvent, Index: w.index, Type: what, Identity: id.String()}})
+		e := w.commit(&fsm.Place{Identity: id}, snapshot.RequestID{}).Entry
+		for e.Phase == placement.Pending {
+			w.now += us
+			failure := placement.Failure{Code: placement.FailureActivation, Text: "no file"}
+			e = w.commit(&fsm.Fail{Identity: id, Epoch: e.Epoch, Failure: failure}, snapshot.RequestID{}).Entry
+		}
 	}
-	say("block_added", &fsm.Block{Subject: snapshot.Subject{Identity: id}})
+}
+
+// blocked puts an identity that nobody asks about on the block list for some entries.
+func (w *world) blocked() {
+	subject := snapshot.Subject{Identity: placement.Identity{Kind: "cart", Key: "blocked"}}
+	w.now += us
+	w.commit(&fsm.Block{Subject: subject}, snapshot.RequestID{})
 	w.now += us
 	w.entry(fsm.AppendEntry(nil, fsm.Batch{Term: term, Barrier: w.barrier(), Time: uint64(w.now / ms)}, nil))
-	say("block_removed", &fsm.Unblock{Subject: snapshot.Subject{Identity: id}})
 	w.now += us
-	first.mark()
+	w.commit(&fsm.Unblock{Subject: subject}, snapshot.RequestID{})
+	w.now += us
+	w.streams[0].mark()
 	for _, s := range w.servers {
 		s.view = w.view
 	}

@@ -13,11 +13,14 @@ type model struct {
 	now    map[placement.Identity]Version
 	owned  map[placement.Incarnation]map[placement.Identity]bool
 	graves map[placement.Identity]uint64 // removals that are not complete, and their log index
+	blocks map[snapshot.Subject]snapshot.Block
+	ended  Version // the newest one that a command about its identity ended
 }
 
 func newModel() *model {
 	return &model{
 		now: map[placement.Identity]Version{}, owned: map[placement.Incarnation]map[placement.Identity]bool{}, graves: map[placement.Identity]uint64{},
+		blocks: map[snapshot.Subject]snapshot.Block{},
 	}
 }
 
@@ -32,6 +35,9 @@ func (m *model) begin(v *snapshot.View, t *Timeline) {
 		if p.Entry.Phase == placement.Tombstone {
 			m.graves[p.Identity] = p.Entry.Removed
 		}
+	}
+	for b := range v.Blocks() {
+		m.blocks[b.Subject] = b
 	}
 }
 
@@ -62,6 +68,27 @@ func (m *model) change(t *Timeline, index uint64, c *fsm.Change, barrier uint64)
 		m.completed(t, index, barrier)
 	case fsm.LockQueued, fsm.LockGranted, fsm.LockReleased, fsm.LockLost:
 		m.lock(t, index, c)
+	case fsm.BlockAdded, fsm.BlockRemoved:
+		m.block(t, index, c)
+	}
+}
+
+// block changes the block list. A block that no operator asked for is that of a crash loop: what the same command ended is not
+// tried again for a while.
+func (m *model) block(t *Timeline, index uint64, c *fsm.Change) {
+	b := c.Block.Block
+	e := Event{Index: index, Position: c.Position, Type: BlockAdded, Member: string(b.Member)}
+	if b.Member == "" {
+		e.Identity = b.Identity.String()
+	}
+	if m.blocks[b.Subject] = b; c.Type == fsm.BlockRemoved {
+		e.Type = BlockRemoved
+		delete(m.blocks, b.Subject)
+	}
+	t.Events = append(t.Events, e)
+	if e.Type == BlockAdded && (c.Cause == fsm.CauseFail || c.Cause == fsm.CauseRelease) {
+		e.Type, e.Member, e.Incarnation, e.Epoch = RetryThrottled, m.ended.Member, m.ended.Incarnation, m.ended.Epoch
+		t.Events = append(t.Events, e)
 	}
 }
 
@@ -74,6 +101,7 @@ func (m *model) placement(t *Timeline, index uint64, c *fsm.Change) {
 	}
 	owns := func(p placement.Phase) bool { return p == placement.Pending || p == placement.Settled }
 	if owns(before.Phase) && before.Epoch != after.Epoch {
+		m.ended = before
 		switch {
 		case c.Cause == fsm.CauseFail:
 			say(Failed, &before)

@@ -102,6 +102,88 @@ func TestReplay_LogsOfRealServers_GiveTheirState(t *testing.T) {
 	})
 }
 
+// What the model makes of a crash loop in the log of a real server is what a watch told: each block, each retry that is held back
+// for longer, and the ends, in one order.
+func TestReplay_CrashLoop_IsWhatAWatchTells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := raftnodetest.NewCluster(t, 1, nil)
+		defer c.Close()
+		c.Leader(nil)
+		client, err := lookupclient.Open(lookupclient.Config{Servers: []string{"s1:7420"}, Timeout: 20 * time.Second, Dial: c.Network.Host("m").Dial})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		m, err := client.Join(ctx, lookupclient.MemberConfig{
+			Name: "m", Address: "m:1", Now: func() time.Duration { return time.Duration(raftnodetest.Now()) },
+			Kinds: map[string]lookupclient.Kind{
+				"cart": {Activate: func(context.Context, *lookupclient.Activation) error { return errors.New("boom") }},
+				"room": {Run: func(a *lookupclient.Activation) { a.Fail(errors.New("bang")) }},
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			for _, kind := range []string{"cart", "room"} {
+				_, _, _ = client.Place(ctx, placement.Identity{Kind: kind, Key: "1"}) // it fails, at once or later, or is blocked
+			}
+			time.Sleep(3 * time.Second)
+		}
+		m.Close()
+		leader := c.Leader(nil)
+		v := c.Save()
+		types := []string{replay.Failed, replay.Unsettled, replay.BlockAdded, replay.RetryThrottled, replay.BlockRemoved}
+		var told, want []string
+		say := func(list *[]string, e replay.Event) {
+			if slices.Contains(types, e.Type) {
+				*list = append(*list, fmt.Sprintf("%d %s %s %s %d %d", e.Index, e.Type, e.Identity, e.Member, e.Incarnation, e.Epoch))
+			}
+		}
+		for u, err := range client.Watch(ctx, lookupclient.WatchConfig{Since: &lookupclient.Position{}}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range u.Events {
+				if e.Index <= v.Index {
+					say(&told, replay.Event{Index: e.Index, Type: strings.ToLower(e.Type.String()), Identity: e.Kind + "/" + e.Key, Member: e.Member, Incarnation: e.Incarnation, Epoch: e.Epoch})
+				}
+			}
+			if u.Position.Index >= v.Index {
+				break
+			}
+		}
+		leader.Stop()
+		log, err := replay.FromDataDir(leader.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := replay.Replay(log, nil, v.Index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range all.Events {
+			say(&want, e)
+		}
+		if !slices.Equal(told, want) {
+			t.Errorf("told is\n%s\nand the log has\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
+		}
+		for _, kind := range []string{"cart", "room"} {
+			n := 0
+			for _, line := range told {
+				if strings.Contains(line, replay.RetryThrottled+" "+kind+"/1 m ") {
+					n++
+				}
+			}
+			if n < 2 {
+				t.Errorf("of %s/1 %d retries are held back, want the third crash in a row and some behind it:\n%s", kind, n, strings.Join(told, "\n"))
+			}
+		}
+	})
+}
+
 // A replay may begin in the middle, from the state there, and says the same from then on.
 func TestReplay_FromAStateInTheMiddle_SameFromThere(t *testing.T) {
 	w := checktest.Make(checktest.Config{Seed: 2, Ops: 400, Kills: 2})

@@ -51,14 +51,17 @@ type Event struct {
 
 // The types of events, as a watch names them in lower case.
 const (
-	Placed        = "placed"
-	Settled       = "settled"
-	Failed        = "failed"
-	Stopping      = "stopping"
-	Unsettled     = "unsettled" // its owner has it no longer, and not everybody has seen that
-	Removed       = "removed"   // nobody can see it any more
-	MemberLeft    = "member_left"
-	MemberExpired = "member_expired"
+	Placed         = "placed"
+	Settled        = "settled"
+	Failed         = "failed"
+	Stopping       = "stopping"
+	Unsettled      = "unsettled" // its owner has it no longer, and not everybody has seen that
+	Removed        = "removed"   // nobody can see it any more
+	MemberLeft     = "member_left"
+	MemberExpired  = "member_expired"
+	BlockAdded     = "block_added"
+	BlockRemoved   = "block_removed"
+	RetryThrottled = "retry_throttled" // it crashed too often in a row
 )
 
 // Timeline is what a log says.
@@ -178,6 +181,19 @@ func (r *replaying) apply(e *Entry) error {
 		if err := r.compare(id); err != nil {
 			return err
 		}
+	}
+	return r.compareBlocks()
+}
+
+// compareBlocks holds the model's block list against the state machine's.
+func (r *replaying) compareBlocks() error {
+	for b := range r.view.Blocks() {
+		if got, ok := r.model.blocks[b.Subject]; !ok || got != b {
+			return fmt.Errorf("%w at index %d: the block list has %+v in the model, and %+v in the state machine", ErrDiffer, r.view.Index, got, b)
+		}
+	}
+	if got, want := len(r.model.blocks), r.view.BlockCount(); got != want {
+		return fmt.Errorf("%w at index %d: the block list has %d entries in the model, and %d in the state machine", ErrDiffer, r.view.Index, got, want)
 	}
 	return nil
 }

@@ -706,9 +706,15 @@ const (
 	Event_LOCK_LOST    Event_Type = 45
 	Event_KIND_CHANGED Event_Type = 60
 	// The block list has the member or the identity, or says something else of it.
-	Event_BLOCK_ADDED    Event_Type = 61
-	Event_BLOCK_REMOVED  Event_Type = 62
-	Event_LEADER_CHANGED Event_Type = 80
+	Event_BLOCK_ADDED   Event_Type = 61
+	Event_BLOCK_REMOVED Event_Type = 62
+	// The identity crashed so often in a row, when it was activated or later, that it is not placed again for a while: until then,
+	// or until it is unblocked, a Place fails with IDENTITY_BLOCKED, which is no event. Each crash in a row that makes the time longer has an
+	// event of its own. In one log index come FAILED or UNSETTLED of what crashed, BLOCK_ADDED with by = "berth", and right
+	// behind that this; BLOCK_REMOVED is its end. In a snapshot the entry of the block list stands for it. A crash while the
+	// block list has the identity anyway, or is full, holds nothing back.
+	Event_RETRY_THROTTLED Event_Type = 63
+	Event_LEADER_CHANGED  Event_Type = 80
 )
 
 // Enum value maps for Event_Type.
@@ -738,6 +744,7 @@ var (
 		60: "KIND_CHANGED",
 		61: "BLOCK_ADDED",
 		62: "BLOCK_REMOVED",
+		63: "RETRY_THROTTLED",
 		80: "LEADER_CHANGED",
 	}
 	Event_Type_value = map[string]int32{
@@ -765,6 +772,7 @@ var (
 		"KIND_CHANGED":      60,
 		"BLOCK_ADDED":       61,
 		"BLOCK_REMOVED":     62,
+		"RETRY_THROTTLED":   63,
 		"LEADER_CHANGED":    80,
 	}
 )
@@ -9637,7 +9645,7 @@ type Event struct {
 	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
 	Key  string `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
 	// Who owns it, or owned it until then, in which life, under which epoch; or the member that it is about. Of a lock the epoch is
-	// the claim's token.
+	// the claim's token. Of RETRY_THROTTLED they are those of the last crash.
 	Member      string `protobuf:"bytes,6,opt,name=member,proto3" json:"member,omitempty"`
 	Incarnation uint64 `protobuf:"varint,7,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	Epoch       uint64 `protobuf:"varint,8,opt,name=epoch,proto3" json:"epoch,omitempty"`
@@ -9645,9 +9653,10 @@ type Event struct {
 	Cause string `protobuf:"bytes,9,opt,name=cause,proto3" json:"cause,omitempty"`
 	// The request that the command belongs to; empty for none.
 	RequestId string `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// How the owner was chosen, in PLACED and MOVED; why the block list has it, in BLOCK_ADDED; how the lock was lost, in LOCK_LOST.
+	// How the owner was chosen, in PLACED and MOVED; why the block list has it, in BLOCK_ADDED and RETRY_THROTTLED; how the lock was lost, in
+	// LOCK_LOST.
 	Reason string `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Why, in FAILED.
+	// Why, in FAILED; of the last crash in RETRY_THROTTLED.
 	Failure string `protobuf:"bytes,12,opt,name=failure,proto3" json:"failure,omitempty"`
 	// Of REMOVED: the log index of its UNSETTLED; not set when there was none.
 	UnsettledIndex uint64 `protobuf:"varint,13,opt,name=unsettled_index,json=unsettledIndex,proto3" json:"unsettled_index,omitempty"`
@@ -9662,8 +9671,12 @@ type Event struct {
 	// Of BLOCK_ADDED and BLOCK_REMOVED.
 	Block *BlockEntry `protobuf:"bytes,19,opt,name=block,proto3" json:"block,omitempty"`
 	// Of LEADER_CHANGED.
-	Server        string `protobuf:"bytes,20,opt,name=server,proto3" json:"server,omitempty"`
-	Term          uint64 `protobuf:"varint,21,opt,name=term,proto3" json:"term,omitempty"`
+	Server string `protobuf:"bytes,20,opt,name=server,proto3" json:"server,omitempty"`
+	Term   uint64 `protobuf:"varint,21,opt,name=term,proto3" json:"term,omitempty"`
+	// Of RETRY_THROTTLED: how often in a row it crashed, and until when it is not placed again, by the replicated clock, as the block
+	// list's entry says.
+	Crashes       uint32                 `protobuf:"varint,22,opt,name=crashes,proto3" json:"crashes,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -9843,6 +9856,20 @@ func (x *Event) GetTerm() uint64 {
 		return x.Term
 	}
 	return 0
+}
+
+func (x *Event) GetCrashes() uint32 {
+	if x != nil {
+		return x.Crashes
+	}
+	return 0
+}
+
+func (x *Event) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
 }
 
 // Candidate is what the strategy makes of one member, as of the state that answers.
@@ -11411,7 +11438,7 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x04lock\x18\x03 \x01(\v2\x0e.berth.v1.LockR\x04lock\x12+\n" +
 	"\asession\x18\x04 \x01(\v2\x11.berth.v1.SessionR\asession\x12\"\n" +
 	"\x04kind\x18\x05 \x01(\v2\x0e.berth.v1.KindR\x04kind\x12*\n" +
-	"\x05block\x18\x06 \x01(\v2\x14.berth.v1.BlockEntryR\x05block\"\xad\b\n" +
+	"\x05block\x18\x06 \x01(\v2\x14.berth.v1.BlockEntryR\x05block\"\x8e\t\n" +
 	"\x05Event\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12(\n" +
@@ -11437,7 +11464,9 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x04mode\x18\x12 \x01(\x0e2\x17.berth.v1.LockMode.NameR\x04mode\x12*\n" +
 	"\x05block\x18\x13 \x01(\v2\x14.berth.v1.BlockEntryR\x05block\x12\x16\n" +
 	"\x06server\x18\x14 \x01(\tR\x06server\x12\x12\n" +
-	"\x04term\x18\x15 \x01(\x04R\x04term\"\xb0\x03\n" +
+	"\x04term\x18\x15 \x01(\x04R\x04term\x12\x18\n" +
+	"\acrashes\x18\x16 \x01(\rR\acrashes\x120\n" +
+	"\x05until\x18\x17 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xc5\x03\n" +
 	"\x04Type\x12\x0f\n" +
 	"\vUNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
@@ -11464,7 +11493,8 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\tLOCK_LOST\x10-\x12\x10\n" +
 	"\fKIND_CHANGED\x10<\x12\x0f\n" +
 	"\vBLOCK_ADDED\x10=\x12\x11\n" +
-	"\rBLOCK_REMOVED\x10>\x12\x12\n" +
+	"\rBLOCK_REMOVED\x10>\x12\x13\n" +
+	"\x0fRETRY_THROTTLED\x10?\x12\x12\n" +
 	"\x0eLEADER_CHANGED\x10P2\xa2\a\n" +
 	"\n" +
 	"Placements\x12c\n" +
@@ -11880,80 +11910,81 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	38,  // 199: berth.v1.Event.joined:type_name -> berth.v1.Member
 	4,   // 200: berth.v1.Event.mode:type_name -> berth.v1.LockMode.Name
 	45,  // 201: berth.v1.Event.block:type_name -> berth.v1.BlockEntry
-	52,  // 202: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
-	52,  // 203: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
-	144, // 204: berth.v1.Rebalance.Kind.members:type_name -> berth.v1.Rebalance.Member
-	18,  // 205: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	22,  // 206: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	27,  // 207: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	29,  // 208: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	32,  // 209: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	34,  // 210: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
-	36,  // 211: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	123, // 212: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
-	126, // 213: berth.v1.Placements.Watch:input_type -> berth.v1.WatchRequest
-	39,  // 214: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	41,  // 215: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
-	43,  // 216: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
-	83,  // 217: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	46,  // 218: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
-	48,  // 219: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
-	50,  // 220: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
-	53,  // 221: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	55,  // 222: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	58,  // 223: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
-	60,  // 224: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
-	63,  // 225: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
-	65,  // 226: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
-	70,  // 227: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
-	72,  // 228: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
-	74,  // 229: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
-	76,  // 230: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
-	78,  // 231: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
-	80,  // 232: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
-	103, // 233: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	106, // 234: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	108, // 235: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	110, // 236: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	112, // 237: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	19,  // 238: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	23,  // 239: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	28,  // 240: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	30,  // 241: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	33,  // 242: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	35,  // 243: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
-	37,  // 244: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	124, // 245: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
-	127, // 246: berth.v1.Placements.Watch:output_type -> berth.v1.WatchResponse
-	40,  // 247: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	42,  // 248: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
-	44,  // 249: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
-	93,  // 250: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	47,  // 251: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
-	49,  // 252: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
-	51,  // 253: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
-	54,  // 254: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	56,  // 255: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	59,  // 256: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
-	61,  // 257: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
-	64,  // 258: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
-	66,  // 259: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
-	71,  // 260: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
-	73,  // 261: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
-	75,  // 262: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
-	77,  // 263: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
-	79,  // 264: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
-	81,  // 265: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
-	104, // 266: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	107, // 267: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	109, // 268: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	111, // 269: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	113, // 270: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	238, // [238:271] is the sub-list for method output_type
-	205, // [205:238] is the sub-list for method input_type
-	205, // [205:205] is the sub-list for extension type_name
-	205, // [205:205] is the sub-list for extension extendee
-	0,   // [0:205] is the sub-list for field type_name
+	145, // 202: berth.v1.Event.until:type_name -> google.protobuf.Timestamp
+	52,  // 203: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
+	52,  // 204: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
+	144, // 205: berth.v1.Rebalance.Kind.members:type_name -> berth.v1.Rebalance.Member
+	18,  // 206: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	22,  // 207: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	27,  // 208: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	29,  // 209: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	32,  // 210: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	34,  // 211: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
+	36,  // 212: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	123, // 213: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	126, // 214: berth.v1.Placements.Watch:input_type -> berth.v1.WatchRequest
+	39,  // 215: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	41,  // 216: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
+	43,  // 217: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
+	83,  // 218: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	46,  // 219: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
+	48,  // 220: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
+	50,  // 221: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
+	53,  // 222: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	55,  // 223: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	58,  // 224: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
+	60,  // 225: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
+	63,  // 226: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
+	65,  // 227: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
+	70,  // 228: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
+	72,  // 229: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
+	74,  // 230: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
+	76,  // 231: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
+	78,  // 232: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
+	80,  // 233: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
+	103, // 234: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	106, // 235: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	108, // 236: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	110, // 237: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	112, // 238: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	19,  // 239: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	23,  // 240: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	28,  // 241: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	30,  // 242: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	33,  // 243: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	35,  // 244: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
+	37,  // 245: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	124, // 246: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	127, // 247: berth.v1.Placements.Watch:output_type -> berth.v1.WatchResponse
+	40,  // 248: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	42,  // 249: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
+	44,  // 250: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
+	93,  // 251: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	47,  // 252: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
+	49,  // 253: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
+	51,  // 254: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
+	54,  // 255: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	56,  // 256: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	59,  // 257: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
+	61,  // 258: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
+	64,  // 259: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
+	66,  // 260: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
+	71,  // 261: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
+	73,  // 262: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
+	75,  // 263: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
+	77,  // 264: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
+	79,  // 265: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
+	81,  // 266: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
+	104, // 267: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	107, // 268: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	109, // 269: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	111, // 270: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	113, // 271: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	239, // [239:272] is the sub-list for method output_type
+	206, // [206:239] is the sub-list for method input_type
+	206, // [206:206] is the sub-list for extension type_name
+	206, // [206:206] is the sub-list for extension extendee
+	0,   // [0:206] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }

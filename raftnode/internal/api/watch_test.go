@@ -85,6 +85,9 @@ func TestWatchFilter_Wants(t *testing.T) {
 		{&apiv1.WatchRequest{Kind: "cart"}, apiv1.Event_KIND_CHANGED, placement.Identity{Kind: "cart"}, "", true},
 		{&apiv1.WatchRequest{Member: "m"}, apiv1.Event_MEMBER_JOINED, placement.Identity{}, "m", true},
 		{&apiv1.WatchRequest{Member: "m"}, apiv1.Event_LOCK_GRANTED, placement.Identity{}, "", false},
+		{&apiv1.WatchRequest{Kind: "cart", Prefix: "eu/", Member: "m"}, apiv1.Event_RETRY_THROTTLED, id, "m", true},
+		{&apiv1.WatchRequest{Kind: "room"}, apiv1.Event_RETRY_THROTTLED, id, "m", false},
+		{&apiv1.WatchRequest{Types: []apiv1.Event_Type{apiv1.Event_BLOCK_ADDED}}, apiv1.Event_RETRY_THROTTLED, id, "m", false},
 		{&apiv1.WatchRequest{Types: []apiv1.Event_Type{apiv1.Event_SETTLED, apiv1.Event_REMOVED}}, apiv1.Event_SETTLED, id, "m", true},
 		{&apiv1.WatchRequest{Types: []apiv1.Event_Type{apiv1.Event_SETTLED, apiv1.Event_REMOVED}}, apiv1.Event_PLACED, id, "m", false},
 	} {

@@ -15,7 +15,7 @@ var watchTypes = map[events.Type]apiv1.Event_Type{
 	events.MemberJoined: apiv1.Event_MEMBER_JOINED, events.SessionOpened: apiv1.Event_SESSION_OPENED, events.SessionEnded: apiv1.Event_SESSION_ENDED,
 	events.LockQueued: apiv1.Event_LOCK_QUEUED, events.LockGranted: apiv1.Event_LOCK_GRANTED, events.LockReleased: apiv1.Event_LOCK_RELEASED,
 	events.LockLost: apiv1.Event_LOCK_LOST, events.KindChanged: apiv1.Event_KIND_CHANGED, events.BlockAdded: apiv1.Event_BLOCK_ADDED,
-	events.BlockRemoved: apiv1.Event_BLOCK_REMOVED, events.LeaderChanged: apiv1.Event_LEADER_CHANGED,
+	events.BlockRemoved: apiv1.Event_BLOCK_REMOVED, events.RetryThrottled: apiv1.Event_RETRY_THROTTLED, events.LeaderChanged: apiv1.Event_LEADER_CHANGED,
 }
 
 // memberTypes gives the type of an event by the state that a member has then.
@@ -49,7 +49,7 @@ func watchTypesOf(e *events.Event) (first, second apiv1.Event_Type) {
 
 // subject is the identity and the member that an event is about; empty for none.
 func subject(e *events.Event) (placement.Identity, placement.MemberID) {
-	if e.Detail != nil && e.Detail.Block != nil {
+	if e.Type == events.BlockAdded || e.Type == events.BlockRemoved {
 		return e.Detail.Block.Identity, e.Detail.Block.Member
 	}
 	return e.Identity, e.Member
@@ -79,6 +79,9 @@ func watchMessage(e *events.Event, t apiv1.Event_Type) *apiv1.Event {
 		b := e.Detail.Block
 		out.Kind, out.Key, out.Member, out.Reason = b.Identity.Kind, b.Identity.Key, string(b.Member), b.Reason
 		out.Placements, out.Block = b.Placements, blockMessage(&b.Block)
+	case apiv1.Event_RETRY_THROTTLED:
+		b := e.Detail.Block
+		out.Reason, out.Failure, out.Crashes, out.Until = b.Reason, e.Failure.String(), b.Crashes, blockMessage(&b.Block).Until
 	case apiv1.Event_LEADER_CHANGED:
 		out.Server, out.Term = e.Detail.Server, e.Detail.Term
 	case apiv1.Event_LOCK_QUEUED, apiv1.Event_LOCK_GRANTED, apiv1.Event_LOCK_RELEASED, apiv1.Event_LOCK_LOST:

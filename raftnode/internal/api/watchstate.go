@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/snapshot"
@@ -138,7 +139,7 @@ func (f *watchFilter) classes() (list []func(*stateScan, *snapshot.View) bool) {
 	if f.prefix == "" && anybody && f.wantsAny(apiv1.Event_KIND_CHANGED) {
 		list = append(list, (*stateScan).kinds)
 	}
-	if f.wantsAny(apiv1.Event_BLOCK_ADDED, apiv1.Event_BLOCK_REMOVED) {
+	if f.wantsAny(apiv1.Event_BLOCK_ADDED, apiv1.Event_BLOCK_REMOVED, apiv1.Event_RETRY_THROTTLED) {
 		list = append(list, (*stateScan).blocks)
 	}
 	if f.wantsAny(apiv1.Event_PLACED, apiv1.Event_SETTLED, apiv1.Event_FAILED, apiv1.Event_STOPPING, apiv1.Event_UNSETTLED, apiv1.Event_REMOVED, apiv1.Event_MOVED) {
@@ -197,13 +198,15 @@ func (s *stateScan) kinds(v *snapshot.View) (whole bool) {
 	return true
 }
 
+// blocks has those of crash loops also for who wants to know of retries that are held back: they stand for those that are.
 func (s *stateScan) blocks(v *snapshot.View) (whole bool) {
 	for b := range v.BlocksAfter(s.name) {
 		if s.full() {
 			return false
 		}
 		s.name = b.Key()
-		if s.filter.wants(apiv1.Event_BLOCK_ADDED, b.Identity, b.Member) || s.filter.wants(apiv1.Event_BLOCK_REMOVED, b.Identity, b.Member) {
+		if s.filter.wants(apiv1.Event_BLOCK_ADDED, b.Identity, b.Member) || s.filter.wants(apiv1.Event_BLOCK_REMOVED, b.Identity, b.Member) ||
+			b.By == fsm.BlockedByCrashes && b.Member == "" && s.filter.wants(apiv1.Event_RETRY_THROTTLED, b.Identity, "") {
 			s.add(&apiv1.WatchRecord{Block: blockMessage(&b)})
 		}
 	}

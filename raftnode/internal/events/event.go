@@ -49,6 +49,9 @@ const (
 	BlockAdded
 	// BlockRemoved: Detail.Block is in the block list no longer.
 	BlockRemoved
+	// RetryThrottled: Identity is not placed again as long as Detail.Block is in the block list, since what the member owned was a
+	// crash too many in a row. It stands right behind the BlockAdded of that block.
+	RetryThrottled
 	// LeaderChanged: the tenure of Detail.Server begins.
 	LeaderChanged
 )
@@ -56,7 +59,7 @@ const (
 var types = [...]string{
 	"unknown", "placed", "settled", "failed", "stopping", "removed", "member ended", "member joined", "member changed",
 	"removals completed", "session opened", "session ended", "lock queued", "lock granted", "lock released", "lock lost",
-	"kind changed", "block added", "block removed", "leader changed",
+	"kind changed", "block added", "block removed", "retry throttled", "leader changed",
 }
 
 // String is the type's word in lower case.
@@ -80,11 +83,11 @@ type Event struct {
 	Request snapshot.RequestID
 	// Was is the phase that the placement leaves behind. In Placed, Now is Settled when the kind settles by placing.
 	Was, Now placement.Phase
-	// Failure says why, in Failed.
+	// Failure says why, in Failed and RetryThrottled.
 	Failure placement.Failure
 	// Reason says how the member was chosen, in Placed.
 	Reason placement.Reason
-	// Identity is what it happened to, in the first five types.
+	// Identity is what it happened to, in the first five types and RetryThrottled; of KindChanged the kind alone.
 	Identity placement.Identity
 	// Member owns it, or owned it until now, in this life, under this epoch.
 	Member      placement.MemberID
@@ -108,7 +111,7 @@ type Detail struct {
 	// Session is set for sessions and locks, and Lock for locks. It must not be changed.
 	Session placement.SessionID
 	Lock    *fsm.LockClaim
-	// Block is set for the block list. It must not be changed.
+	// Block is set for the block list, and for RetryThrottled. It must not be changed.
 	Block *fsm.BlockChange
 	// Server begins its tenure, of Term.
 	Server string
@@ -120,7 +123,7 @@ var detailed = map[fsm.ChangeType]Type{
 	fsm.MemberJoined: MemberJoined, fsm.MemberChanged: MemberChanged, fsm.MemberEnded: MemberEnded,
 	fsm.RemovalsCompleted: RemovalsCompleted, fsm.SessionOpened: SessionOpened, fsm.SessionEnded: SessionEnded,
 	fsm.LockQueued: LockQueued, fsm.LockGranted: LockGranted, fsm.LockReleased: LockReleased, fsm.LockLost: LockLost,
-	fsm.KindChanged: KindChanged, fsm.BlockAdded: BlockAdded, fsm.BlockRemoved: BlockRemoved,
+	fsm.KindChanged: KindChanged, fsm.BlockAdded: BlockAdded, fsm.BlockRemoved: BlockRemoved, fsm.RetryThrottled: RetryThrottled,
 }
 
 // detailOf gives the event of a change that is none of a placement. from is the barrier before it.
@@ -129,7 +132,11 @@ func detailOf(out *fsm.Output, c *fsm.Change, from uint64, v *snapshot.View) Eve
 		Index: out.Index, Time: out.Time, Position: c.Position, Type: detailed[c.Type], Cause: c.Cause, Request: c.Request, Identity: c.Identity,
 		Detail: &Detail{Member: c.Member, Session: c.Session, Lock: c.Lock, Block: c.Block},
 	}
-	if m := c.Member; m != nil {
+	m := c.Member
+	if e.Type == RetryThrottled {
+		m, e.Epoch, e.Failure = c.Former, c.Before.Epoch, *c.Failed
+	}
+	if m != nil {
 		e.Member, e.Incarnation = m.ID, m.Incarnation
 	}
 	switch {

@@ -42,6 +42,8 @@ func words(events []Event) (list []string) {
 				line += fmt.Sprintf(" owned %d", d.Owned)
 			case BlockAdded, BlockRemoved:
 				line += fmt.Sprintf(" %s asks back %d", d.Block.Member, d.Block.Placements)
+			case RetryThrottled:
+				line += fmt.Sprintf(" after %d, the last %v under %d.%d, until %d", d.Block.Crashes, e.Failure, e.Epoch.Offset(), e.Epoch.Place(), d.Block.Until)
 			case KindChanged:
 				line += " " + e.Identity.Kind
 			case LockGranted, LockQueued, LockReleased, LockLost:
@@ -127,6 +129,41 @@ func TestRing_Read_TellsEverything(t *testing.T) {
 		return true
 	}); !whole || len(owned) != 2 {
 		t.Errorf("the member owned %q", owned)
+	}
+}
+
+// A crash too many in a row is told as the failure, the block, and the retry that is held back, with what crashed; of a longer pause
+// the same. The history of the identity has the failures alone.
+func TestRing_Read_RetryThrottled_StandsBehindItsBlock(t *testing.T) {
+	m := newMachine(t)
+	a := m.join("a")
+	boom := placement.Failure{Code: placement.FailureActivation, Text: "boom"}
+	for range placement.CrashesFree + 1 {
+		e := m.do(&fsm.Place{Identity: cart})[0].Entry
+		m.do(&fsm.Fail{Identity: cart, Epoch: e.Epoch, Failure: boom})
+	}
+	e := m.do(&fsm.Place{Identity: cart})[0].Entry // a second later the block is over
+	m.do(&fsm.Confirm{Identity: cart, Incarnation: a, Epoch: e.Epoch})
+	m.do(&fsm.Place{Identity: placement.Identity{Kind: "cart", Key: "2"}}, &fsm.Release{
+		Identity: cart, Incarnation: a, Epoch: e.Epoch, Failure: placement.Failure{Code: placement.FailureCrash, Text: "bang"},
+	})
+	m.do(&fsm.Place{Identity: cart}) // refused, and told by nothing
+	want := []string{
+		"8.0 failed 1 a, was pending", "8.0 block added  asks back 0", "8.0 retry throttled 1 a after 3, the last failed: boom under 7.0, until 9000",
+		"9.0 block removed  asks back 0", "9.0 placed 1 a", "10.0 settled 1 a", "11.0 placed 2 a",
+		"11.1 removed 1 a, was settled", "11.1 block added  asks back 0", "11.1 retry throttled 1 a after 4, the last crashed: bang under 9.0, until 13000",
+	}
+	list := readAll(t, m.ring, 7, 10)
+	if got := words(list); !slices.Equal(got, want) {
+		t.Errorf("told is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if c := list[2]; c.Identity != cart || c.Incarnation != a || c.Cause != fsm.CauseFail || c.Request == (snapshot.RequestID{}) || c.Time != 8000 {
+		t.Errorf("told is %+v", c)
+	}
+	for _, e := range m.ring.History(cart, 100, m.index).Events {
+		if e.Type == RetryThrottled || e.Type == BlockAdded {
+			t.Errorf("the history has %v", e.Type)
+		}
 	}
 }
 

@@ -352,13 +352,13 @@ var kept0 kept
 
 func TestType_String(t *testing.T) {
 	var got []string
-	for x := Type(0); x < 21; x++ {
+	for x := Type(0); x < 22; x++ {
 		got = append(got, x.String())
 	}
 	want := []string{
 		"unknown", "placed", "settled", "failed", "stopping", "removed", "member ended", "member joined", "member changed",
 		"removals completed", "session opened", "session ended", "lock queued", "lock granted", "lock released", "lock lost",
-		"kind changed", "block added", "block removed", "leader changed", "unknown",
+		"kind changed", "block added", "block removed", "retry throttled", "leader changed", "unknown",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%q, want %q", got, want)
