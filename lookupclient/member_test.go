@@ -113,6 +113,28 @@ func TestMember_CutOff_ContextEndsWithTheLease(t *testing.T) {
 	})
 }
 
+// A member's lease is counted from when it asked (M2): with slow links it is shorter by a round trip, and more, when the answer comes.
+func TestMember_SlowLinks_LeaseIsCountedFromTheRequest(t *testing.T) {
+	const ttl, late = 5 * time.Second, 150 * time.Millisecond
+	bubble(t, 3, func(t *testing.T, w *world) {
+		for _, s := range w.c.Servers {
+			w.c.Network.Delay("a", s.Host, late)
+			w.c.Network.Delay(s.Host, "a", late)
+		}
+		m := w.member("a", nil)
+		shortest, longest := ttl, time.Duration(0)
+		for range 2000 {
+			left := m.State().LeaseLeft
+			shortest, longest = min(shortest, left), max(longest, left)
+			time.Sleep(10 * time.Millisecond)
+		}
+		most := time.Duration(lease.Keep(0, ttl).Expiry) - 2*late
+		if shortest <= 0 || longest > most || longest < most/2 {
+			t.Errorf("the member has %v to %v of its lease, want up to %v", shortest, longest, most)
+		}
+	})
+}
+
 // Two clocks may run at different rates, up to the bound: a member that is cut off has stopped before another one begins.
 func TestMember_CutOff_ClocksOfDifferentRates_OneOwner(t *testing.T) {
 	rate := func(percent int64) func() time.Duration {

@@ -100,6 +100,38 @@ func TestReadLease_FollowerIsCutOff_AnswersUntilItEnds(t *testing.T) {
 	})
 }
 
+// Read leases are counted from before what proves them was sent (H1, S8), a follower's and the leader's own: with slow links both
+// are shorter by a round trip when they come.
+func TestReadLease_SlowLinks_IsCountedFromTheRequest(t *testing.T) {
+	site(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster, _ *lookupclient.Client) {
+		const late = 100 * time.Millisecond
+		l := c.Leader(nil)
+		for _, f := range c.Others(l) {
+			c.Network.Delay(l.Host, f.Host, late)
+			c.Network.Delay(f.Host, l.Host, late)
+		}
+		placeFile(t, apiv1.NewPlacementsClient(c.Dial("client", l)), "a")
+		time.Sleep(2 * raftnode.ReadLeaseDefault) // what is older than the slow links has ended
+		for _, s := range c.Others() {
+			api := apiv1.NewPlacementsClient(c.Dial("client", s))
+			leased(t, api, "a")
+			answers, longest := 0, time.Duration(0)
+			for range 500 {
+				if r, err := looks(t.Context(), api, "a"); err == nil && r.Read.Level == apiv1.Level_LEASED {
+					answers, longest = answers+1, max(longest, r.Read.LeaseLeft.AsDuration())
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			if most := raftnode.ReadLeaseDefault - 2*late; answers < 250 || longest > most || longest < most/2 {
+				t.Errorf("%s: %d of 500 look-ups are answered under a lease, of which %v are left at most, want up to %v", s.Name, answers, longest, most)
+			}
+		}
+		if c.Leader(nil) != l {
+			t.Error("there is another leader")
+		}
+	})
+}
+
 func reasonOf(err error) apiv1.Reason {
 	r, _, _ := apiv1.ReasonOf(err)
 	return r

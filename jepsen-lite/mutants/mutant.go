@@ -16,12 +16,14 @@ type Mutant struct {
 	// Name is what it is called, and About what is taken out.
 	Name, About string
 	// Scenario is the one of package runner that must find it, by one of the Checkers: "run" stands for a run that does not come to
-	// its end, as when servers refuse their disks. Empty: the simulation must.
+	// its end, as when servers refuse their disks. Empty: the simulation must, or the Test.
 	Scenario string
 	Checkers []string
+	// Package is where the Test is that must fail, by its path in the module. Both are empty for what whole clusters must find.
+	Package, Test string
 	// Seeds is how many seeds of the simulation it may survive. Zero: SeedsDefault.
 	Seeds uint64
-	// Gap says why it may survive them, and what else finds it. Empty: it must be found.
+	// Gap says why whole clusters do not find it, which without a Test it may survive. Empty: it must be found.
 	Gap string
 
 	patches []patch
@@ -39,24 +41,36 @@ type patch struct{ file, text, with string }
 // has changed where the fault is.
 func (m *Mutant) Build(root, output string) error {
 	return m.with(root, func(files overlay.Files, args []string) error {
-		dir, err := os.MkdirTemp("", "berth-mutant-")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		path, err := files.Write(dir)
-		if err != nil {
-			return err
-		}
-		if output, err = filepath.Abs(output); err != nil {
-			return err
-		}
-		c := exec.Command("go", slices.Concat([]string{"build", "-overlay", path, "-o", output}, args, []string{"./cmd/berth"})...)
-		c.Dir = root
-		if out, err := c.CombinedOutput(); err != nil {
-			return fmt.Errorf("go build: %w\n%s", err, out)
-		}
-		return nil
+		return m.compile(root, output, files, slices.Concat([]string{"build"}, args), "./cmd/berth")
+	})
+}
+
+// compile has the go command build something with other files in the place of some.
+func (m *Mutant) compile(root, output string, files overlay.Files, command []string, pkg string) error {
+	dir, err := os.MkdirTemp("", "berth-mutant-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	path, err := files.Write(dir)
+	if err != nil {
+		return err
+	}
+	if output, err = filepath.Abs(output); err != nil {
+		return err
+	}
+	c := exec.Command("go", slices.Concat(command, []string{"-overlay", path, "-o", output, pkg})...)
+	c.Dir = root
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("go %s: %w\n%s", command[0], err, out)
+	}
+	return nil
+}
+
+// BuildTest builds the tests of its Package with the fault. It fails as Build does.
+func (m *Mutant) BuildTest(root, output string) error {
+	return m.with(root, func(files overlay.Files, args []string) error {
+		return m.compile(root, output, files, slices.Concat([]string{"test", "-c"}, args), "./"+m.Package)
 	})
 }
 

@@ -24,7 +24,7 @@ func TestAll_Patches_FitTheTree(t *testing.T) {
 		if _, err := m.raftFiles(source); err != nil {
 			t.Errorf("%s: %v", m.Name, err)
 		}
-		if len(m.patches)+len(m.raft) == 0 || len(m.Checkers) == 0 || m.About == "" || names[m.Name] {
+		if len(m.patches)+len(m.raft) == 0 || len(m.Checkers) == 0 || (m.Package == "") != (m.Test == "") || m.About == "" || names[m.Name] {
 			t.Errorf("%s says too little, or something that another one says", m.Name)
 		}
 		names[m.Name] = true

@@ -39,6 +39,7 @@ func ofLeases() []Mutant {
 		},
 		{
 			Name: "own-lease-from-the-proof", About: "a leader counts its own read lease from when its pulse commits, not from before (S8)", Checkers: stale,
+			Package: "raftnode", Test: "TestReadLease_SlowLinks_IsCountedFromTheRequest",
 			patches: []patch{{"raftnode/internal/group/readlease.go", "own, ok := p.Tenure.own(p.T0)", "own, ok := p.Tenure.own(g.config.Now())"}},
 			Gap:     "an acknowledgement has to be on its way for longer than an election takes: by then the others have stood for one",
 		},
@@ -52,6 +53,7 @@ func ofLeases() []Mutant {
 		},
 		{
 			Name: "late-grant-counts", About: "a grant counts that answers an older request (H2)", Checkers: stale,
+			Package: "raftnode/lease", Test: "TestModel_AllRules_NothingIsViolated",
 			patches: []patch{{"raftnode/lease/asking.go", "!a.open || nonce != a.nonce", "!a.open"}},
 			Gap:     "a request that is given up is cancelled, and its answer goes with it",
 		},
@@ -61,6 +63,7 @@ func ofLeases() []Mutant {
 		},
 		{
 			Name: "foreign-term", About: "a leader that was deposed takes its successor's removals for complete (S6)", Checkers: stale,
+			Package: "raftnode/lease", Test: "TestTenure_OtherTerm_BarrierStays",
 			patches: []patch{{"raftnode/lease/tenure.go", "t.waited && term == t.Term", "t.waited"}},
 			Gap:     "the tenure ends as Raft steps down, before an entry of the successor can be there, unless a goroutine stands still; the model finds it, as rule S6 own term",
 		},
@@ -78,11 +81,13 @@ func ofLeases() []Mutant {
 		},
 		{
 			Name: "leader-believed", About: "hashicorp/raft's VerifyLeader takes the place of a pulse (S2)", Checkers: append([]string{"owner", "lock", "fence"}, stale...),
+			Package: "raftnode/internal/group", Test: "TestFaultStaleVerifyLeader",
 			patches: []patch{{"raftnode/internal/group/group.go", "	return g.batcher.pulse(ctx, delay)\n", "	t := g.Tenure()\n	if t == nil || g.raft.VerifyLeader().Error() != nil {\n		return Pulse{}, ErrNotLeader\n	}\n	return Pulse{T0: g.config.Now(), Index: g.View().Index, Tenure: t}, nil\n"}},
 			Gap:     "an acknowledgement has to be on its way for longer than an election takes; the model finds it, as rule S2 sound",
 		},
 		{
 			Name: "revealed-early", About: "a member is told of its release before everybody sees it (S7)", Checkers: stale,
+			Package: "raftnode", Test: "TestReadLease_ReleasedByItsOwner_NobodyIsToldBeforeAllSeeIt",
 			patches: []patch{{"raftnode/internal/api/memberreports.go", "m.group.AwaitComplete(ctx, removed) != nil", "false"}},
 			Gap:     "nobody else hears of it from the member",
 		},
@@ -111,6 +116,7 @@ func ofMembers() []Mutant {
 		},
 		{
 			Name: "marked-is-kept", About: "an incarnation that is marked to expire is still answered (M4)", Checkers: two,
+			Package: "raftnode/lease", Test: "TestModel_AllRules_NothingIsViolated",
 			patches: []patch{{"raftnode/lease/members.go", "if !alive || m.expiring[inc] {", "if !alive {"}},
 			Gap:     "nobody is marked before the lease is over, and a life that is over takes no answer (lookupclient, life.go); the model, whose members do, finds it, as rule M4 mark",
 		},
@@ -163,11 +169,13 @@ func ofLocks() []Mutant {
 		},
 		{
 			Name: "marked-session-is-kept", About: "a session that is marked to expire is still answered", Checkers: two,
+			Package: "raftnode/lease", Test: "TestModel_AllRules_NothingIsViolated",
 			patches: []patch{{"raftnode/lease/sessions.go", "if !open || !known || s.expiring[id] {", "if !open || !known {"}},
 			Gap:     "nobody is marked before the lease is over, and a session that is over takes no answer (lookupclient, locksession.go); the model, whose sessions do, finds it, as rule M4 mark, sessions",
 		},
 		{
 			Name: "any-token-releases", About: "a lock is released under a token that is over", Checkers: two,
+			Package: "fsm", Test: "TestLocks_EveryStateAndCommand",
 			patches: []patch{{"fsm/locks.go", "case !ok, c.Token != 0 && c.Token != claim.Token:", "case !ok:"}},
 			Gap:     "a holder asks for a lock again only when it has released the former one",
 		},
@@ -192,6 +200,7 @@ func ofState() []Mutant {
 		},
 		{
 			Name: "stale-terms-act", About: "what a leader proposed in its last term acts when it leads again (F1)", Checkers: answers,
+			Package: "fsm", Test: "TestScripts",
 			patches: []patch{{"fsm/machine.go", "if m.entry.batch.Term != term { // F1", "if false { // F1"}},
 			Gap:     "the library makes no entry of another term than its leader's, and a leader proposes nothing for a term that it knows to be over",
 		},
@@ -263,11 +272,13 @@ func ofRaft() []Mutant {
 		},
 		{
 			Name: "commit-of-old-terms", About: "hashicorp/raft: an entry of a former term is committed by being counted", Checkers: lost,
+			Package: "raftnode/internal/group", Test: "TestRaft_EntryOfAFormerTerm_IsNotCommittedByItself",
 			raft: []patch{{"commitment.go", "quorumMatchIndex > c.commitIndex && quorumMatchIndex >= c.startIndex", "quorumMatchIndex > c.commitIndex"}},
 			Gap:  "it takes three leaders one after the other, of which the first and the last are one server, each cut off at its moment",
 		},
 		{
 			Name: "heartbeats-fast", About: "heartbeats do not go through Raft's own goroutine (hashicorp/raft#695)", Checkers: lost,
+			Package: "raftnode/internal/group", Test: "TestFault695_HeartbeatsWaitForTheDisk",
 			patches: []patch{{"raftnode/internal/group/transport.go", "func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}", "func (t *transport) SetHeartbeatHandler(f func(raft.RPC)) { t.NetworkTransport.SetHeartbeatHandler(f) }"}},
 			Gap:     "a new leader's heartbeat has to come between two steps of the old one's goroutine",
 		},
@@ -277,11 +288,13 @@ func ofRaft() []Mutant {
 		},
 		{
 			Name: "vote-in-two-steps", About: "the term of a vote and its candidate are written one after the other (hashicorp/raft#661)", Checkers: lost,
+			Package: "raftnode/internal/storage", Test: "TestVoteStore_CrashBetweenTermAndCandidate_LeavesTheOldVote",
 			patches: []patch{{"raftnode/internal/storage/vote.go", "if string(key) == voteTerm {", "if false {"}},
 			Gap:     "a server has to be killed between the two writes, and be asked again within one election",
 		},
 		{
 			Name: "vote-forgotten", About: "the vote is not written to the disk", Checkers: lost,
+			Package: "raftnode/internal/storage", Test: "TestVoteStore_FlippedByte_IsRefusedOrHarmless",
 			patches: []patch{{"raftnode/internal/storage/vote.go", "	err := s.guard.write(\"write vote\", func() error {\n", "	err := s.guard.write(\"write vote\", func() error {\n		if string(key) == voteCand {\n			return nil\n		}\n"}},
 			Gap:     "a server has to be killed, start, and be asked again within one election",
 		},

@@ -84,6 +84,8 @@ func (h *hunt) all(ctx context.Context, only, scenario string) (rows []row, err 
 			continue
 		}
 		switch {
+		case m.Test != "" && scenario == "":
+			m.Scenario = "test " + m.Package
 		case scenario == simulation, m.Scenario == "" && scenario == "":
 			m.Scenario = simulation
 		case scenario != "":
@@ -98,7 +100,7 @@ func (h *hunt) all(ctx context.Context, only, scenario string) (rows []row, err 
 		switch sound := m.Name == unbroken.Name; {
 		case sound && r.checker != "":
 			wrong = append(wrong, fmt.Errorf("%s says false of a berth without a fault: %s", r.checker, r.why))
-		case !sound && r.checker == "" && m.Gap == "":
+		case !sound && r.checker == "" && (m.Gap == "" || m.Test != ""):
 			wrong = append(wrong, fmt.Errorf("%s survived", m.Name))
 		}
 	}
@@ -119,8 +121,11 @@ func (h *hunt) drawn(all []mutants.Mutant) []mutants.Mutant {
 func (h *hunt) one(ctx context.Context, m mutants.Mutant) (r row, err error) {
 	r.Mutant = m
 	binary := filepath.Join(h.dir, m.Name)
-	build := m.Build
-	if m.Scenario == simulation {
+	build, tested := m.Build, strings.HasPrefix(m.Scenario, "test ")
+	switch {
+	case tested:
+		build = m.BuildTest
+	case m.Scenario == simulation:
 		build = m.BuildSim
 	}
 	if err := build(".", binary); err != nil {
@@ -128,10 +133,14 @@ func (h *hunt) one(ctx context.Context, m mutants.Mutant) (r row, err error) {
 	}
 	defer func() { _ = os.Remove(binary) }() // they are large
 	begin := time.Now()
-	if m.Scenario == simulation {
+	switch {
+	case tested:
+		r.budget = 1
+		r.found, err = test(ctx, &m, binary)
+	case m.Scenario == simulation:
 		r.budget = cmp.Or(h.simulated, m.Seeds, mutants.SeedsDefault)
 		r.found, err = h.simulate(ctx, &m, binary, r.budget)
-	} else {
+	default:
 		r.budget = h.seeds
 		r.found, err = h.run(ctx, &m, binary)
 	}

@@ -14,6 +14,9 @@ func (r *row) verdict() string {
 	if r.checker == "" {
 		return fmt.Sprintf("not by %d seeds", r.seed)
 	}
+	if r.checker == r.Test {
+		return r.Test
+	}
 	return fmt.Sprintf("%s, seed %d", r.checker, r.seed)
 }
 
@@ -37,6 +40,8 @@ const (
 func (r *row) markdown() string {
 	verdict := r.verdict()
 	switch {
+	case r.checker != "" && r.checker == r.Test && r.Gap != "":
+		verdict += "; not by sim: " + r.Gap
 	case r.checker == "" && r.Gap != "":
 		verdict = "**" + verdict + "**: " + r.Gap
 	case r.checker == "" && r.Name != unbroken.Name:

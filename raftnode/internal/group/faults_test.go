@@ -457,3 +457,48 @@ func TestFaultStaleVerifyLeader(t *testing.T) {
 		}
 	})
 }
+
+// What the library must not do (Raft, figure 8): a new leader does not commit an entry of a former term because enough servers
+// have it. Another leader could still replace it there; it is committed with the first entry of the new leader's own term.
+func TestRaft_EntryOfAFormerTerm_IsNotCommittedByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStock(t, func(c *raft.Config) { c.MaxAppendEntries = 1 })
+		defer s.close()
+		old := s.leader(nil)
+		next, third := s.others(old)[0], s.others(old)[1]
+		time.Sleep(time.Second)
+		// The entry reaches one other server, and its leader does not hear of that.
+		s.rules.add(&rule{from: old.name, to: third.name, kinds: []group.Message{group.Append}, drop: true})
+		s.rules.add(&rule{from: old.name, to: next.name, kinds: []group.Message{group.Append}, answers: true, drop: true})
+		begun, _ := next.log.LastIndex()
+		_ = old.raft.Apply([]byte("former"), 0)
+		time.Sleep(100 * time.Millisecond)
+		if last, _ := next.log.LastIndex(); last != begun+1 {
+			t.Fatalf("the log of %s ends at %d, want %d", next.name, last, begun+1)
+		}
+		s.rules.clear()
+		s.rules.add(&rule{from: old.name, drop: true})
+		s.rules.add(&rule{to: old.name, drop: true})
+		s.net.Delay(third.name, next.name, 10*time.Millisecond)
+		if got := s.leader(old); got != next {
+			t.Fatalf("%s leads, whose log is shorter", got.name)
+		}
+		// The third server gets the former term's entry, and what comes behind that does not come yet.
+		for last := uint64(0); last != begun+1; last, _ = third.log.LastIndex() {
+			time.Sleep(time.Millisecond)
+		}
+		rest := s.rules.add(&rule{from: next.name, to: third.name, kinds: []group.Message{group.Append}})
+		time.Sleep(200 * time.Millisecond)
+		if last, _ := third.log.LastIndex(); last != begun+1 || next.raft.State() != raft.Leader {
+			t.Fatalf("%s is %v, and the log of %s ends at %d", next.name, next.raft.State(), third.name, last)
+		}
+		if got := next.raft.CommitIndex(); got > begun {
+			t.Errorf("%d is committed, before a majority has an entry of the leader's own term", got)
+		}
+		s.rules.remove(rest)
+		time.Sleep(time.Second)
+		if got := next.fsm.list(); next.raft.CommitIndex() <= begun+1 || len(got) != 1 {
+			t.Errorf("%d is committed and %v carried out, when a majority has one", next.raft.CommitIndex(), got)
+		}
+	})
+}
