@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/mutants"
@@ -37,39 +38,54 @@ var signs = []struct {
 	{"progress", regexp.MustCompile(`after everything healed it is not so that .*`)},
 }
 
+// atOnce is how many seeds run at once: one has one processor.
+const atOnce = 2
+
 // simulate runs seeds of the simulation, as many as the budget has, until a mutant is found.
 func (h *hunt) simulate(ctx context.Context, m *mutants.Mutant, binary string, budget uint64) (f found, err error) {
-	for f.seed = 1; f.seed <= budget; f.seed++ {
-		out, err := runSeed(ctx, binary, f.seed)
+	for first := uint64(1); first <= budget; first += atOnce {
+		var all sync.WaitGroup
+		outs, errs := make([]string, min(atOnce, budget-first+1)), make([]error, atOnce)
+		for i := range outs {
+			all.Go(func() { outs[i], errs[i] = runSeed(ctx, binary, first+uint64(i)) })
+		}
+		all.Wait()
 		if ctx.Err() != nil {
 			return f, context.Cause(ctx)
 		}
-		for _, line := range refusal.FindAllStringSubmatch(out, -1) {
-			if m.Name == unbroken.Name || slices.Contains(m.Checkers, line[1]) {
-				f.checker, f.why = line[1], line[2]
+		for i, out := range outs {
+			f.seed = first + uint64(i)
+			if f.checker, f.why = sees(m, out); f.checker != "" {
 				return f, nil
 			}
-		}
-		if x := differ.FindStringSubmatch(out); x != nil && x[1] == x[2] && (m.Name == unbroken.Name || slices.Contains(m.Checkers, "replicas")) {
-			f.checker, f.why = "replicas", x[0]
-			return f, nil
-		}
-		for _, sign := range signs {
-			if x := sign.pattern.FindString(out); x != "" && (m.Name == unbroken.Name || slices.Contains(m.Checkers, sign.checker)) {
-				f.checker, f.why = sign.checker, x
-				return f, nil
+			if errs[i] != nil {
+				fmt.Fprintf(os.Stderr, "  %s, seed %d: %s\n", m.Name, f.seed, firstFailure(out, errs[i]))
 			}
-		}
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "  %s, seed %d: %s\n", m.Name, f.seed, firstFailure(out, err))
-		}
-		if why := crash(out); why != "" && slices.Contains(m.Checkers, "run") {
-			f.checker, f.why = "run", why
-			return f, nil
 		}
 	}
-	f.seed--
 	return f, nil
+}
+
+// sees is the checker that finds a mutant in what a seed prints, and why; empty for none.
+func sees(m *mutants.Mutant, out string) (checker, why string) {
+	meant := func(checker string) bool { return m.Name == unbroken.Name || slices.Contains(m.Checkers, checker) }
+	for _, line := range refusal.FindAllStringSubmatch(out, -1) {
+		if meant(line[1]) {
+			return line[1], line[2]
+		}
+	}
+	if x := differ.FindStringSubmatch(out); x != nil && x[1] == x[2] && meant("replicas") {
+		return "replicas", x[0]
+	}
+	for _, sign := range signs {
+		if x := sign.pattern.FindString(out); x != "" && meant(sign.checker) {
+			return sign.checker, x
+		}
+	}
+	if why := crash(out); why != "" && slices.Contains(m.Checkers, "run") {
+		return "run", why
+	}
+	return "", ""
 }
 
 // runSeed runs one seed in a process of its own.
