@@ -81,6 +81,7 @@ func (f *faultRun) run(ctx context.Context, names []string) error {
 			ran = ran || r.Verdict != faultUnavailable && r.Verdict != faultNoRoom
 			f.say("%s: %s  %s", r.Scenario, r.Verdict, r.Why)
 			if ctx.Err() != nil {
+				_ = f.conclude(results) // the exit status is the interruption's
 				return ctx.Err()
 			}
 		}
@@ -168,13 +169,26 @@ func (f *faultRun) one(ctx context.Context, s runner.Scenario) (faultResult, err
 	return r, nil
 }
 
+// faultRate is how much was done in the runs of a tier, and how much of it in a minute; empty when there was none.
+func faultRate(results []faultResult, tier int) string {
+	runs, operations, faults, seconds := 0, int64(0), 0, 0.0
+	for _, r := range results {
+		if r.Tier == tier && r.Operations > 0 {
+			runs, operations, faults, seconds = runs+1, operations+r.Operations, faults+r.Faults, seconds+r.Seconds
+		}
+	}
+	if runs == 0 {
+		return ""
+	}
+	return fmt.Sprintf("tier %d: %d runs, %d operations and %d faults in %.0f s: %.0f and %.0f a minute",
+		tier, runs, operations, faults, seconds, float64(operations)*60/seconds, float64(faults)*60/seconds)
+}
+
 // conclude prints what became of the runs. The exit status is 8 when one failed, and 1 when one could not be run, or had no room.
 func (f *faultRun) conclude(results []faultResult) error {
 	count := map[string]int{}
-	operations := int64(0)
 	for _, r := range results {
 		count[r.Verdict]++
-		operations += r.Operations
 	}
 	err := output.List(&f.printer, struct {
 		Runs []faultResult `json:"runs"`
@@ -184,7 +198,12 @@ func (f *faultRun) conclude(results []faultResult) error {
 			t.Row(r.Scenario, fmt.Sprint(r.Tier), fmt.Sprint(r.Seed), r.Verdict, fmt.Sprint(r.Operations), fmt.Sprint(r.Faults), fmt.Sprintf("%.1f", r.Seconds), r.Folder)
 		}
 	})
-	f.say("\n%d of %d runs passed, with %d operations", count[faultPassed], len(results), operations)
+	f.say("\n%d of %d runs passed", count[faultPassed], len(results))
+	for tier := range 4 {
+		if rate := faultRate(results, tier); rate != "" {
+			f.say("%s", rate)
+		}
+	}
 	for _, r := range results {
 		if r.Verdict != faultPassed {
 			f.say("%s %s: %s\n  again: %s", r.Scenario, r.Verdict, r.Why, r.Again)
