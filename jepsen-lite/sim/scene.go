@@ -33,8 +33,7 @@ func (p *Plan) scene(r *rand.Rand, at time.Duration) []Fault {
 	return p.provedLate(r, at, fmt.Sprint("l", r.IntN(p.Lockers)+1))
 }
 
-// opening is the scene that a run begins with, while everything is well: those that need that the most, one after the other by the
-// seed.
+// opening is what a run begins with, while everything is well: the scenes that need that the most, one after the other by the seed.
 type opening uint64
 
 const (
@@ -61,7 +60,8 @@ func (p *Plan) opens(r *rand.Rand, o opening, at time.Duration) []Fault {
 		once := p.leaderMute(r, at, false)
 		return append(once, p.leaderMute(r, over(once)+2*time.Second, true)...)
 	}
-	return p.leaderDeaf(r, at)
+	deposed := p.leaderDeposed(r, at)
+	return append(deposed, p.leaderDeaf(r, over(deposed)+time.Second)...)
 }
 
 // within draws a time, to the millisecond.
@@ -120,6 +120,18 @@ func (p *Plan) provedLate(r *rand.Rand, at time.Duration, host string) []Fault {
 	away.For = ttl*100/time.Duration(p.Rates[host]) + within(r, 500*time.Millisecond, 3*time.Second)
 	mute.For = away.At + away.For - mute.At
 	return []Fault{slow, mute, away}
+}
+
+// leaderDeposed has the patient server lead, and cuts it off from the others, which soon have another leader, while some read from it:
+// it answers as long as its read lease lasts.
+func (p *Plan) leaderDeposed(r *rand.Rand, at time.Duration) []Fault {
+	return []Fault{
+		{Kind: Transfer, At: at.Round(time.Millisecond), Hosts: []string{p.Patient}},
+		{
+			Kind: Strand, At: at.Round(time.Millisecond) + within(r, time.Second, 2*time.Second), For: within(r, 4*time.Second, 6*time.Second),
+			Hosts: []string{leaderNow}, Read: true,
+		},
+	}
 }
 
 // leaderDeaf has a leader hear nothing any more from the other servers, which hear it: they have what was on its way to them, and it
