@@ -373,6 +373,10 @@ var corruptions = []struct {
 		i := slices.IndexFunc(s.ops, func(op history.Op) bool { return len(s.log.Requests[op.Request]) == 1 })
 		s.log.Requests[s.ops[i].Request] = append(s.log.Requests[s.ops[i].Request], replay.Carried{Index: 7})
 	}},
+	{"an identity is given an owner for a request that nobody made", "requests", func(s *spoiled) {
+		i := slices.IndexFunc(s.ops, func(op history.Op) bool { return op.F == history.Place })
+		s.log.Requests["01ARZ3NDEKTSV4RRFFQ69G5FAV"] = []replay.Carried{{Index: 7, Placed: s.ops[i].Identity}}
+	}},
 	{"nothing is placed for long after everything healed", "progress", func(s *spoiled) {
 		last := slices.IndexFunc(s.ops, func(op history.Op) bool { return op.Client == "last" && op.F == history.Place })
 		s.answer(&s.ops[last]).At += 11e9

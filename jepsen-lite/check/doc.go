@@ -16,7 +16,7 @@
 //	watch        streams are filtered, ordered, unique, atomic, bookmarkable, resumable and reliable
 //	blocks       who is on the block list is given nothing, and no retry is held back but by it
 //	log          every answer is what the committed log says at its index, when that was copied
-//	requests     a request was carried out once at most, and never when it was refused
+//	requests     a request was carried out once at most, and never when it was refused; nothing was placed that nobody asked for
 //	progress     after everything healed, everything worked again within the bound
 //
 // Unknown is no pass: a search that was broken off proves nothing, and neither does a checker that had nothing to look at

@@ -91,15 +91,31 @@ func againstLog(t *replay.Timeline, op *history.Op) string {
 	return ""
 }
 
-// checkRequests looks for requests that were carried out twice, or although every attempt was refused.
+// checkRequests looks for requests that were carried out twice, or although every attempt was refused, and for identities that were
+// given an owner without anybody having asked for it: a client that asks again under another name has that carried out once more.
 func checkRequests(h *history.History, o *Options, f *finding) {
 	if o.Log == nil {
 		return
 	}
 	attempts := map[string][]*history.Op{}
+	about := map[string]bool{} // what is placed
+	unnamed := false           // some request of a Place is not known
 	for i := range h.Ops {
-		if op := &h.Ops[i]; op.Request != "" {
+		op := &h.Ops[i]
+		if op.Request != "" {
 			attempts[op.Request] = append(attempts[op.Request], op)
+		}
+		if op.F == history.Place {
+			about[op.Identity], unnamed = true, unnamed || op.Request == ""
+		}
+	}
+	if !unnamed {
+		for _, request := range slices.Sorted(maps.Keys(o.Log.Requests)) {
+			for _, c := range o.Log.Requests[request] {
+				if about[c.Placed] && attempts[request] == nil {
+					f.bad(c.Placed, 0, h.Last, nil, "%s was given an owner at index %d for the request %s, which nobody has made", c.Placed, c.Index, request)
+				}
+			}
 		}
 	}
 	for _, request := range slices.Sorted(maps.Keys(attempts)) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/checktest"
+	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/jepsen-lite/replay"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/placement"
@@ -250,6 +251,39 @@ func TestAgree_OneEntryDiffers_SaysWhere(t *testing.T) {
 	}
 	if err := replay.Agree(w.Log, nil, 50); err != nil {
 		t.Errorf("with nothing: %v", err)
+	}
+}
+
+// A request has one place where it was carried out, which says what a Place gave an owner, and nothing of what others did.
+func TestReplay_Requests_SayWhatWasPlaced(t *testing.T) {
+	w := checktest.Make(checktest.Config{Seed: 4, Ops: 400})
+	line, err := replay.Replay(w.Log, nil, 1<<40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := history.FromEvents(w.Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	placed, others := 0, 0
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		for _, c := range line.Requests[op.Request] {
+			switch {
+			case op.F == history.Place && c.Placed == op.Identity:
+				placed++
+			case op.F != history.Place && c.Placed == "":
+				others++
+			default:
+				t.Errorf("%s of %s placed %q", op.F, op.Identity, c.Placed)
+			}
+		}
+		if n := len(line.Requests[op.Request]); n > 1 {
+			t.Errorf("%s of %s was carried out %d times", op.F, op.Identity, n)
+		}
+	}
+	if placed == 0 || others == 0 {
+		t.Errorf("%d placed, %d others", placed, others)
 	}
 }
 

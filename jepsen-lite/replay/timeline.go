@@ -32,10 +32,11 @@ type Claim struct {
 	Queued, Held, Ended uint64
 }
 
-// Carried is where a request was carried out.
+// Carried is where a request was carried out. Placed is the identity that a Place gave an owner there; empty for what others did.
 type Carried struct {
 	Index    uint64
 	Position int
+	Placed   string
 }
 
 // Event is one thing that happened, as a watch tells it. Those of one index have no order that counts.
@@ -202,10 +203,15 @@ func (r *replaying) request(index uint64, c *fsm.Change) {
 	if c.Request == (snapshot.RequestID{}) {
 		return
 	}
-	name := ulid.ULID(c.Request).String()
-	at := Carried{index, c.Position}
-	if !slices.Contains(r.Requests[name], at) {
-		r.Requests[name] = append(r.Requests[name], at)
+	name, at := ulid.ULID(c.Request).String(), Carried{Index: index, Position: c.Position}
+	list := r.Requests[name]
+	i := slices.IndexFunc(list, func(x Carried) bool { return x.Index == index && x.Position == c.Position })
+	if i < 0 {
+		list, i = append(list, at), len(list)
+		r.Requests[name] = list
+	}
+	if c.Type == fsm.PlacementChanged && c.Cause == fsm.CausePlace {
+		list[i].Placed = c.Identity.String()
 	}
 }
 

@@ -26,7 +26,7 @@ func (c *caller) contend(ctx context.Context) {
 		rate = c.w.Rates[c.host]
 	}
 	for ctx.Err() == nil {
-		s, err := c.client.OpenSession(ctx, lookupclient.SessionConfig{Holder: c.name, TTL: 5 * time.Second, Now: func() time.Duration { return skewed(rate) }})
+		s, err := c.client.OpenSession(ctx, lookupclient.SessionConfig{Holder: c.name, TTL: ttl, Now: func() time.Duration { return skewed(rate) }})
 		if err != nil {
 			time.Sleep(time.Second)
 			continue

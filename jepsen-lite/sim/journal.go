@@ -19,6 +19,7 @@ type journal struct {
 	events []history.Event
 	ops    uint64
 	faults uint64
+	passes uint64
 	trace  hash.Hash
 	err    error // of the test itself
 }
@@ -51,10 +52,16 @@ func (j *journal) invoke(c history.Call) uint64 {
 	return c.Op
 }
 
-// passed notes what went over the network.
+// passesMax bounds what goes over the network in one run: five times as much as in any that is well.
+const passesMax = 1_000_000
+
+// passed notes what went over the network. What is broken may talk without end: that ends the process.
 func (j *journal) passed(from, to string, bytes int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.passes++; j.passes > passesMax {
+		panic(fmt.Sprintf("%v: after %d messages they still talk", time.Duration(j.now()), passesMax))
+	}
 	fmt.Fprintln(j.trace, j.now(), from, to, bytes)
 }
 

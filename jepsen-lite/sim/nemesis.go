@@ -2,10 +2,13 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/seed13d31b7f/berth/placement"
 )
 
 // faults has the faults of the plan come and go, each at its time, and returns when all are over.
@@ -40,6 +43,14 @@ func (w *world) named(f Fault) Fault {
 // fault has a fault come, and go.
 func (w *world) fault(f Fault) {
 	last := func() { time.Sleep(f.For) }
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	switch {
+	case f.Read:
+		w.readAll(f, &asked)
+	case f.Kind == Deaf && f.Delay > 0:
+		w.unheard(f, &asked)
+	}
 	if f.cutsOff() && f.Delay > 0 {
 		w.slower(f.Hosts[0], f.Delay)
 		time.Sleep(slowFor)
@@ -51,16 +62,13 @@ func (w *world) fault(f Fault) {
 		last()
 		w.part(f.Side, false)
 	case OneWay:
-		for _, cut := range []bool{true, false} {
-			for _, s := range w.hosts("s", w.Servers) {
-				if s != f.Hosts[0] {
-					w.links.cut(f.Hosts[0], s, cut)
-				}
-			}
-			if cut {
-				last()
-			}
-		}
+		w.oneWay(func(server string) (from, to string) { return f.Hosts[0], server }, true)
+		last()
+		w.oneWay(func(server string) (from, to string) { return f.Hosts[0], server }, false)
+	case Deaf:
+		w.oneWay(func(server string) (from, to string) { return server, f.Hosts[0] }, true)
+		last()
+		w.oneWay(func(server string) (from, to string) { return server, f.Hosts[0] }, false)
 	case Isolate:
 		w.links.isolate(f.Hosts[0], w.all(), true)
 		last()
@@ -82,6 +90,10 @@ func (w *world) fault(f Fault) {
 		w.slower(f.Hosts[0], f.Delay)
 		last()
 		w.slower(f.Hosts[0], -f.Delay)
+	case Lag:
+		w.lags(f.Hosts[0], f.Delay)
+		last()
+		w.lags(f.Hosts[0], -f.Delay)
 	case SlowDisk:
 		w.disks[f.Hosts[0]].Add(int64(f.Delay))
 		last()
@@ -100,6 +112,22 @@ func (w *world) fault(f Fault) {
 		}
 	case Shuffle:
 		w.shuffle(f)
+	case Gather:
+		w.gather(f)
+	}
+}
+
+// gather has the identities that are kept go to a member, those of now.
+func (w *world) gather(f Fault) {
+	c := w.caller("gatherer", "operator", "")
+	defer func() { _ = c.client.Close() }()
+	for n := range kept {
+		id := identity(min(time.Duration(w.journal.now()), w.Length-1), n)
+		ctx, cancel := context.WithTimeout(context.Background(), f.For/kept)
+		if c.place(ctx, id) == nil {
+			c.move(ctx, id, f.Hosts[0])
+		}
+		cancel()
 	}
 }
 
@@ -119,6 +147,41 @@ func (w *world) shuffle(f Fault) {
 	}
 }
 
+// readAll has some read from a server, and no other, what changes, one look-up after the other until a fault ends.
+func (w *world) readAll(f Fault, all *sync.WaitGroup) {
+	over := time.Now().Add(f.lasts())
+	for i := range 2 {
+		c := w.caller(fmt.Sprint("close-", f.At.Milliseconds(), "-", i), f.Hosts[0], f.Hosts[0])
+		all.Go(func() {
+			for time.Now().Before(over) {
+				ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+				_ = c.lookup(ctx, c.changing(), false)
+				cancel()
+				time.Sleep(c.below(50 * time.Millisecond))
+			}
+			_ = c.client.Close()
+		})
+	}
+}
+
+// unheard has some ask a server, and no other, for placements that nobody else asks for, from shortly before it hears nothing any more
+// until shortly before that is over.
+func (w *world) unheard(f Fault, asked *sync.WaitGroup) {
+	over := time.Now().Add(f.lasts() - 500*time.Millisecond)
+	for i := range 6 {
+		name := fmt.Sprint("unheard-", f.At.Milliseconds(), "-", i)
+		c := w.caller(name, f.Hosts[0], f.Hosts[0])
+		at := f.lasts() - f.For - time.Duration(w.below(int(4*f.Delay)))
+		asked.Go(func() {
+			time.Sleep(at)
+			ctx, cancel := context.WithDeadline(context.Background(), over)
+			defer cancel()
+			_ = c.place(ctx, placement.Identity{Kind: kinds[1], Key: name})
+			_ = c.client.Close()
+		})
+	}
+}
+
 // part cuts all links between the two sides, or takes that away.
 func (w *world) part(side map[string]int, cut bool) {
 	for _, a := range w.all() {
@@ -127,6 +190,15 @@ func (w *world) part(side map[string]int, cut bool) {
 				w.links.cut(a, b, cut)
 				w.links.cut(b, a, cut)
 			}
+		}
+	}
+}
+
+// oneWay cuts the links between each server and somebody else, in one direction, or takes that away.
+func (w *world) oneWay(link func(server string) (from, to string), cut bool) {
+	for _, s := range w.hosts("s", w.Servers) {
+		if from, to := link(s); from != to {
+			w.links.cut(from, to, cut)
 		}
 	}
 }
@@ -148,6 +220,12 @@ func (w *world) killed(f Fault) {
 		})
 	}
 	each.Wait()
+}
+
+func (w *world) lags(host string, by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lag[host] += by
 }
 
 func (w *world) slower(host string, by time.Duration) {

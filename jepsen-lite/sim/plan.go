@@ -24,6 +24,9 @@ type Plan struct {
 	// SnapshotEntries is after how many entries of the log a server keeps a snapshot in their place; zero for as many as servers
 	// do, which is more than a run has.
 	SnapshotEntries uint64
+	// ReadLease is how long read leases last; zero for as long as servers have them. A short one is over, and granted anew, each
+	// time that a holder is late.
+	ReadLease time.Duration
 	// Latency is how long a message takes at most, most of the time, and Tail how many times longer one of twenty takes.
 	Latency time.Duration
 	Tail    int
@@ -43,6 +46,8 @@ type Fault struct {
 	// Delay is that of a slow link or a slow disk. Before a host is cut off it is that of its links, for slowFor: what it was
 	// promised last came late. Zero for none.
 	Delay time.Duration
+	// Read has some read from the host all the time that the fault lasts.
+	Read bool
 }
 
 // These stand for a server.
@@ -61,6 +66,8 @@ const (
 	Partition Kind = "partition"
 	// OneWay cuts the links from one host to the servers, and not back.
 	OneWay Kind = "one-way"
+	// Deaf cuts the links from the other servers to a server, and not back.
+	Deaf Kind = "deaf"
 	// Isolate cuts a host off from all others.
 	Isolate Kind = "isolate"
 	// Strand cuts a server off from the other servers, and from nobody else.
@@ -75,6 +82,8 @@ const (
 	Reset Kind = "reset"
 	// Slow makes everything from and to a host take longer.
 	Slow Kind = "slow"
+	// Lag makes everything to a host take longer, and nothing from it.
+	Lag Kind = "lag"
 	// SlowDisk makes each write of a server take longer.
 	SlowDisk Kind = "slow-disk"
 	// Transfer hands the leadership over, to a server or to any.
@@ -83,6 +92,8 @@ const (
 	Crash Kind = "crash"
 	// Shuffle has identities go to a member and away from it, again and again.
 	Shuffle Kind = "shuffle"
+	// Gather has the identities that are kept go to a member.
+	Gather Kind = "gather"
 )
 
 // slowFor is how long the links of a host are slow before it is cut off.
@@ -120,8 +131,8 @@ func (f *Fault) lasts() time.Duration {
 	return f.For
 }
 
-// cutsOff says whether the fault cuts one host off.
-func (f *Fault) cutsOff() bool { return f.Kind == Isolate || f.Kind == Strand }
+// cutsOff says whether the fault cuts one host off, in one direction at least. Its links may be slow before.
+func (f *Fault) cutsOff() bool { return slices.Contains([]Kind{Isolate, Strand, Deaf, OneWay}, f.Kind) }
 
 // LengthDefault is the length of a run.
 const LengthDefault = time.Minute
@@ -134,17 +145,23 @@ func PlanOf(seed uint64) Plan {
 		p.Servers = 5
 	}
 	p.Patient = fmt.Sprint("s", r.IntN(p.Servers)+1)
-	p.rates(r)
-	if r.IntN(3) == 0 {
+	begins := opening(seed) % openings
+	p.rates(r, begins == lagging || begins == memberProvedLate)
+	if r.IntN(3) == 0 && begins != deaf { // what was told then is held against the whole log
 		p.SnapshotEntries = 100 + r.Uint64N(400)
 	}
 	p.Latency = []time.Duration{100 * time.Microsecond, 2 * time.Millisecond, 10 * time.Millisecond, 40 * time.Millisecond}[r.IntN(4)]
 	p.Tail = []int{1, 10, 30}[r.IntN(3)]
+	if begins == behind || begins == lagging {
+		p.ReadLease = within(r, 250*time.Millisecond, 500*time.Millisecond)
+		p.Latency = min(p.Latency, 10*time.Millisecond) // or nobody has a lease that is so short
+	}
 	// A run has a few kinds of faults, so that each has time to meet what it goes with, and quiet moments.
 	all := []Kind{Partition, OneWay, Isolate, Strand, Kill, KillAll, Hold, Reset, Slow, SlowDisk, Transfer, Crash}
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	kinds := all[:2+r.IntN(4)]
-	for at := 2 * time.Second; at < p.Length; {
+	p.Faults = p.opens(r, begins, 2*time.Second)
+	for at := over(p.Faults) + within(r, 0, 3*time.Second); at < p.Length; {
 		if r.IntN(3) == 0 {
 			p.Faults = append(p.Faults, p.fault(r, kinds[r.IntN(len(kinds))], at))
 		} else {
@@ -169,11 +186,12 @@ func over(faults []Fault) (at time.Duration) {
 
 // rates draws the clocks' rates. Many are at one end of what is allowed: there leases are the longest for one who holds them, or
 // the shortest for one who waits for them. In two runs of three the servers' are fast and the others' slow, which is the worst
-// for members and holders of locks, and in most of those the patient server's is slow, which is the worst for read leases.
-func (p *Plan) rates(r *rand.Rand) {
+// for members and holders of locks, and in most of those the patient server's is slow, which is the worst for read leases; in all
+// runs when that is asked for.
+func (p *Plan) rates(r *rand.Rand, all bool) {
 	slowest := r.Int64N(80) + 60 // in percent
 	most := slowest/4 - 1
-	worst, slow := r.IntN(3) > 0, r.IntN(3) > 0
+	worst, slow := r.IntN(3) > 0 || all, r.IntN(3) > 0 || all
 	for _, h := range slices.Concat(p.hosts("s", p.Servers), p.hosts("m", p.Members), p.hosts("l", p.Lockers), p.hosts("locker-s", p.Servers)) {
 		p.Rates[h] = slowest + []int64{0, most, r.Int64N(most + 1)}[r.IntN(3)]
 		if server := h[0] == 's'; worst && server && !(slow && h == p.Patient) {

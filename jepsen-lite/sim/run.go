@@ -15,6 +15,7 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/jepsen-lite/judge"
 	"github.com/seed13d31b7f/berth/jepsen-lite/replay"
+	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
 )
@@ -40,6 +41,9 @@ type Outcome struct {
 // realLimit is how long a run may take by the true clock: where goroutines keep each other busy, virtual time stands still.
 const realLimit = 5 * time.Minute
 
+// closing is how long servers and members may take to end, by virtual time.
+const closing = 30 * time.Second
+
 // Run runs a plan in a bubble of its own.
 func Run(t *testing.T, p Plan) *Outcome {
 	t.Helper()
@@ -59,7 +63,12 @@ func Run(t *testing.T, p Plan) *Outcome {
 		w.run()
 		out.Lived = time.Duration(w.journal.now())
 		w.phase(history.PhaseTeardown)
+		// What is broken may not come to its end: then this is all that is known of it.
+		stuck := time.AfterFunc(closing, func() {
+			panic(fmt.Sprintf("seed %d: %v after they were told to, not all servers have ended; before that: %q", p.Seed, closing, w.found))
+		})
 		w.close()
+		stuck.Stop()
 		// A goroutine that is left behind has no bubble to go on in: the run fails, and not by its history.
 		w.journal.record(history.Event{Leaks: &history.Leaks{}})
 		w.journal.record(history.Event{End: &history.End{}})
@@ -199,7 +208,13 @@ func (w *world) settle(c *caller) {
 		for n := range identities {
 			id := identity(at, n)
 			w.until(healed, fmt.Sprint(id, " is placed"), func(ctx context.Context) error { return c.place(ctx, id) })
-			w.until(healed, fmt.Sprint(id, " is acted on by its owner"), func(ctx context.Context) error { return w.actedOn(ctx, c, id) })
+			w.until(healed, fmt.Sprint(id, " is acted on by its owner"), func(ctx context.Context) error {
+				err := w.actedOn(ctx, c, id)
+				if errors.Is(err, lookupclient.ErrNotPlaced) { // its owner has ended since
+					return errors.Join(err, c.place(ctx, id))
+				}
+				return err
+			})
 		}
 	}
 	w.phase(history.PhaseFinal)

@@ -107,7 +107,29 @@ func TestPlanOf_IsTheSeedsAlone(t *testing.T) {
 			t.Errorf("seed %d: clocks run at %d%% and at %d%%: the bound is a quarter", seed, slowest, fastest)
 		}
 	}
-	if len(kinds) != 13 {
+	if len(kinds) != 16 {
 		t.Errorf("the kinds of faults in 200 seeds: %v", kinds)
+	}
+}
+
+func TestPlanOf_Opening_IsTheSeedsAndComesFirst(t *testing.T) {
+	want := [openings][]Kind{
+		deaf: {Transfer, Strand, Deaf}, lagging: {Transfer, Lag}, memberProvedLate: {Gather, SlowDisk, OneWay, Isolate}, behind: {SlowDisk}, mute: {OneWay, OneWay, Deaf},
+	}
+	for seed := range uint64(50) {
+		p, kinds := PlanOf(seed), want[opening(seed)%openings]
+		for i, k := range kinds {
+			if p.Faults[i].Kind != k {
+				t.Errorf("seed %d: fault %d is %v, want a %v", seed, i, p.Faults[i], k)
+			}
+		}
+		for _, f := range p.Faults[len(kinds):] {
+			if f.At < over(p.Faults[:len(kinds)]) {
+				t.Errorf("seed %d: %v begins before the opening is over", seed, f)
+			}
+		}
+		if short := kinds[len(kinds)-1] == Lag || kinds[0] == SlowDisk; short != (p.ReadLease > 0) {
+			t.Errorf("seed %d: read leases of %v", seed, p.ReadLease)
+		}
 	}
 }

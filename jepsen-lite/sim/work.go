@@ -19,8 +19,8 @@ import (
 
 const (
 	// identities are in use at once, and for so long; then there are others. Few, so that clients meet at them. Some are kept: for twice
-	// as long, and nobody asks to remove them or to move them. What ends them is the end of their owner's lease alone, and while a
-	// new leader completes no removal they are what members have.
+	// as long, and nobody asks to remove them or, but for Gather, to move them. What ends them is the end of their owner's lease alone,
+	// and while a new leader completes no removal they are what members have.
 	identities, kept = 6, 3
 	useFor           = 15 * time.Second
 	// thinking is how long a client waits between two calls, at most.
@@ -242,6 +242,7 @@ func (c *caller) remove(ctx context.Context, id placement.Identity) {
 		resp, err = c.api().Remove(ctx, &apiv1.RemoveRequest{Kind: id.Kind, Key: id.Key, Retry: retry, Wait: durationpb.New(time.Second)})
 		return err
 	})
+	first := err
 	switch epoch := placement.Epoch(resp.GetPlacement().GetEpoch()); {
 	case err == nil && !resp.Done && epoch != 0:
 		err = c.client.Remove(ctx, id, epoch, nil)
@@ -251,6 +252,8 @@ func (c *caller) remove(ctx context.Context, id placement.Identity) {
 	switch {
 	case err == nil, errors.Is(err, lookupclient.ErrNotPlaced), errors.Is(err, lookupclient.ErrFenced):
 		c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Phase: history.Absent}})
+	case refused(first):
+		c.w.journal.record(history.Event{Fail: failed(op, err)})
 	default: // it may have been asked for
 		c.w.journal.record(history.Event{Unknown: failed(op, err)})
 	}

@@ -36,8 +36,9 @@ type world struct {
 	mu      sync.Mutex
 	late    *rand.Rand
 	drawn   *rand.Rand
-	held    map[string]time.Time // when a host's messages go on
-	slow    map[string]time.Duration
+	held    map[string]time.Time     // when a host's messages go on
+	slow    map[string]time.Duration // how much longer it takes from and to a host
+	lag     map[string]time.Duration // and to one alone
 	disks   map[string]*atomic.Int64
 	members map[string]*member
 	up      map[string]*raftnode.Node              // by the server's name
@@ -55,7 +56,9 @@ type member struct {
 func (w *world) violation(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.found = append(w.found, fmt.Sprintf("%v: ", time.Duration(w.journal.now()))+fmt.Sprintf(format, args...))
+	what := fmt.Sprintf("%v: ", time.Duration(w.journal.now())) + fmt.Sprintf(format, args...)
+	w.t.Logf("seed %d: %s", w.Seed, what) // a run that is so broken that it makes no end has said it
+	w.found = append(w.found, what)
 }
 
 // random is the source of one part of a run.
@@ -70,7 +73,7 @@ func (p *Plan) random(part string) *rand.Rand {
 func newWorld(t *testing.T, p Plan) *world {
 	w := &world{
 		Plan: p, t: t, journal: newJournal(), guard: &guard{}, late: p.random("network"), drawn: p.random("faults"),
-		held: map[string]time.Time{}, slow: map[string]time.Duration{}, disks: map[string]*atomic.Int64{}, members: map[string]*member{},
+		held: map[string]time.Time{}, slow: map[string]time.Duration{}, lag: map[string]time.Duration{}, disks: map[string]*atomic.Int64{}, members: map[string]*member{},
 		up: map[string]*raftnode.Node{}, acting: map[placement.Identity]placement.Epoch{},
 	}
 	for _, s := range p.hosts("s", p.Servers) {
@@ -123,6 +126,7 @@ func (w *world) config(c *raftnode.Config) {
 	if c.Name == w.Patient {
 		c.Timing = "wan"
 	}
+	c.ReadLease = w.ReadLease
 	c.Seams.SnapshotEntries = w.SnapshotEntries
 	c.Seams.Now = func() lease.Instant { return lease.Instant(skewed(rate)) }
 	c.Seams.Write = func(string) error {
@@ -145,7 +149,9 @@ func (w *world) takes(from, to string, bytes int) time.Duration {
 	if w.late.IntN(20) == 0 {
 		d *= time.Duration(w.Tail)
 	}
-	d += w.slow[from] + w.slow[to]
+	if from != to {
+		d += w.slow[from] + w.slow[to] + w.lag[to]
+	}
 	for _, h := range []string{from, to} {
 		d = max(d, time.Until(w.held[h]))
 	}
