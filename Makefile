@@ -96,7 +96,7 @@ determinism: ## run seeds of the simulation in several processes each, and compa
 	$(GO) test -count=1 -tags determinism -run OneTrace ./jepsen-lite/sim
 
 sim: ## run SEEDS seeds from FIRST on, or such that were not run yet, of whole clusters in virtual time; of the MUTANT that is named
-	$(GO) run ./jepsen-lite/cmd/sim -seeds $(or $(SEEDS),20) -first $(or $(FIRST),0) -drop "$(DROP)" -mutant "$(MUTANT)"
+	$(GO) run ./jepsen-lite/cmd/sim -seeds $(or $(SEEDS),20) -first $(or $(FIRST),0) -drop "$(DROP)" -until $(or $(UNTIL),0) -mutant "$(MUTANT)"
 
 churn: ## what 100 million updates of a million identities do to the memory of the process: some minutes
 	$(GO) test ./snapshot -run '^$$' -bench Churn -benchtime 1x -timeout 60m -churn 100000000
@@ -111,7 +111,7 @@ soak: build ## the same for HOURS hours, each time with another seed
 	./bin/berth fault run --all --duration 30s --seed $(SEED) --for $(HOURS)h --store .ci/faults
 
 faults: ## break clusters for some minutes: 200 new seeds of the simulation, real processes, and real networks; root, Linux
-	$(MAKE) --no-print-directory sim SEEDS=$(or $(SEEDS),200)
+	$(MAKE) --no-print-directory sim SEEDS=$(or $(SEEDS),200) UNTIL=20s
 	$(GO) test -count=1 -v -run '^(TestRun_Processes_KilledAndStopped_Passes|TestRun_Hosts_CutOff_Passes)$$' ./jepsen-lite/runner
 
 mutants: ## show that the fault tests find berths that are broken on purpose: some forty minutes, root, Linux; or SAMPLE of them

@@ -32,7 +32,7 @@ func (c *caller) contend(ctx context.Context) {
 			continue
 		}
 		for ctx.Err() == nil && s.Context().Err() == nil && c.hold(ctx, s) {
-			time.Sleep(c.below(thinking))
+			c.think()
 		}
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		_ = s.Close(end)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/overlay"
 )
@@ -89,9 +90,10 @@ func BuildWith(root, output string, f overlay.Files, args ...string) error {
 }
 
 // Arguments are those with which such a program runs one seed; drop has the numbers of the faults that are left out, with commas
-// between them. Others may give another trace: what is not on the heap any more, but kept for the next who wants it, differs.
-func Arguments(seed uint64, drop string) []string {
-	return []string{"-test.run", "^TestSeeds$", "-test.v", "-seeds", "1", "-first", strconv.FormatUint(seed, 10), "-drop", drop}
+// between them, and until is Plan.Until's. Others may give another trace: what is not on the heap any more, but kept for the next who
+// wants it, differs.
+func Arguments(seed uint64, drop string, until time.Duration) []string {
+	return []string{"-test.run", "^TestSeeds$", "-test.v", "-seeds", "1", "-first", strconv.FormatUint(seed, 10), "-drop", drop, "-until", until.String()}
 }
 
 // determine adds the files and patches.

@@ -70,7 +70,7 @@ func traceOf(t *testing.T, program string, seed uint64, variables int, busy bool
 			}()
 		}
 	}
-	c := exec.Command(program, Arguments(seed, "")...)
+	c := exec.Command(program, Arguments(seed, "", 0)...)
 	c.Env = os.Environ()
 	for i := range variables {
 		c.Env = append(c.Env, fmt.Sprintf("VARIABLE_%d=%*d", i, i, i))

@@ -176,6 +176,15 @@ func PlanOf(seed uint64) Plan {
 	return p
 }
 
+// Until is the plan of a run that is over sooner, without the faults that begin later. Zero changes nothing.
+func (p Plan) Until(length time.Duration) Plan {
+	if length > 0 && length < p.Length {
+		p.Length = length
+		p.Faults = slices.DeleteFunc(slices.Clone(p.Faults), func(f Fault) bool { return f.At >= length })
+	}
+	return p
+}
+
 // over is when the last of some faults ends.
 func over(faults []Fault) (at time.Duration) {
 	for _, f := range faults {

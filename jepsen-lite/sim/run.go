@@ -155,6 +155,7 @@ func (w *world) run() {
 	w.faults(begin)
 	time.Sleep(time.Until(begin.Add(w.Length)))
 	w.phase(history.PhaseHealed)
+	w.healed.Store(true)
 	healed := time.Now()
 	time.Sleep(afterwards)
 	// A session that was cut off before holds the lock until its lease is over.

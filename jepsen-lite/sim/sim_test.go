@@ -16,6 +16,7 @@ var (
 	seeds = flag.Int("seeds", 3, "how many seeds are run")
 	first = flag.Uint64("first", 0, "the first of them; 0 for one that was not run yet")
 	keep  = flag.String("keep", "", "a directory for the histories of seeds that fail, by its full path")
+	until = flag.Duration("until", 0, "how long a run lasts, without what comes afterwards; 0 for as long as its plan")
 	drop  = flag.String("drop", "", "numbers of the faults that are left out, from 0 on, with commas between them")
 )
 
@@ -57,7 +58,7 @@ func TestSeeds(t *testing.T) {
 	for i := range uint64(*seeds) {
 		seed := from + i
 		begin := time.Now()
-		p := without(t, PlanOf(seed), *drop)
+		p := without(t, PlanOf(seed), *drop).Until(*until)
 		out := Run(t, p)
 		t.Logf("seed %d: %v of %d servers in %v, %d faults, %d operations, trace %s", seed, out.Lived.Round(time.Second), p.Servers,
 			time.Since(begin).Round(time.Millisecond), len(p.Faults), len(out.History.Ops), out.Trace)
@@ -80,6 +81,24 @@ func TestSeeds(t *testing.T) {
 			t.Log(path)
 		}
 		t.Logf("again: make sim SEEDS=1 FIRST=%d", seed)
+	}
+}
+
+func TestPlan_Until_IsItsBeginning(t *testing.T) {
+	for seed := range uint64(20) {
+		whole, all := PlanOf(seed), PlanOf(seed)
+		short := all.Until(20 * time.Second)
+		if short.Length != 20*time.Second || len(short.Faults) == 0 || len(short.Faults) >= len(whole.Faults) || len(all.Faults) != len(whole.Faults) {
+			t.Errorf("seed %d: %d of %d faults in %v", seed, len(short.Faults), len(whole.Faults), short.Length)
+		}
+		for _, f := range short.Faults {
+			if f.At >= short.Length {
+				t.Errorf("seed %d: %v", seed, f)
+			}
+		}
+		if same := all.Until(0); same.Length != LengthDefault || len(same.Faults) != len(whole.Faults) {
+			t.Errorf("seed %d: %d of %d faults in %v", seed, len(same.Faults), len(whole.Faults), same.Length)
+		}
 	}
 }
 

@@ -23,8 +23,10 @@ const (
 	// and while a new leader completes no removal they are what members have.
 	identities, kept = 6, 3
 	useFor           = 15 * time.Second
-	// thinking is how long a client waits between two calls, at most.
+	// thinking is how long a client waits between two calls, at most; when everything has healed, so many times as long: then it is to
+	// be seen that all goes on, and no more.
 	thinking = 200 * time.Millisecond
+	calm     = 8
 )
 
 // identity is one of those in use at a moment. All are of the kind that members activate.
@@ -100,8 +102,17 @@ func (c *caller) work(ctx context.Context) {
 			c.remove(call, c.changing())
 		}
 		cancel()
-		time.Sleep(c.below(thinking))
+		c.think()
 	}
+}
+
+// think waits until the caller's next call.
+func (c *caller) think() {
+	most := thinking
+	if c.w.healed.Load() {
+		most *= calm
+	}
+	time.Sleep(c.below(most))
 }
 
 // patience is how long a reader waits for an answer, at most. Not longer: a server that is cut off answers at once what it may
@@ -114,7 +125,7 @@ func (c *caller) read(ctx context.Context) {
 		call, cancel := context.WithTimeout(ctx, 10*time.Millisecond+c.below(patience))
 		_ = c.lookup(call, c.current(), false)
 		cancel()
-		time.Sleep(c.below(thinking))
+		c.think()
 	}
 }
 

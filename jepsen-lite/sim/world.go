@@ -30,6 +30,7 @@ type world struct {
 	links   *links
 	journal *journal
 	guard   *guard
+	healed  atomic.Bool  // all faults are over
 	locked  atomic.Int64 // when the lock was asked for that was acquired last
 	streams atomic.Uint64
 

@@ -93,7 +93,7 @@ func runSeed(ctx context.Context, binary string, seed uint64) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, seedTimeout)
 	defer cancel()
 	limited := fmt.Sprintf(`ulimit -v %d && exec "$0" "$@"`, seedMemory)
-	c := exec.CommandContext(ctx, "sh", append([]string{"-c", limited, binary}, sim.Arguments(seed, "")...)...)
+	c := exec.CommandContext(ctx, "sh", append([]string{"-c", limited, binary}, sim.Arguments(seed, "", 0)...)...)
 	out, err := c.CombinedOutput()
 	if ctx.Err() != nil {
 		err = errors.Join(err, fmt.Errorf("it did not end within %v", seedTimeout))

@@ -23,12 +23,13 @@ func main() {
 	first := flag.Uint64("first", 0, "the first of them; 0 for one that was not run yet, which is said")
 	jobs := flag.Int("jobs", 2, "how many at once")
 	drop := flag.String("drop", "", "numbers of the faults that are left out, with commas between them")
+	until := flag.Duration("until", 0, "how long a run lasts at most; 0 for as long as its plan")
 	mutant := flag.String("mutant", "", "a berth of package mutants that is run in the place of this one")
 	flag.Parse()
 	if *first == 0 {
 		*first = uint64(time.Now().UnixMicro())
 	}
-	if err := run(*first, *seeds, *jobs, *drop, *mutant); err != nil {
+	if err := (&runs{*drop, *mutant, *until, ""}).all(*first, *seeds, *jobs); err != nil {
 		fmt.Fprintln(os.Stderr, "sim:", err)
 		os.Exit(1)
 	}
@@ -37,15 +38,22 @@ func main() {
 // errFailed: some seeds did.
 var errFailed = errors.New("promises are broken")
 
-func run(first, seeds uint64, jobs int, drop, mutant string) error {
+// runs are runs of seeds.
+type runs struct {
+	drop, mutant string
+	until        time.Duration
+	program      string // the path of what runs a seed
+}
+
+func (r *runs) all(first, seeds uint64, jobs int) error {
 	dir, err := os.MkdirTemp("", "sim-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	p := program(filepath.Join(dir, "sim.test"))
+	r.program = filepath.Join(dir, "sim.test")
 	fmt.Printf("%d seeds from %d on; building: some minutes the first time\n", seeds, first)
-	if err := build(mutant, string(p)); err != nil {
+	if err := build(r.mutant, r.program); err != nil {
 		return err
 	}
 	var (
@@ -59,7 +67,7 @@ func run(first, seeds uint64, jobs int, drop, mutant string) error {
 		turn <- struct{}{}
 		all.Go(func() {
 			defer func() { <-turn }()
-			out, ok := p.run(seed, drop)
+			out, ok := r.one(seed, r.drop)
 			mu.Lock()
 			defer mu.Unlock()
 			fmt.Print(summary(out, ok))
@@ -72,7 +80,7 @@ func run(first, seeds uint64, jobs int, drop, mutant string) error {
 	all.Wait()
 	fmt.Printf("%v\n%d of %d seeds failed\n", &total, len(failed), seeds)
 	for _, seed := range failed {
-		if err := p.shrink(seed, drop, mutant); err != nil {
+		if err := r.shrink(seed); err != nil {
 			return err
 		}
 	}
@@ -103,11 +111,8 @@ func summary(out string, ok bool) string {
 	return regexp.MustCompile(`seed .*\n`).FindString(out)
 }
 
-// program is the path of what runs seeds.
-type program string
-
-// run runs a seed without some of its faults.
-func (p program) run(seed uint64, drop string) (out string, ok bool) {
-	b, err := exec.Command(string(p), sim.Arguments(seed, drop)...).CombinedOutput()
+// one runs a seed without some of its faults.
+func (r *runs) one(seed uint64, drop string) (out string, ok bool) {
+	b, err := exec.Command(r.program, sim.Arguments(seed, drop, r.until)...).CombinedOutput()
 	return string(b), err == nil
 }

@@ -30,14 +30,19 @@ func smaller(n int, out []int, fails func(out []int) bool) []int {
 }
 
 // shrink makes a seed that fails smaller, and prints what is left with the command that repeats it.
-func (p program) shrink(seed uint64, drop, mutant string) error {
+func (r *runs) shrink(seed uint64) error {
 	plan := sim.PlanOf(seed)
-	out, err := numbers(drop)
+	out, err := numbers(r.drop)
 	if err != nil {
 		return err
 	}
+	for i, f := range plan.Faults {
+		if r.until > 0 && f.At >= r.until && !slices.Contains(out, i) {
+			out = append(out, i)
+		}
+	}
 	out = smaller(len(plan.Faults), out, func(out []int) bool {
-		_, ok := p.run(seed, list(out))
+		_, ok := r.one(seed, list(out))
 		return !ok
 	})
 	fmt.Printf("seed %d fails with %d of its %d faults:\n", seed, len(plan.Faults)-len(out), len(plan.Faults))
@@ -47,8 +52,11 @@ func (p program) shrink(seed uint64, drop, mutant string) error {
 		}
 	}
 	again := fmt.Sprintf("make sim SEEDS=1 FIRST=%d DROP=%s", seed, list(out))
-	if mutant != "" {
-		again += " MUTANT=" + mutant
+	if r.until > 0 {
+		again += fmt.Sprint(" UNTIL=", r.until)
+	}
+	if r.mutant != "" {
+		again += " MUTANT=" + r.mutant
 	}
 	fmt.Println(again)
 	return nil
