@@ -49,6 +49,8 @@ type worker struct {
 	mu sync.Mutex
 	// excused says that the life that runs may end: it is being killed, its disk fails, it was taken out.
 	excused bool
+	// noted is closed when it is recorded how the last life ended; nil before the first.
+	noted chan struct{}
 }
 
 // server is a server and where it is.
@@ -149,14 +151,24 @@ func (k *cluster) newWorker(name, what string, args ...string) (*worker, error) 
 // launch starts a process, says so, and watches that its life ends only when it may.
 func (k *cluster) launch(w *worker) error {
 	w.mu.Lock()
+	noted := w.noted
+	w.mu.Unlock()
+	if noted != nil && !w.Runs() {
+		<-noted // or the last life, which was excused, would be taken for the next
+	}
+	w.mu.Lock()
 	w.excused = false
 	w.mu.Unlock()
 	if err := w.Process.Start(); err != nil {
 		return err
 	}
 	k.say(w, history.ProcessStart)
-	done := w.Done()
+	done, noted := w.Done(), make(chan struct{})
+	w.mu.Lock()
+	w.noted = noted
+	w.mu.Unlock()
 	k.watchers.Go(func() {
+		defer close(noted)
 		<-done
 		w.mu.Lock()
 		what := history.ProcessExit

@@ -1,0 +1,39 @@
+package runner
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/seed13d31b7f/berth/jepsen-lite/history"
+	"github.com/seed13d31b7f/berth/jepsen-lite/procs"
+)
+
+// What was told to end, and begins again at once, has not crashed, and how it ended is told.
+func TestCluster_Launch_RightAfterStop_IsNoCrash(t *testing.T) {
+	site := procs.OpenMachine()
+	defer site.Close()
+	var b bytes.Buffer
+	rec := history.NewRecorder(&b, func() int64 { return 0 })
+	k := &cluster{config: &Config{Note: t.Logf}, rec: rec}
+	w := &worker{kind: "server", Process: &procs.Process{Config: procs.Config{
+		Name: "s1", Args: []string{"sleep", "60"}, Log: filepath.Join(t.TempDir(), "stdout.log"), Site: site,
+	}}}
+	const rounds = 50
+	for range rounds {
+		if err := k.launch(w); err != nil {
+			t.Fatal(err)
+		}
+		if err := stop([]*worker{w}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.watchers.Wait()
+	if err := rec.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), `"what":"exit","status":"signal: terminated"`); n != rounds || strings.Contains(b.String(), `"what":"crash"`) {
+		t.Errorf("%d of %d lives ended as they were told to:\n%s", n, rounds, b.String())
+	}
+}
