@@ -114,8 +114,8 @@ faults: ## break clusters for some minutes: 200 new seeds of the simulation, rea
 	$(MAKE) --no-print-directory sim SEEDS=$(or $(SEEDS),200) UNTIL=20s
 	$(GO) test -count=1 -v -run '^(TestRun_Processes_KilledAndStopped_Passes|TestRun_Hosts_CutOff_Passes)$$' ./jepsen-lite/runner
 
-mutants: ## show that the fault tests find berths that are broken on purpose: some forty minutes, root, Linux; or SAMPLE of them
-	$(GO) run ./jepsen-lite/cmd/mutants -store .ci/faults $(if $(SAMPLE),-sample $(SAMPLE),-write jepsen-lite/README.md)
+mutants: ## show that the fault tests find berths that are broken on purpose: some forty minutes, root, Linux; or SAMPLE of them, or ONLY some
+	$(GO) run ./jepsen-lite/cmd/mutants -store .ci/faults $(if $(SAMPLE)$(ONLY),-sample $(or $(SAMPLE),0) -only "$(ONLY)",-write jepsen-lite/README.md)
 
 verify: test test386 race lint gencheck demo ## all that guards main, but the fuzzing
 

@@ -21,6 +21,7 @@ type loop struct {
 	m           *Member
 	life        *life    // nil while the member has no incarnation
 	session     *session // nil while it has no connection to the leader
+	former      string   // the address of the server that the last one was with; empty before
 	connecting  bool
 	activations map[placement.Identity]*Activation
 	ghosts      map[placement.Identity]*Activation        // given up, but a function of Kind still runs
@@ -134,9 +135,9 @@ func (l *loop) connect() {
 		return
 	}
 	l.connecting = true
-	first, life := l.firstMessage(), l.life
+	first, life, former := l.firstMessage(), l.life, l.former
 	l.m.tasks.Go(func() {
-		s, err := l.m.dial(first)
+		s, err := l.m.dial(first, former)
 		l.m.post(func() {
 			l.connecting = false
 			l.connected(s, err, life)
@@ -254,7 +255,7 @@ func (l *loop) sessionDown(err error) {
 func (l *loop) endSession() {
 	if l.session != nil {
 		l.m.tasks.Go(l.session.close)
-		l.session = nil
+		l.former, l.session = l.session.address, nil
 	}
 }
 

@@ -135,6 +135,34 @@ func TestMember_SlowLinks_LeaseIsCountedFromTheRequest(t *testing.T) {
 	})
 }
 
+// A leader that falls silent, wherever it stands in the member's list, costs the member less than its lease.
+func TestMember_LeaderFallsSilent_KeepsItsIncarnation(t *testing.T) {
+	for n := range 5 {
+		bubble(t, 5, func(t *testing.T, w *world) {
+			m := w.member("a", nil)
+			c := w.client("client")
+			leader := w.c.Servers[n]
+			for w.c.Leader(nil) != leader {
+				_, _ = apiv1.NewClusterClient(c.Conn()).TransferLeadership(t.Context(), &apiv1.TransferLeadershipRequest{To: leader.Name})
+				time.Sleep(time.Second)
+			}
+			until(t, "its session is with the leader", func() bool { return m.State().Server == leader.Name })
+			time.Sleep(5 * time.Second)
+			leader.Isolate(true)
+			w.c.Network.Isolate("a", true, leader.Host)
+			begin := time.Now()
+			until(t, "it has another session", func() bool { s := m.State().Server; return s != leader.Name && s != "" })
+			t.Logf("the leader is server %d of its list: another session after %v", n+1, time.Since(begin))
+			if _, _, err := c.Place(t.Context(), cart(n)); err != nil {
+				t.Error(err)
+			}
+			if s := m.State(); s.Lost != 0 {
+				t.Errorf("the leader is server %d of its list: the member lost its lease: %+v", n+1, s)
+			}
+		})
+	}
+}
+
 // Two clocks may run at different rates, up to the bound: a member that is cut off has stopped before another one begins.
 func TestMember_CutOff_ClocksOfDifferentRates_OneOwner(t *testing.T) {
 	rate := func(percent int64) func() time.Duration {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,11 +15,12 @@ import (
 
 // session is a member's stream with the leader.
 type session struct {
-	server string
-	asked  time.Duration // by the member's clock, just before its first message was sent
-	answer *apiv1.ToMember
-	inbox  chan *apiv1.ToMember
-	down   chan error // of size one
+	server  string // its name, or the address when it does not say
+	address string
+	asked   time.Duration // by the member's clock, just before its first message was sent
+	answer  *apiv1.ToMember
+	inbox   chan *apiv1.ToMember
+	down    chan error // of size one
 
 	conn   *grpc.ClientConn
 	links  *links
@@ -35,15 +37,17 @@ type session struct {
 // sessionTimeout bounds the search for the leader at one server.
 const sessionTimeout = 3 * time.Second
 
-// dial asks one server after the other for a session, and follows one that names the leader, once per server.
+// dial asks one server after the other for a session, and follows one that names the leader, once per server. former is the address of the
+// server that the last session was with, empty for none: it is asked last, whoever names it. When it fell silent, to wait for it takes most
+// of a lease.
 //
 // When servers of another cluster answer and none of its own does, the error is ErrClusterMismatch. One address that is
 // wrong must not end a member whose own cluster is there.
-func (m *Member) dial(first *apiv1.FromMember) (*session, error) {
+func (m *Member) dial(first *apiv1.FromMember, former string) (*session, error) {
 	var errs []error
 	var other error
 	own := false
-	for _, address := range m.client.conn.config.Servers {
+	for _, address := range lastOf(m.client.conn.config.Servers, former) {
 		for hop := 0; hop < 2 && address != "" && m.ctx.Err() == nil; hop++ {
 			d, err := m.dialOne(address, first)
 			if err == nil && d.session != nil {
@@ -58,13 +62,23 @@ func (m *Member) dial(first *apiv1.FromMember) (*session, error) {
 				errs = append(errs, fmt.Errorf("%s: %w", address, err))
 			}
 			own = own || d.own
-			address = d.next
+			if address = d.next; address == former {
+				break
+			}
 		}
 	}
 	if other != nil && !own {
 		return nil, other
 	}
 	return nil, errors.Join(append(errs, errNoServer)...)
+}
+
+// lastOf are some servers in their order, and one behind them, unless it is empty.
+func lastOf(servers []string, last string) []string {
+	if last == "" {
+		return servers
+	}
+	return append(slices.DeleteFunc(slices.Clone(servers), func(s string) bool { return s == last }), last)
 }
 
 // dialed is what one server answered: a session, or where the leader is when the server does not lead and knows who does.
@@ -103,7 +117,7 @@ func (m *Member) dialOne(address string, first *apiv1.FromMember) (d dialed, err
 		d.next = r.Address
 		return d, nil
 	}
-	s.server = address
+	s.server, s.address = address, address
 	if w := s.answer.GetWelcome(); w != nil {
 		s.server = w.Server
 	}
