@@ -110,7 +110,7 @@ jepsen: build ## break clusters of real processes in every way there is, and jud
 soak: build ## the same for HOURS hours, each time with another seed
 	./bin/berth fault run --all --duration 30s --seed $(SEED) --for $(HOURS)h --store .ci/faults
 
-faults: ## break clusters for some minutes: 200 new seeds of the simulation, real processes, and real networks; root, Linux
+faults: ## break clusters for some minutes: SEEDS new ones, or 200, of the simulation, real processes, and real networks; root, Linux
 	$(MAKE) --no-print-directory sim SEEDS=$(or $(SEEDS),200) UNTIL=20s
 	$(GO) test -count=1 -v -run '^(TestRun_Processes_KilledAndStopped_Passes|TestRun_Hosts_CutOff_Passes)$$' ./jepsen-lite/runner
 
