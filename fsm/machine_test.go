@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
@@ -179,7 +180,7 @@ func randomCommand(rng *rand.Rand, lives []placement.Incarnation, last map[place
 
 // One log, applied twice, and from a snapshot at every tenth of its entries, gives one digest at each of them.
 func TestMachine_OneLogGivesOneState(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(underrace.Rounds(6, 2)) {
 		log := randomLog(t, seed, 800)
 		digests := map[uint64]snapshot.Digest{}
 		var views []*snapshot.View

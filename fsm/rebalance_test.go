@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
@@ -35,7 +36,7 @@ func (w *workshop) move(id placement.Identity, epoch placement.Epoch, to placeme
 // asks again is told to move nothing more, unless something was left for want of moves.
 func TestRebalance_ComesTrue(t *testing.T) {
 	made, done := 0, 0
-	for seed := range uint64(1600) {
+	for seed := range uint64(underrace.Rounds(1600, 800)) {
 		rng := rand.New(rand.NewPCG(seed, 30))
 		v := randomCluster(t, rng, seed%2 == 0)
 		what := Rebalancing{Within: rng.Uint32N(30), Most: 1 + rng.IntN(60)}

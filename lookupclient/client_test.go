@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
@@ -339,7 +340,7 @@ func TestClient_LeaderKilled_CallsGoOn(t *testing.T) {
 		if _, err := c.PlaceAll(ctx, carts(100)); err != nil {
 			t.Fatal(err)
 		}
-		for round := range 4 {
+		for round := range underrace.Rounds(4, 2) {
 			l := w.c.Leader(nil)
 			stop := make(chan struct{})
 			var tasks sync.WaitGroup

@@ -18,8 +18,12 @@ const DefaultServer = "127.0.0.1:7420"
 // Config says which cluster a client is of, and how it behaves. The zero value of a field is its default.
 type Config struct {
 	// Servers are the gRPC addresses of servers of the cluster, host:port; any one is enough, more survive the loss of
-	// one. Default: DefaultServer.
+	// one. Default: DefaultServer. The cluster is asked now and then which others it has. Those are asked as well while fewer than two of
+	// Servers can be reached, or none when there is one.
 	Servers []string
+	// ServersOnly has no server asked that Servers does not name, but by a member, which follows those to the leader. Default: the
+	// cluster is followed.
+	ServersOnly bool
 	// Cluster is the id of the cluster that the client is of; servers of another one refuse its calls. Default: the one that
 	// answers first, for the life of the client.
 	Cluster string

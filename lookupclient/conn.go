@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +20,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 	"google.golang.org/grpc/status"
 
@@ -34,6 +35,7 @@ type Conn struct {
 	dials   dials
 	tracing *tracing
 
+	followed  *followed
 	links     *links
 	distances *distances
 	hedges    hedges
@@ -57,6 +59,20 @@ func (d *dials) note(address string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.errs[address] = err
+}
+
+// forget drops what is not of the given addresses.
+func (d *dials) forget(but []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.errs, func(address string, _ error) bool { return !slices.Contains(but, address) })
+}
+
+// failed says whether the last try to reach each of some addresses failed.
+func (d *dials) failed(addresses ...string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !slices.ContainsFunc(addresses, func(a string) bool { return d.errs[a] == nil })
 }
 
 // describe says of each address what happened there.
@@ -92,14 +108,15 @@ func plainDialError(err error) string {
 }
 
 func newConn(c Config) (*Conn, error) {
-	conn := &Conn{config: c, cluster: c.Cluster, dials: dials{errs: map[string]error{}},
+	conn := &Conn{config: c, cluster: c.Cluster, dials: dials{errs: map[string]error{}}, followed: newFollowed(c),
 		links: newLinks(), distances: newDistances(), probes: newProbes(), warnings: newWarnings(c.Logger), tracing: newTracing(c.TracerProvider)}
 	r := manual.NewBuilderWithScheme("berth")
-	var state resolver.State
-	for _, s := range c.Servers {
-		state.Addresses = append(state.Addresses, resolver.Address{Addr: s})
+	r.InitialState(conn.followed.resolved())
+	conn.followed.ask = conn.askServers
+	conn.followed.tell = func() {
+		conn.forget(conn.followed.all())
+		r.UpdateState(conn.followed.resolved())
 	}
-	r.InitialState(state)
 	cc, err := grpc.NewClient("berth:///servers", append(conn.dialOptions(conn.links), grpc.WithResolvers(r),
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"`+balancerName+`":{}}]}`))...)
 	if err != nil {
@@ -109,20 +126,60 @@ func newConn(c Config) (*Conn, error) {
 	return conn, nil
 }
 
+// dial connects to a server, and remembers what became of it.
+func (c *Conn) dial(ctx context.Context, address string) (conn net.Conn, err error) {
+	if c.config.Dial != nil {
+		conn, err = c.config.Dial(ctx, address)
+	} else {
+		var d net.Dialer
+		conn, err = d.DialContext(ctx, "tcp", address)
+	}
+	c.dials.note(address, err)
+	return conn, err
+}
+
+// answering are those of some servers that can be connected to, in their order. All are tried at once, since one whose machine vanished is
+// waited for, and when one is there the others are not waited for any more.
+func (c *Conn) answering(ctx context.Context, servers []string) (list []string) {
+	ctx, cancel := context.WithTimeout(ctx, answeringTimeout)
+	defer cancel()
+	there := make([]bool, len(servers))
+	var tasks sync.WaitGroup
+	for i, address := range servers {
+		tasks.Go(func() {
+			conn, err := c.dial(ctx, address)
+			if err != nil {
+				return
+			}
+			there[i] = true
+			_ = conn.Close()
+			time.AfterFunc(answeringMore, cancel)
+		})
+	}
+	tasks.Wait()
+	for i, address := range servers {
+		if there[i] {
+			list = append(list, address)
+		}
+	}
+	return list
+}
+
+const (
+	// answeringTimeout bounds that: half of sessionTimeout, within which a connection is made and used.
+	answeringTimeout = sessionTimeout / 2
+	// answeringMore is how much longer than the first to answer another may take.
+	answeringMore = 200 * time.Millisecond
+)
+
 // dialOptions are the same for the connection to all and for those to one server.
 func (c *Conn) dialOptions(links *links) []grpc.DialOption {
-	dial := c.config.Dial
-	if dial == nil {
-		var d net.Dialer
-		dial = func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }
-	}
 	params := grpc.ConnectParams{MinConnectTimeout: 2 * time.Second,
 		Backoff: grpcbackoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}}
 	return append(c.tracing.dialOptions(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			conn, err := dial(ctx, address)
-			c.dials.note(address, err)
+			conn, err := c.dial(ctx, address)
 			if err == nil {
 				links.add(address, conn)
 			}
@@ -132,6 +189,13 @@ func (c *Conn) dialOptions(links *links) []grpc.DialOption {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 5 * time.Second, Timeout: 3 * time.Second}),
 		grpc.WithDisableServiceConfig(),
 	)
+}
+
+// forget drops what is known of servers that are not of the given ones.
+func (c *Conn) forget(but []string) {
+	c.dials.forget(but)
+	c.links.forget(but)
+	c.distances.forget(but)
 }
 
 // one returns a connection to one server alone. The caller breaks its links, and closes it.
@@ -145,8 +209,8 @@ func (c *Conn) one(address string) (*grpc.ClientConn, *links, error) {
 func (c *Conn) classify(ctx context.Context, err error, changes bool) *Error {
 	unreachable := status.Code(err) == codes.Unavailable && c.cc.GetState() != connectivity.Ready && !sent(err)
 	var e *Error
-	if r, _, _ := apiv1.ReasonOf(err); r == "" && (unreachable || ctx.Err() != nil && c.cc.GetState() != connectivity.Ready && !sent(err)) {
-		return &Error{Reason: apiv1.ReasonUnreachable, Message: "no server could be reached: " + c.dials.describe(c.config.Servers), err: err}
+	if r, _, _ := apiv1.ReasonOf(err); err == errStrange || r == "" && (unreachable || ctx.Err() != nil && c.cc.GetState() != connectivity.Ready && !sent(err)) {
+		return &Error{Reason: apiv1.ReasonUnreachable, Message: "no server could be reached: " + c.dials.describe(c.followed.all()), err: err}
 	}
 	errors.As(errorOf(err, changes), &e)
 	return e
@@ -183,11 +247,12 @@ func (c *Conn) saw(reply any) {
 
 // NewStream opens a stream, which is not tried again. What ends it, but for io.EOF, is an *Error.
 func (c *Conn) NewStream(ctx context.Context, d *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	s, err := c.cc.NewStream(c.expecting(ctx), d, method, append(opts, grpc.WaitForReady(false))...)
+	r := &route{}
+	s, err := c.cc.NewStream(c.expecting(r.with(ctx)), d, method, append(opts, grpc.WaitForReady(false))...)
 	if err != nil {
 		return nil, c.streamError(ctx, err)
 	}
-	return &stream{ClientStream: s, conn: c}, nil
+	return &stream{ClientStream: s, conn: c, route: r}, nil
 }
 
 // streamError gives the error of a stream its form.
@@ -202,6 +267,7 @@ func (c *Conn) streamError(ctx context.Context, err error) error {
 type stream struct {
 	grpc.ClientStream
 	conn       *Conn
+	route      *route
 	introduced bool
 }
 
@@ -212,10 +278,13 @@ func (s *stream) RecvMsg(m any) error {
 		s.introduced = true
 		_, err = s.conn.heardOn(s.ClientStream)
 	}
+	if err == nil {
+		s.conn.followed.used()
+	}
 	if err == nil || err == io.EOF {
 		return err
 	}
-	return s.conn.streamError(s.Context(), err)
+	return s.conn.streamError(s.Context(), s.conn.ours(s.route.server(), err))
 }
 
 // Cluster is the id of the cluster that this is a connection to: Config.Cluster, or the one that answered first; empty
@@ -255,6 +324,21 @@ func (c *Conn) heard(header metadata.MD) (own bool, err error) {
 	}
 }
 
+// ours gives the error of a call at a server its form, when that was learned and is of another cluster: it is asked no more, and the
+// call was not made. Whoever is given a wrong address is to know; who has learned it cannot help it.
+func (c *Conn) ours(server string, err error) error {
+	if r, _, _ := apiv1.ReasonOf(err); r != apiv1.ReasonClusterMismatch || !c.followed.leave(server) {
+		return err
+	}
+	c.dials.note(server, errAnother)
+	return errStrange
+}
+
+var errAnother = errors.New("another cluster answers there")
+
+// errStrange is what a call fails with that reached another cluster at an address that was learned.
+var errStrange = status.Error(codes.Unavailable, errAnother.Error())
+
 // heardOn takes in which cluster answers on a stream, after its first message.
 func (c *Conn) heardOn(s grpc.ClientStream) (own bool, err error) {
 	header, err := s.Header()
@@ -270,6 +354,7 @@ func (c *Conn) Close() error {
 	c.closed.Store(true)
 	c.links.breakAll()
 	c.probes.close()
+	c.followed.close()
 	if err := c.cc.Close(); err != nil {
 		return fmt.Errorf("close connection: %w", err)
 	}

@@ -1,6 +1,8 @@
 package lookupclient
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,7 +19,7 @@ const (
 // distances are how long servers take to answer by themselves, and which of them let somebody wait.
 type distances struct {
 	mu   sync.Mutex
-	list map[string]*distance // by address; those of Config.Servers, so there are few
+	list map[string]*distance // by address; of servers that are known, so there are few
 }
 
 // distance is what is known of how one server answers.
@@ -30,6 +32,13 @@ type distance struct {
 }
 
 func newDistances() *distances { return &distances{list: map[string]*distance{}} }
+
+// forget drops what is not of the given servers.
+func (d *distances) forget(but []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.list, func(address string, _ *distance) bool { return !slices.Contains(but, address) })
+}
 
 // of returns what is known of a server. The caller holds mu.
 func (d *distances) of(address string) *distance {

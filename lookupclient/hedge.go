@@ -185,9 +185,10 @@ func (c *Conn) once(ctx context.Context, r *route, method string, args, reply an
 	if mayLeave(method, args) {
 		w.leave = cancel
 	}
-	late := time.AfterFunc(probeAfter, func() { c.waits(w, r.server()) })
+	late := time.AfterFunc(probeAfter, func() { c.waits(w, r) })
 	defer late.Stop()
 	err = c.cc.Invoke(c.expecting(r.with(ctx)), method, args, reply, append([]grpc.CallOption{grpc.Header(&header)}, opts...)...)
+	err = c.ours(r.server(), err)
 	if r, _, _ := apiv1.ReasonOf(err); r == "" && err != nil { // it is not the server's
 		if w.left.Load() {
 			err = errNotReady

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
@@ -180,15 +181,24 @@ func TestProbes_Waits_AsLongAsTheCallLasts(t *testing.T) {
 		c := &Conn{links: newLinks(), distances: newDistances(), probes: newProbes()}
 		ctx, cancel := context.WithCancel(t.Context())
 		w := &waiter{call: ctx}
-		c.waits(w, "")
-		c.waits(w, "s1") // which was never connected: nobody can be asked
-		if !c.probes.waits("s1") || len(c.probes.asking) != 0 {
-			t.Error("nobody waits")
+		r := &route{}
+		c.waits(w, r)                             // for a connection to any
+		for _, to := range []string{"s1", "s2"} { // gRPC moves a call that it could not send
+			r.only = to
+			if _, err := servers(2).Pick(balancer.PickInfo{Ctx: r.with(ctx)}); err != nil {
+				t.Fatal(err)
+			}
+			if !c.probes.waits(to) || len(c.probes.waiting) != 1 || len(c.probes.asking) != 0 { // none was ever connected: nobody can be asked
+				t.Errorf("it went to %s, and %v wait", to, c.probes.waiting)
+			}
 		}
 		cancel()
 		synctest.Wait()
 		if len(c.probes.waiting) != 0 {
 			t.Errorf("%v wait", c.probes.waiting)
+		}
+		if c.probes.enter("s1", w); len(c.probes.waiting) != 0 {
+			t.Error("a call that is over waits")
 		}
 		c.probes.close()
 		if c.probes.begin("s1") {

@@ -305,6 +305,7 @@ func (l *loop) dropLife(cause error) {
 func (l *loop) take(msg *apiv1.ToMember) {
 	switch x := msg.Message.(type) {
 	case *apiv1.ToMember_Alive:
+		l.m.client.conn.followed.take(x.Alive.Servers)
 		if asked, ok := l.asking.Answered(x.Alive.Nonce); ok {
 			l.kept(time.Duration(asked), x.Alive.Ttl.AsDuration())
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/raftnode"
@@ -94,7 +95,7 @@ func TestMember_CutOff_ContextEndsWithTheLease(t *testing.T) {
 		c := w.client("client")
 		rng := rand.New(rand.NewPCG(5, 5))
 		var took []time.Duration
-		for n := range 40 {
+		for n := range underrace.Rounds(40, 12) {
 			until(t, "it has a session", func() bool { return m.State().Server != "" })
 			go func() { _, _, _ = c.Place(t.Context(), cart(n)) }()
 			a := <-began
@@ -652,7 +653,7 @@ func TestMember_Turmoil_OneOwner(t *testing.T) {
 				}
 			})
 		}
-		for round := range 6 {
+		for round := range underrace.Rounds(6, 3) {
 			l := w.c.Leader(nil)
 			victim := fmt.Sprint("m", round%4)
 			w.isolate(victim, true)

@@ -22,7 +22,7 @@ const (
 
 // gRPC looks balancers up in a table of the process, and wants it filled before it is used.
 func init() {
-	balancer.Register(base.NewBalancerBuilder(balancerName, pickerBuilder{}, base.Config{}))
+	balancer.Register(nearestBuilder{base.NewBalancerBuilder(balancerName, pickerBuilder{}, base.Config{})})
 }
 
 // route says which server a call may go to, and which one it went to. The zero value is any, in turn.
@@ -33,6 +33,7 @@ type route struct {
 	only  string     // this one alone
 
 	chosen atomic.Pointer[string]
+	moved  atomic.Pointer[func()] // unless it is nil: called when the call goes to another server
 }
 
 // server is where the call went; empty while it has gone nowhere.
@@ -94,6 +95,9 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		return balancer.PickResult{}, errNoOtherServer
 	}
 	r.chosen.Store(&s.address)
+	if moved := r.moved.Load(); moved != nil {
+		(*moved)()
+	}
 	return balancer.PickResult{SubConn: s.conn}, nil
 }
 

@@ -46,6 +46,9 @@ type waiter struct {
 	call  context.Context
 	leave context.CancelFunc // unless it is nil: ends the waiting, since another server may answer
 	left  atomic.Bool        // it was ended so
+
+	at   string // the server that it waits for; empty: none. probes.mu guards this and over
+	over bool   // it waits no more
 }
 
 func newProbes() *probes {
@@ -91,10 +94,15 @@ func (p *probes) waits(address string) bool {
 	return len(p.waiting[address]) > 0 && !p.over
 }
 
-// enter takes in a call that waits for a server.
+// enter takes in a call that waits for a server, and for none that it waited for before.
 func (p *probes) enter(address string, w *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if w.over || w.at == address {
+		return
+	}
+	p.remove(w)
+	w.at = address
 	if p.waiting[address] == nil {
 		p.waiting[address] = map[*waiter]bool{}
 	}
@@ -102,11 +110,17 @@ func (p *probes) enter(address string, w *waiter) {
 }
 
 // exit is for a call that waits no more.
-func (p *probes) exit(address string, w *waiter) {
+func (p *probes) exit(w *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if delete(p.waiting[address], w); len(p.waiting[address]) == 0 {
-		delete(p.waiting, address)
+	p.remove(w)
+	w.over = true
+}
+
+// remove has a call wait for nobody. The caller holds mu.
+func (p *probes) remove(w *waiter) {
+	if delete(p.waiting[w.at], w); len(p.waiting[w.at]) == 0 {
+		delete(p.waiting, w.at)
 	}
 }
 
@@ -132,14 +146,18 @@ func (p *probes) close() {
 	p.tasks.Wait()
 }
 
-// waits has a server asked again and again whether it is there, as long as a call waits for it.
-func (c *Conn) waits(w *waiter, address string) {
-	if address == "" {
-		return // it waits for a connection to any
+// waits has the server of a call asked again and again whether it is there, as long as the call waits for it. gRPC takes a call that it could
+// not send to another server.
+func (c *Conn) waits(w *waiter, r *route) {
+	follow := func() {
+		if address := r.server(); address != "" { // or it waits for a connection to any
+			c.probes.enter(address, w)
+			c.probe(address)
+		}
 	}
-	c.probes.enter(address, w)
-	context.AfterFunc(w.call, func() { c.probes.exit(address, w) })
-	c.probe(address)
+	r.moved.Store(&follow)
+	context.AfterFunc(w.call, func() { c.probes.exit(w) })
+	follow()
 }
 
 // probe has a server asked whether it is there, once at least.

@@ -131,6 +131,9 @@ func (x *persistence) run(ctx context.Context, attempt func() (metadata.MD, erro
 		if _, other := c.heard(header); other != nil && err == nil {
 			err = other
 		}
+		if len(header) > 0 {
+			c.followed.used()
+		}
 		if err == nil {
 			return nil
 		}

@@ -14,13 +14,17 @@ import (
 
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/placement"
 )
 
 var errFound = errors.New("it was found")
 
-// longestGap makes a call every 20 ms for a while, and returns the longest time that one took.
+// pause is how long a client that calls without end waits between two calls.
+var pause = time.Duration(underrace.Rounds(20, 50)) * time.Millisecond
+
+// longestGap makes calls, with a pause behind each, for a while, and returns the longest time that one took.
 func longestGap(t *testing.T, lasts time.Duration, call func(n int) error) (longest time.Duration) {
 	t.Helper()
 	for begin, n := time.Now(), 0; time.Since(begin) < lasts; n++ {
@@ -29,7 +33,7 @@ func longestGap(t *testing.T, lasts time.Duration, call func(n int) error) (long
 			t.Errorf("call %d: %v", n, err)
 		}
 		longest = max(longest, time.Since(asked))
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(pause)
 	}
 	return longest
 }
@@ -96,7 +100,7 @@ func TestClient_ServerVanishesUnderAWaitingCall_IsNoticed(t *testing.T) {
 		holder := w.session("holder", time.Minute)
 		rng := rand.New(rand.NewPCG(7, 7))
 		var noticed []time.Duration
-		for n := range 20 {
+		for n := range underrace.Rounds(20, 6) {
 			host, lock := fmt.Sprint("waiter-", n), fmt.Sprint("lock-", n)
 			var vanished atomic.Bool
 			c := w.clientWith(host, func(c *lookupclient.Config) {
@@ -172,11 +176,14 @@ func TestClient_ServerIsCutOffFromTheOthers_IsPassedOver(t *testing.T) {
 			}
 			served := func() (by map[string]int) {
 				by = map[string]int{}
-				longestGap(t, 10*time.Second, func(n int) error {
+				for n := range 500 { // by their number it is tried again
 					p, err := c.Lookup(context.Background(), cart(n%10))
+					if err != nil {
+						t.Errorf("look-up %d: %v", n, err)
+					}
 					by[p.ServedBy]++
-					return err
-				})
+					time.Sleep(20 * time.Millisecond)
+				}
 				return by
 			}
 			if by := served(); by[follower.Name] > 0 || len(by) != 2 {
@@ -354,6 +361,59 @@ func TestClient_Close_CutOff_IsAtOnce(t *testing.T) {
 				t.Errorf("after %v ms: Close took %v", int(wait), took)
 			}
 			tasks.Wait()
+		}
+	})
+}
+
+// stuck is a network connection that takes nothing any more, as one to a machine that vanished when its buffer is full.
+type stuck struct {
+	net.Conn
+	stuck  *atomic.Bool
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (c *stuck) Write(b []byte) (int, error) {
+	if c.stuck.Load() {
+		<-c.closed
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *stuck) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// gRPC takes a call that it could not send to another server by itself. That one is asked, too, whether it is there.
+func TestClient_CallMovesToAServerThatVanished_IsNoticed(t *testing.T) {
+	var vanished atomic.Bool
+	change := func(c *lookupclient.Config) {
+		dial := c.Dial
+		c.HedgeAfter, c.Timeout = -1, time.Minute
+		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			conn, err := dial(ctx, address)
+			if err != nil || vanished.Load() {
+				return conn, err // which is there again
+			}
+			return &stuck{Conn: conn, stuck: &vanished, closed: make(chan struct{})}, nil
+		}
+	}
+	told(t, change, []answer{found("s1", 0), found("s2", 0)}, func(t *testing.T, c *lookupclient.Client, servers []*teller) {
+		connectAll(t, c, servers)
+		vanished.Store(true)
+		for range 10 { // what is sent to a server that takes nothing is not sent, from the second call on
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+			_, _ = c.Lookup(ctx, cart(1))
+			cancel()
+		}
+		begin := time.Now()
+		if _, err := c.Lookup(context.Background(), cart(1)); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took > 11*time.Second {
+			t.Errorf("it took %v: five seconds are for each of two servers", took)
 		}
 	})
 }

@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/seed13d31b7f/berth/lookupclient"
@@ -30,6 +33,19 @@ type teller struct {
 	at     time.Time // when it was asked first
 	placed int
 	takes  time.Duration // Place
+
+	apiv1.UnimplementedClusterServer
+	servers func() *apiv1.Servers // where it says that the servers are; nil: it does not say
+	stop    func()                // ends it
+}
+
+// Discover says where the servers are, as one of the cluster "c".
+func (s *teller) Discover(ctx context.Context, _ *apiv1.DiscoverRequest) (*apiv1.DiscoverResponse, error) {
+	if s.servers == nil {
+		return nil, status.Error(codes.Unimplemented, "it does not say")
+	}
+	_ = grpc.SetHeader(ctx, metadata.Pairs(apiv1.ClusterHeader, "c"))
+	return &apiv1.DiscoverResponse{Servers: s.servers()}, nil
 }
 
 // forget has the server answer otherwise from now on, and know of no call.
@@ -113,8 +129,10 @@ func toldWith(t *testing.T, health healthpb.HealthServer, change func(*lookupcli
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, server := &teller{answer: answer}, grpc.NewServer()
+			server := grpc.NewServer()
+			s := &teller{answer: answer, stop: server.Stop}
 			apiv1.RegisterPlacementsServer(server, s)
+			apiv1.RegisterClusterServer(server, s)
 			if health != nil {
 				healthpb.RegisterHealthServer(server, health)
 			}

@@ -32,7 +32,7 @@ func newTracing(p trace.TracerProvider) *tracing {
 	}
 	return &tracing{tracer: p.Tracer(scope), attempts: otelgrpc.NewClientHandler(
 		otelgrpc.WithTracerProvider(p), otelgrpc.WithPropagators(propagation.TraceContext{}), otelgrpc.WithMeterProvider(noop.NewMeterProvider()),
-		otelgrpc.WithFilter(func(i *stats.RPCTagInfo) bool { return apiv1.Unary(i.FullMethodName) }),
+		otelgrpc.WithFilter(func(i *stats.RPCTagInfo) bool { return apiv1.Traced(i.FullMethodName) }),
 	)}
 }
 

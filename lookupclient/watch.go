@@ -117,7 +117,7 @@ func (w *watch) request() *apiv1.WatchRequest {
 
 // nobodyKnows says that every server was asked for what follows, or that none can know it.
 func (w *watch) nobodyKnows() bool {
-	return w.restored || w.compact >= 2*len(w.client.conn.config.Servers)
+	return w.restored || w.compact >= 2*w.client.conn.followed.inUse()
 }
 
 // stream reads one stream. The error is nil when the loop was left.

@@ -97,7 +97,7 @@ func (w *world) only(host string, s *raftnodetest.Server) *lookupclient.Client {
 	w.t.Helper()
 	h := w.c.Network.Host(host)
 	c, err := lookupclient.Open(lookupclient.Config{
-		Servers: []string{s.Host + ":7420"}, Timeout: 10 * time.Second,
+		Servers: []string{s.Host + ":7420"}, ServersOnly: true, Timeout: 10 * time.Second,
 		Dial: func(ctx context.Context, a string) (net.Conn, error) { return h.Dial(ctx, a) },
 	})
 	if err != nil {

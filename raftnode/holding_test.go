@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/raftnode"
@@ -305,9 +306,10 @@ func TestReadLease_NobodyReads_NothingIsWritten(t *testing.T) {
 		_, _ = looks(t.Context(), api, "a")
 		time.Sleep(3 * time.Minute)
 		before := l.Node.Group().View().Index
-		time.Sleep(10 * time.Minute)
+		idle := time.Duration(underrace.Rounds(10, 2)) * time.Minute
+		time.Sleep(idle)
 		if after := l.Node.Group().View().Index; after != before {
-			t.Errorf("in ten idle minutes the log grew from %d to %d", before, after)
+			t.Errorf("in %v without a reader the log grew from %d to %d", idle, before, after)
 		}
 	})
 }
@@ -378,7 +380,7 @@ func TestReadLevels_Stale_SaysItsAgeAndKeepsItsBounds(t *testing.T) {
 // Whatever is cut, killed or behind, a look-up at any server is linearizable: it never shows an owner whose removal was
 // acknowledged before it began, and never one older than somebody was shown before.
 func TestReadLease_Turmoil_LookUpsAreLinearizable(t *testing.T) {
-	for seed := range uint64(2) {
+	for seed := range uint64(underrace.Rounds(2, 1)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			site(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster, client *lookupclient.Client) {
 				(&turmoil{t: t, c: c, random: rand.New(rand.NewPCG(seed, 1))}).run(client)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
@@ -310,7 +311,7 @@ func TestLocks_RestoredAndKept_HaveTheFullTime(t *testing.T) {
 // Ten thousand wait for one lock, each in a call of its own, and get it one after the other in the order of their tokens.
 // What is shown of the lock is bounded.
 func TestLocks_TenThousandWaiters_InTheirOrder(t *testing.T) {
-	const n = 10_000
+	n := uint32(underrace.Rounds(10_000, 2000))
 	site(t, 1, nil, func(t *testing.T, c *raftnodetest.Cluster, _ *lookupclient.Client) {
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 		defer cancel()
@@ -333,7 +334,7 @@ func TestLocks_TenThousandWaiters_InTheirOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		var mu sync.Mutex
-		last, holders := first.Token, 1
+		last, holders := first.Token, uint32(1)
 		for _, id := range ids[1:] {
 			tasks.Go(func() {
 				resp, err := locks.AcquireLock(ctx, &apiv1.AcquireLockRequest{Name: "one", Session: id, Wait: durationpb.New(time.Minute)})

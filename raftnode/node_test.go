@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/raftnode"
 	"github.com/seed13d31b7f/berth/raftnode/raftnodetest"
@@ -100,7 +101,7 @@ func TestNode_StartedOneByOne_FormOneCluster(t *testing.T) {
 // One that formed the cluster by what the others told it, and tells them before they have seen that they could, does not
 // leave them out.
 func TestNode_FormingIsSeenHalfway_AllAreFounders(t *testing.T) {
-	for i := range 30 {
+	for i := 0; i < 30; i += underrace.Rounds(1, 3) {
 		bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
 			// Links of different speed, so that hellos cross.
 			c.Network.Delay("s1", "s2", time.Duration(i*3)*time.Millisecond)
@@ -531,7 +532,7 @@ func TestNode_Close_LeaderHandsOver(t *testing.T) {
 func TestNode_Failover_LAN(t *testing.T) {
 	var took []time.Duration
 	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
-		for range 60 {
+		for range underrace.Rounds(60, 15) {
 			l := c.Leader(nil)
 			agree(t, c, 3)
 			client := apiv1.NewPlacementsClient(c.Dial("client", c.Others(l)[0]))

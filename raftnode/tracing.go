@@ -38,7 +38,7 @@ func newTracing(p trace.TracerProvider) tracing {
 func (t tracing) options() []otelgrpc.Option {
 	return []otelgrpc.Option{
 		otelgrpc.WithTracerProvider(t.provider), otelgrpc.WithPropagators(propagation.TraceContext{}), otelgrpc.WithMeterProvider(noop.NewMeterProvider()),
-		otelgrpc.WithFilter(func(i *stats.RPCTagInfo) bool { return apiv1.Unary(i.FullMethodName) }),
+		otelgrpc.WithFilter(func(i *stats.RPCTagInfo) bool { return apiv1.Traced(i.FullMethodName) }),
 	}
 }
 

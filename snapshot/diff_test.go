@@ -4,6 +4,7 @@ import (
 	"maps"
 	"testing"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/placement"
 )
 
@@ -21,7 +22,7 @@ func owned(v *View) map[placement.Identity]placement.Entry {
 // What Diff says, done to the one view, gives the other; and it says nothing twice, and nothing that is not so.
 func TestDiff_GivesTheOtherView(t *testing.T) {
 	seen := map[ChangeType]int{}
-	for seed := range uint64(20) {
+	for seed := range uint64(underrace.Rounds(20, 6)) {
 		var views []*View
 		run(t, seed, nil, func(v *View) { views = append(views, v) })
 		for i := 0; i < len(views); i += 1 + len(views)/8 {

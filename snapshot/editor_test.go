@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/placement"
 )
 
@@ -414,7 +415,7 @@ func TestEditor_AgreesWithTheModel(t *testing.T) {
 
 // A replica that restarts, or is sent a snapshot, has the same digest as one that did not, at every index.
 func TestEditor_ReopenedEditors_HaveTheSameDigests(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range uint64(underrace.Rounds(8, 2)) {
 		var steady, reopened []Digest
 		run(t, seed, nil, func(v *View) { steady = append(steady, v.Digest()) })
 		run(t, seed, rand.New(rand.NewPCG(seed, 8)), func(v *View) { reopened = append(reopened, v.Digest()) })

@@ -28,6 +28,7 @@ type app struct {
 	cluster string
 	timeout time.Duration
 	quiet   bool
+	lasts   bool                 // the client is not for one question
 	tracer  trace.TracerProvider // of the client; nil: nothing is traced
 
 	terminal func(io.Writer) bool // for tests; nil looks
@@ -148,14 +149,20 @@ func (a *app) client() (*lookupclient.Client, error) {
 			servers = local.Addresses()
 		}
 	}
-	c, err := lookupclient.Open(lookupclient.Config{Servers: servers, Cluster: a.cluster, Timeout: a.timeout, GiveUpAfter: giveUpAfter, TracerProvider: a.tracer})
+	c, err := lookupclient.Open(lookupclient.Config{Servers: servers, ServersOnly: !a.lasts, Cluster: a.cluster, Timeout: a.timeout, GiveUpAfter: giveUpAfter, TracerProvider: a.tracer})
 	if err != nil {
 		return nil, usage("%v", err)
 	}
 	return c, nil
 }
 
-// ask runs f with a client, and closes it.
+// attend is ask for what lasts: it follows the cluster to servers that take the place of those that were named.
+func (a *app) attend(f func(*lookupclient.Client) error) error {
+	a.lasts = true
+	return a.ask(f)
+}
+
+// ask runs f with a client of the servers that were named, and closes it.
 func (a *app) ask(f func(*lookupclient.Client) error) error {
 	c, err := a.client()
 	if err != nil {

@@ -293,7 +293,7 @@ func (d *demo) verify(ctx context.Context) error {
 }
 
 func (d *demo) verifyOn(ctx context.Context, server string, ids []placement.Identity) error {
-	c, err := lookupclient.Open(lookupclient.Config{Servers: []string{server}})
+	c, err := lookupclient.Open(lookupclient.Config{Servers: []string{server}, ServersOnly: true})
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (h *hosting) run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	defer func() { _ = server.Close() }()
-	return h.ask(func(c *lookupclient.Client) error { return h.member(ctx, c, l.Addr().String(), served) })
+	return h.attend(func(c *lookupclient.Client) error { return h.member(ctx, c, l.Addr().String(), served) })
 }
 
 // metrics are what the member measures of itself.

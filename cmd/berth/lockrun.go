@@ -60,7 +60,7 @@ func (r *lockRun) run(ctx context.Context) error {
 	if err := placement.ValidateLockName(r.name); err != nil {
 		return usage("%v", err)
 	}
-	return r.ask(func(c *lookupclient.Client) error { return r.hold(ctx, c, mode) })
+	return r.attend(func(c *lookupclient.Client) error { return r.hold(ctx, c, mode) })
 }
 
 // hold opens a session, waits for the lock, runs the command and gives all of it up.

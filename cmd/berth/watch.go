@@ -34,7 +34,7 @@ func (a *app) watchCommand() *cobra.Command {
 			w.config.Since, w.config.AnyGeneration = &lookupclient.Position{Index: since}, true
 		}
 		w.config.Member = placement.MemberID(member)
-		return a.ask(func(client *lookupclient.Client) error { return w.run(ctx, client) })
+		return a.attend(func(client *lookupclient.Client) error { return w.run(ctx, client) })
 	})
 	c.Long = `Show what happens in the cluster, in the order of the log, until it is interrupted: exit status 0. Every event comes once, also
 when the server that tells it is lost. With --since it goes on behind a log index, as far as the servers remember; with --snapshot

@@ -418,7 +418,7 @@ func (x LockChange_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LockChange_Type.Descriptor instead.
 func (LockChange_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{108, 0}
 }
 
 type SnapshotChange_Type int32
@@ -476,7 +476,7 @@ func (x SnapshotChange_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SnapshotChange_Type.Descriptor instead.
 func (SnapshotChange_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109, 0}
 }
 
 type RebalanceMove_Outcome int32
@@ -543,7 +543,7 @@ func (x RebalanceMove_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RebalanceMove_Outcome.Descriptor instead.
 func (RebalanceMove_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{113, 0}
 }
 
 type PlacementEvent_Type int32
@@ -606,7 +606,7 @@ func (x PlacementEvent_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlacementEvent_Type.Descriptor instead.
 func (PlacementEvent_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{113, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{116, 0}
 }
 
 type WatchReset_Why int32
@@ -665,7 +665,7 @@ func (x WatchReset_Why) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WatchReset_Why.Descriptor instead.
 func (WatchReset_Why) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{117, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{120, 0}
 }
 
 type Event_Type int32
@@ -801,7 +801,7 @@ func (x Event_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Event_Type.Descriptor instead.
 func (Event_Type) EnumDescriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{119, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{122, 0}
 }
 
 type Identity struct {
@@ -6704,9 +6704,11 @@ func (x *Welcome) GetNonce() uint64 {
 // Alive answers a Keepalive. The lease runs from when the member sent it. A ttl of zero is no more time than there was: the
 // member is blocked, is asked to stop what it holds, and ends.
 type Alive struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Nonce         uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
-	Ttl           *durationpb.Duration   `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Nonce uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	Ttl   *durationpb.Duration   `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// Set when they are others than this session was told last, and with its first Alive.
+	Servers       *Servers `protobuf:"bytes,3,opt,name=servers,proto3" json:"servers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -6751,6 +6753,13 @@ func (x *Alive) GetNonce() uint64 {
 func (x *Alive) GetTtl() *durationpb.Duration {
 	if x != nil {
 		return x.Ttl
+	}
+	return nil
+}
+
+func (x *Alive) GetServers() *Servers {
+	if x != nil {
+		return x.Servers
 	}
 	return nil
 }
@@ -7639,6 +7648,142 @@ func (x *ServerStatusResponse) GetAge() *durationpb.Duration {
 	return nil
 }
 
+type DiscoverRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscoverRequest) Reset() {
+	*x = DiscoverRequest{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscoverRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscoverRequest) ProtoMessage() {}
+
+func (x *DiscoverRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscoverRequest.ProtoReflect.Descriptor instead.
+func (*DiscoverRequest) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{96}
+}
+
+type DiscoverResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Not set before the server takes part in the cluster.
+	Servers       *Servers `protobuf:"bytes,1,opt,name=servers,proto3" json:"servers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiscoverResponse) Reset() {
+	*x = DiscoverResponse{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiscoverResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiscoverResponse) ProtoMessage() {}
+
+func (x *DiscoverResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiscoverResponse.ProtoReflect.Descriptor instead.
+func (*DiscoverResponse) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{97}
+}
+
+func (x *DiscoverResponse) GetServers() *Servers {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+// Servers says where the servers of the cluster are reached, so that clients find those that took the place of others.
+type Servers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Their gRPC addresses, of those that vote first; 16 at most.
+	Addresses []string `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// The log index as of which it is so: what is said of a smaller one is older.
+	Index         uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Servers) Reset() {
+	*x = Servers{}
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Servers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Servers) ProtoMessage() {}
+
+func (x *Servers) ProtoReflect() protoreflect.Message {
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Servers.ProtoReflect.Descriptor instead.
+func (*Servers) Descriptor() ([]byte, []int) {
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{98}
+}
+
+func (x *Servers) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Servers) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 type RemoveServerRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -7648,7 +7793,7 @@ type RemoveServerRequest struct {
 
 func (x *RemoveServerRequest) Reset() {
 	*x = RemoveServerRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7660,7 +7805,7 @@ func (x *RemoveServerRequest) String() string {
 func (*RemoveServerRequest) ProtoMessage() {}
 
 func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[96]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7673,7 +7818,7 @@ func (x *RemoveServerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerRequest.ProtoReflect.Descriptor instead.
 func (*RemoveServerRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{96}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *RemoveServerRequest) GetName() string {
@@ -7692,7 +7837,7 @@ type RemoveServerResponse struct {
 
 func (x *RemoveServerResponse) Reset() {
 	*x = RemoveServerResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7704,7 +7849,7 @@ func (x *RemoveServerResponse) String() string {
 func (*RemoveServerResponse) ProtoMessage() {}
 
 func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[97]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7717,7 +7862,7 @@ func (x *RemoveServerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveServerResponse.ProtoReflect.Descriptor instead.
 func (*RemoveServerResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{97}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *RemoveServerResponse) GetRead() *Read {
@@ -7737,7 +7882,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7749,7 +7894,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[98]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7762,7 +7907,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{98}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *TransferLeadershipRequest) GetTo() string {
@@ -7781,7 +7926,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7793,7 +7938,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[99]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7806,7 +7951,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{99}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *TransferLeadershipResponse) GetLeader() string {
@@ -7824,7 +7969,7 @@ type SaveRequest struct {
 
 func (x *SaveRequest) Reset() {
 	*x = SaveRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7836,7 +7981,7 @@ func (x *SaveRequest) String() string {
 func (*SaveRequest) ProtoMessage() {}
 
 func (x *SaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[100]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7849,7 +7994,7 @@ func (x *SaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveRequest.ProtoReflect.Descriptor instead.
 func (*SaveRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{100}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{103}
 }
 
 type SaveResponse struct {
@@ -7861,7 +8006,7 @@ type SaveResponse struct {
 
 func (x *SaveResponse) Reset() {
 	*x = SaveResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7873,7 +8018,7 @@ func (x *SaveResponse) String() string {
 func (*SaveResponse) ProtoMessage() {}
 
 func (x *SaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[101]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7886,7 +8031,7 @@ func (x *SaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveResponse.ProtoReflect.Descriptor instead.
 func (*SaveResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{101}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *SaveResponse) GetData() []byte {
@@ -7936,7 +8081,7 @@ type SnapshotInfo struct {
 
 func (x *SnapshotInfo) Reset() {
 	*x = SnapshotInfo{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7948,7 +8093,7 @@ func (x *SnapshotInfo) String() string {
 func (*SnapshotInfo) ProtoMessage() {}
 
 func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[102]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7961,7 +8106,7 @@ func (x *SnapshotInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{102}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *SnapshotInfo) GetFile() string {
@@ -8148,7 +8293,7 @@ type SnapshotRestore struct {
 
 func (x *SnapshotRestore) Reset() {
 	*x = SnapshotRestore{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8160,7 +8305,7 @@ func (x *SnapshotRestore) String() string {
 func (*SnapshotRestore) ProtoMessage() {}
 
 func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[103]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8173,7 +8318,7 @@ func (x *SnapshotRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRestore.ProtoReflect.Descriptor instead.
 func (*SnapshotRestore) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{103}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *SnapshotRestore) GetFrom() *SnapshotInfo {
@@ -8257,7 +8402,7 @@ type SnapshotDiff struct {
 
 func (x *SnapshotDiff) Reset() {
 	*x = SnapshotDiff{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8269,7 +8414,7 @@ func (x *SnapshotDiff) String() string {
 func (*SnapshotDiff) ProtoMessage() {}
 
 func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[104]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8282,7 +8427,7 @@ func (x *SnapshotDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *SnapshotDiff) GetFrom() *SnapshotInfo {
@@ -8383,7 +8528,7 @@ type LockChange struct {
 
 func (x *LockChange) Reset() {
 	*x = LockChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8395,7 +8540,7 @@ func (x *LockChange) String() string {
 func (*LockChange) ProtoMessage() {}
 
 func (x *LockChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[105]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8408,7 +8553,7 @@ func (x *LockChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockChange.ProtoReflect.Descriptor instead.
 func (*LockChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *LockChange) GetType() LockChange_Type {
@@ -8456,7 +8601,7 @@ type SnapshotChange struct {
 
 func (x *SnapshotChange) Reset() {
 	*x = SnapshotChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8468,7 +8613,7 @@ func (x *SnapshotChange) String() string {
 func (*SnapshotChange) ProtoMessage() {}
 
 func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[106]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8481,7 +8626,7 @@ func (x *SnapshotChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotChange.ProtoReflect.Descriptor instead.
 func (*SnapshotChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{106}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *SnapshotChange) GetType() SnapshotChange_Type {
@@ -8547,7 +8692,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8559,7 +8704,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[107]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8572,7 +8717,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *Plan) GetCluster() string {
@@ -8649,7 +8794,7 @@ type PlanMove struct {
 
 func (x *PlanMove) Reset() {
 	*x = PlanMove{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8661,7 +8806,7 @@ func (x *PlanMove) String() string {
 func (*PlanMove) ProtoMessage() {}
 
 func (x *PlanMove) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[108]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8674,7 +8819,7 @@ func (x *PlanMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanMove.ProtoReflect.Descriptor instead.
 func (*PlanMove) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{108}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *PlanMove) GetKind() string {
@@ -8747,7 +8892,7 @@ type Rebalance struct {
 
 func (x *Rebalance) Reset() {
 	*x = Rebalance{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8759,7 +8904,7 @@ func (x *Rebalance) String() string {
 func (*Rebalance) ProtoMessage() {}
 
 func (x *Rebalance) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[109]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8772,7 +8917,7 @@ func (x *Rebalance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rebalance.ProtoReflect.Descriptor instead.
 func (*Rebalance) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *Rebalance) GetCluster() string {
@@ -8881,7 +9026,7 @@ type RebalanceMove struct {
 
 func (x *RebalanceMove) Reset() {
 	*x = RebalanceMove{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8893,7 +9038,7 @@ func (x *RebalanceMove) String() string {
 func (*RebalanceMove) ProtoMessage() {}
 
 func (x *RebalanceMove) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[110]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8906,7 +9051,7 @@ func (x *RebalanceMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebalanceMove.ProtoReflect.Descriptor instead.
 func (*RebalanceMove) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *RebalanceMove) GetKind() string {
@@ -8984,7 +9129,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8996,7 +9141,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[111]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9009,7 +9154,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{111}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *HistoryRequest) GetKind() string {
@@ -9049,7 +9194,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9061,7 +9206,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[112]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9074,7 +9219,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{112}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *HistoryResponse) GetEvents() []*PlacementEvent {
@@ -9132,7 +9277,7 @@ type PlacementEvent struct {
 
 func (x *PlacementEvent) Reset() {
 	*x = PlacementEvent{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9144,7 +9289,7 @@ func (x *PlacementEvent) String() string {
 func (*PlacementEvent) ProtoMessage() {}
 
 func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[113]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9157,7 +9302,7 @@ func (x *PlacementEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlacementEvent.ProtoReflect.Descriptor instead.
 func (*PlacementEvent) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{113}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *PlacementEvent) GetIndex() uint64 {
@@ -9265,7 +9410,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9277,7 +9422,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[114]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9290,7 +9435,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{114}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *WatchRequest) GetKind() string {
@@ -9361,7 +9506,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9373,7 +9518,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[115]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9386,7 +9531,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{115}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *WatchResponse) GetReset_() *WatchReset {
@@ -9438,7 +9583,7 @@ type WatchMark struct {
 
 func (x *WatchMark) Reset() {
 	*x = WatchMark{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9450,7 +9595,7 @@ func (x *WatchMark) String() string {
 func (*WatchMark) ProtoMessage() {}
 
 func (x *WatchMark) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[116]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9463,7 +9608,7 @@ func (x *WatchMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchMark.ProtoReflect.Descriptor instead.
 func (*WatchMark) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{116}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *WatchMark) GetIndex() uint64 {
@@ -9506,7 +9651,7 @@ type WatchReset struct {
 
 func (x *WatchReset) Reset() {
 	*x = WatchReset{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9518,7 +9663,7 @@ func (x *WatchReset) String() string {
 func (*WatchReset) ProtoMessage() {}
 
 func (x *WatchReset) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[117]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9531,7 +9676,7 @@ func (x *WatchReset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchReset.ProtoReflect.Descriptor instead.
 func (*WatchReset) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{117}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *WatchReset) GetWhy() WatchReset_Why {
@@ -9564,7 +9709,7 @@ type WatchRecord struct {
 
 func (x *WatchRecord) Reset() {
 	*x = WatchRecord{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9576,7 +9721,7 @@ func (x *WatchRecord) String() string {
 func (*WatchRecord) ProtoMessage() {}
 
 func (x *WatchRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[118]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9589,7 +9734,7 @@ func (x *WatchRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRecord.ProtoReflect.Descriptor instead.
 func (*WatchRecord) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{118}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *WatchRecord) GetPlacement() *Placement {
@@ -9683,7 +9828,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9695,7 +9840,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[119]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9708,7 +9853,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{119}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *Event) GetIndex() uint64 {
@@ -9895,7 +10040,7 @@ type Explanation_Candidate struct {
 
 func (x *Explanation_Candidate) Reset() {
 	*x = Explanation_Candidate{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9907,7 +10052,7 @@ func (x *Explanation_Candidate) String() string {
 func (*Explanation_Candidate) ProtoMessage() {}
 
 func (x *Explanation_Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[121]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9990,7 +10135,7 @@ type SnapshotInfo_KindCount struct {
 
 func (x *SnapshotInfo_KindCount) Reset() {
 	*x = SnapshotInfo_KindCount{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[125]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10002,7 +10147,7 @@ func (x *SnapshotInfo_KindCount) String() string {
 func (*SnapshotInfo_KindCount) ProtoMessage() {}
 
 func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[125]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10015,7 +10160,7 @@ func (x *SnapshotInfo_KindCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotInfo_KindCount.ProtoReflect.Descriptor instead.
 func (*SnapshotInfo_KindCount) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{102, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{105, 0}
 }
 
 func (x *SnapshotInfo_KindCount) GetKind() string {
@@ -10059,7 +10204,7 @@ type SnapshotDiff_Counts struct {
 
 func (x *SnapshotDiff_Counts) Reset() {
 	*x = SnapshotDiff_Counts{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[126]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10071,7 +10216,7 @@ func (x *SnapshotDiff_Counts) String() string {
 func (*SnapshotDiff_Counts) ProtoMessage() {}
 
 func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[126]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10084,7 +10229,7 @@ func (x *SnapshotDiff_Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff_Counts.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff_Counts) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107, 0}
 }
 
 func (x *SnapshotDiff_Counts) GetName() string {
@@ -10147,7 +10292,7 @@ type SnapshotDiff_KindChange struct {
 
 func (x *SnapshotDiff_KindChange) Reset() {
 	*x = SnapshotDiff_KindChange{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[127]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10159,7 +10304,7 @@ func (x *SnapshotDiff_KindChange) String() string {
 func (*SnapshotDiff_KindChange) ProtoMessage() {}
 
 func (x *SnapshotDiff_KindChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[127]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10172,7 +10317,7 @@ func (x *SnapshotDiff_KindChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotDiff_KindChange.ProtoReflect.Descriptor instead.
 func (*SnapshotDiff_KindChange) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{104, 1}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107, 1}
 }
 
 func (x *SnapshotDiff_KindChange) GetFrom() *Kind {
@@ -10208,7 +10353,7 @@ type Plan_Kind struct {
 
 func (x *Plan_Kind) Reset() {
 	*x = Plan_Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[128]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10220,7 +10365,7 @@ func (x *Plan_Kind) String() string {
 func (*Plan_Kind) ProtoMessage() {}
 
 func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[128]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10233,7 +10378,7 @@ func (x *Plan_Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Kind.ProtoReflect.Descriptor instead.
 func (*Plan_Kind) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110, 0}
 }
 
 func (x *Plan_Kind) GetName() string {
@@ -10297,7 +10442,7 @@ type Plan_Member struct {
 
 func (x *Plan_Member) Reset() {
 	*x = Plan_Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[129]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10309,7 +10454,7 @@ func (x *Plan_Member) String() string {
 func (*Plan_Member) ProtoMessage() {}
 
 func (x *Plan_Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[129]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10322,7 +10467,7 @@ func (x *Plan_Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Member.ProtoReflect.Descriptor instead.
 func (*Plan_Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107, 1}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110, 1}
 }
 
 func (x *Plan_Member) GetName() string {
@@ -10386,7 +10531,7 @@ type Plan_Flow struct {
 
 func (x *Plan_Flow) Reset() {
 	*x = Plan_Flow{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[130]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[133]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10398,7 +10543,7 @@ func (x *Plan_Flow) String() string {
 func (*Plan_Flow) ProtoMessage() {}
 
 func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[130]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[133]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10411,7 +10556,7 @@ func (x *Plan_Flow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan_Flow.ProtoReflect.Descriptor instead.
 func (*Plan_Flow) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{107, 2}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{110, 2}
 }
 
 func (x *Plan_Flow) GetFrom() string {
@@ -10451,7 +10596,7 @@ type Rebalance_Kind struct {
 
 func (x *Rebalance_Kind) Reset() {
 	*x = Rebalance_Kind{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[131]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[134]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10463,7 +10608,7 @@ func (x *Rebalance_Kind) String() string {
 func (*Rebalance_Kind) ProtoMessage() {}
 
 func (x *Rebalance_Kind) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[131]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[134]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10476,7 +10621,7 @@ func (x *Rebalance_Kind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rebalance_Kind.ProtoReflect.Descriptor instead.
 func (*Rebalance_Kind) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109, 0}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{112, 0}
 }
 
 func (x *Rebalance_Kind) GetName() string {
@@ -10521,7 +10666,7 @@ type Rebalance_Member struct {
 
 func (x *Rebalance_Member) Reset() {
 	*x = Rebalance_Member{}
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[132]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[135]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10533,7 +10678,7 @@ func (x *Rebalance_Member) String() string {
 func (*Rebalance_Member) ProtoMessage() {}
 
 func (x *Rebalance_Member) ProtoReflect() protoreflect.Message {
-	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[132]
+	mi := &file_lookupclient_apiv1_berth_proto_msgTypes[135]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10546,7 +10691,7 @@ func (x *Rebalance_Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rebalance_Member.ProtoReflect.Descriptor instead.
 func (*Rebalance_Member) Descriptor() ([]byte, []int) {
-	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{109, 1}
+	return file_lookupclient_apiv1_berth_proto_rawDescGZIP(), []int{112, 1}
 }
 
 func (x *Rebalance_Member) GetName() string {
@@ -11094,10 +11239,11 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x18\n" +
 	"\acluster\x18\x03 \x01(\tR\acluster\x12\x16\n" +
 	"\x06server\x18\x04 \x01(\tR\x06server\x12\x14\n" +
-	"\x05nonce\x18\x05 \x01(\x04R\x05nonce\"J\n" +
+	"\x05nonce\x18\x05 \x01(\x04R\x05nonce\"w\n" +
 	"\x05Alive\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12+\n" +
-	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"\x1e\n" +
+	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12+\n" +
+	"\aservers\x18\x03 \x01(\v2\x11.berth.v1.ServersR\aservers\"\x1e\n" +
 	"\x04Gone\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\".\n" +
 	"\bActivate\x12\"\n" +
@@ -11170,7 +11316,13 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\n" +
 	"granted_by\x18\x11 \x01(\tR\tgrantedBy\x12!\n" +
 	"\fgranted_term\x18\x12 \x01(\x04R\vgrantedTerm\x12+\n" +
-	"\x03age\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x03age\")\n" +
+	"\x03age\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\x03age\"\x11\n" +
+	"\x0fDiscoverRequest\"?\n" +
+	"\x10DiscoverResponse\x12+\n" +
+	"\aservers\x18\x01 \x01(\v2\x11.berth.v1.ServersR\aservers\"=\n" +
+	"\aServers\x12\x1c\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\")\n" +
 	"\x13RemoveServerRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\":\n" +
 	"\x14RemoveServerResponse\x12\"\n" +
@@ -11534,11 +11686,12 @@ const file_lookupclient_apiv1_berth_proto_rawDesc = "" +
 	"\vReleaseLock\x12\x1c.berth.v1.ReleaseLockRequest\x1a\x1d.berth.v1.ReleaseLockResponse\"&\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/locks/{name=**}:release\x12j\n" +
 	"\tBreakLock\x12\x1a.berth.v1.BreakLockRequest\x1a\x1b.berth.v1.BreakLockResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/locks/{name=**}:break\x12[\n" +
 	"\aGetLock\x12\x18.berth.v1.GetLockRequest\x1a\x19.berth.v1.GetLockResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/locks/{name=**}\x12W\n" +
-	"\tListLocks\x12\x1a.berth.v1.ListLocksRequest\x1a\x1b.berth.v1.ListLocksResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/locks2\xbe\x03\n" +
+	"\tListLocks\x12\x1a.berth.v1.ListLocksRequest\x1a\x1b.berth.v1.ListLocksResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/locks2\x96\x04\n" +
 	"\aCluster\x12P\n" +
 	"\x06Status\x12\x17.berth.v1.StatusRequest\x1a\x18.berth.v1.StatusResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/cluster\x12a\n" +
 	"\fServerStatus\x12\x1d.berth.v1.ServerStatusRequest\x1a\x1e.berth.v1.ServerStatusResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
-	"/v1/server\x12q\n" +
+	"/v1/server\x12V\n" +
+	"\bDiscover\x12\x19.berth.v1.DiscoverRequest\x1a\x1a.berth.v1.DiscoverResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/servers\x12q\n" +
 	"\fRemoveServer\x12\x1d.berth.v1.RemoveServerRequest\x1a\x1e.berth.v1.RemoveServerResponse\"\"\x82\xd3\xe4\x93\x02\x1c*\x1a/v1/cluster/servers/{name}\x12\x8a\x01\n" +
 	"\x12TransferLeadership\x12#.berth.v1.TransferLeadershipRequest\x1a$.berth.v1.TransferLeadershipResponse\")\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/cluster:transferLeadership2D\n" +
 	"\tSnapshots\x127\n" +
@@ -11557,7 +11710,7 @@ func file_lookupclient_apiv1_berth_proto_rawDescGZIP() []byte {
 }
 
 var file_lookupclient_apiv1_berth_proto_enumTypes = make([]protoimpl.EnumInfo, 12)
-var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 133)
+var file_lookupclient_apiv1_berth_proto_msgTypes = make([]protoimpl.MessageInfo, 136)
 var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(Placement_Phase)(0),               // 0: berth.v1.Placement.Phase
 	(Role_Name)(0),                     // 1: berth.v1.Role.Name
@@ -11667,73 +11820,76 @@ var file_lookupclient_apiv1_berth_proto_goTypes = []any{
 	(*ServerInfo)(nil),                 // 105: berth.v1.ServerInfo
 	(*ServerStatusRequest)(nil),        // 106: berth.v1.ServerStatusRequest
 	(*ServerStatusResponse)(nil),       // 107: berth.v1.ServerStatusResponse
-	(*RemoveServerRequest)(nil),        // 108: berth.v1.RemoveServerRequest
-	(*RemoveServerResponse)(nil),       // 109: berth.v1.RemoveServerResponse
-	(*TransferLeadershipRequest)(nil),  // 110: berth.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 111: berth.v1.TransferLeadershipResponse
-	(*SaveRequest)(nil),                // 112: berth.v1.SaveRequest
-	(*SaveResponse)(nil),               // 113: berth.v1.SaveResponse
-	(*SnapshotInfo)(nil),               // 114: berth.v1.SnapshotInfo
-	(*SnapshotRestore)(nil),            // 115: berth.v1.SnapshotRestore
-	(*SnapshotDiff)(nil),               // 116: berth.v1.SnapshotDiff
-	(*LockChange)(nil),                 // 117: berth.v1.LockChange
-	(*SnapshotChange)(nil),             // 118: berth.v1.SnapshotChange
-	(*Plan)(nil),                       // 119: berth.v1.Plan
-	(*PlanMove)(nil),                   // 120: berth.v1.PlanMove
-	(*Rebalance)(nil),                  // 121: berth.v1.Rebalance
-	(*RebalanceMove)(nil),              // 122: berth.v1.RebalanceMove
-	(*HistoryRequest)(nil),             // 123: berth.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 124: berth.v1.HistoryResponse
-	(*PlacementEvent)(nil),             // 125: berth.v1.PlacementEvent
-	(*WatchRequest)(nil),               // 126: berth.v1.WatchRequest
-	(*WatchResponse)(nil),              // 127: berth.v1.WatchResponse
-	(*WatchMark)(nil),                  // 128: berth.v1.WatchMark
-	(*WatchReset)(nil),                 // 129: berth.v1.WatchReset
-	(*WatchRecord)(nil),                // 130: berth.v1.WatchRecord
-	(*Event)(nil),                      // 131: berth.v1.Event
-	nil,                                // 132: berth.v1.Error.MetadataEntry
-	(*Explanation_Candidate)(nil),      // 133: berth.v1.Explanation.Candidate
-	nil,                                // 134: berth.v1.Member.LabelsEntry
-	nil,                                // 135: berth.v1.Kind.RequireEntry
-	nil,                                // 136: berth.v1.SetKindRequest.RequireEntry
-	(*SnapshotInfo_KindCount)(nil),     // 137: berth.v1.SnapshotInfo.KindCount
-	(*SnapshotDiff_Counts)(nil),        // 138: berth.v1.SnapshotDiff.Counts
-	(*SnapshotDiff_KindChange)(nil),    // 139: berth.v1.SnapshotDiff.KindChange
-	(*Plan_Kind)(nil),                  // 140: berth.v1.Plan.Kind
-	(*Plan_Member)(nil),                // 141: berth.v1.Plan.Member
-	(*Plan_Flow)(nil),                  // 142: berth.v1.Plan.Flow
-	(*Rebalance_Kind)(nil),             // 143: berth.v1.Rebalance.Kind
-	(*Rebalance_Member)(nil),           // 144: berth.v1.Rebalance.Member
-	(*timestamppb.Timestamp)(nil),      // 145: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 146: google.protobuf.Duration
+	(*DiscoverRequest)(nil),            // 108: berth.v1.DiscoverRequest
+	(*DiscoverResponse)(nil),           // 109: berth.v1.DiscoverResponse
+	(*Servers)(nil),                    // 110: berth.v1.Servers
+	(*RemoveServerRequest)(nil),        // 111: berth.v1.RemoveServerRequest
+	(*RemoveServerResponse)(nil),       // 112: berth.v1.RemoveServerResponse
+	(*TransferLeadershipRequest)(nil),  // 113: berth.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 114: berth.v1.TransferLeadershipResponse
+	(*SaveRequest)(nil),                // 115: berth.v1.SaveRequest
+	(*SaveResponse)(nil),               // 116: berth.v1.SaveResponse
+	(*SnapshotInfo)(nil),               // 117: berth.v1.SnapshotInfo
+	(*SnapshotRestore)(nil),            // 118: berth.v1.SnapshotRestore
+	(*SnapshotDiff)(nil),               // 119: berth.v1.SnapshotDiff
+	(*LockChange)(nil),                 // 120: berth.v1.LockChange
+	(*SnapshotChange)(nil),             // 121: berth.v1.SnapshotChange
+	(*Plan)(nil),                       // 122: berth.v1.Plan
+	(*PlanMove)(nil),                   // 123: berth.v1.PlanMove
+	(*Rebalance)(nil),                  // 124: berth.v1.Rebalance
+	(*RebalanceMove)(nil),              // 125: berth.v1.RebalanceMove
+	(*HistoryRequest)(nil),             // 126: berth.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 127: berth.v1.HistoryResponse
+	(*PlacementEvent)(nil),             // 128: berth.v1.PlacementEvent
+	(*WatchRequest)(nil),               // 129: berth.v1.WatchRequest
+	(*WatchResponse)(nil),              // 130: berth.v1.WatchResponse
+	(*WatchMark)(nil),                  // 131: berth.v1.WatchMark
+	(*WatchReset)(nil),                 // 132: berth.v1.WatchReset
+	(*WatchRecord)(nil),                // 133: berth.v1.WatchRecord
+	(*Event)(nil),                      // 134: berth.v1.Event
+	nil,                                // 135: berth.v1.Error.MetadataEntry
+	(*Explanation_Candidate)(nil),      // 136: berth.v1.Explanation.Candidate
+	nil,                                // 137: berth.v1.Member.LabelsEntry
+	nil,                                // 138: berth.v1.Kind.RequireEntry
+	nil,                                // 139: berth.v1.SetKindRequest.RequireEntry
+	(*SnapshotInfo_KindCount)(nil),     // 140: berth.v1.SnapshotInfo.KindCount
+	(*SnapshotDiff_Counts)(nil),        // 141: berth.v1.SnapshotDiff.Counts
+	(*SnapshotDiff_KindChange)(nil),    // 142: berth.v1.SnapshotDiff.KindChange
+	(*Plan_Kind)(nil),                  // 143: berth.v1.Plan.Kind
+	(*Plan_Member)(nil),                // 144: berth.v1.Plan.Member
+	(*Plan_Flow)(nil),                  // 145: berth.v1.Plan.Flow
+	(*Rebalance_Kind)(nil),             // 146: berth.v1.Rebalance.Kind
+	(*Rebalance_Member)(nil),           // 147: berth.v1.Rebalance.Member
+	(*timestamppb.Timestamp)(nil),      // 148: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 149: google.protobuf.Duration
 }
 var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	0,   // 0: berth.v1.Placement.phase:type_name -> berth.v1.Placement.Phase
-	145, // 1: berth.v1.Placement.since:type_name -> google.protobuf.Timestamp
+	148, // 1: berth.v1.Placement.since:type_name -> google.protobuf.Timestamp
 	1,   // 2: berth.v1.Read.role:type_name -> berth.v1.Role.Name
 	2,   // 3: berth.v1.Read.level:type_name -> berth.v1.Level.Name
-	146, // 4: berth.v1.Read.lease_left:type_name -> google.protobuf.Duration
-	146, // 5: berth.v1.Read.age:type_name -> google.protobuf.Duration
-	132, // 6: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
-	146, // 7: berth.v1.Error.retry_after:type_name -> google.protobuf.Duration
+	149, // 4: berth.v1.Read.lease_left:type_name -> google.protobuf.Duration
+	149, // 5: berth.v1.Read.age:type_name -> google.protobuf.Duration
+	135, // 6: berth.v1.Error.metadata:type_name -> berth.v1.Error.MetadataEntry
+	149, // 7: berth.v1.Error.retry_after:type_name -> google.protobuf.Duration
 	2,   // 8: berth.v1.LookupRequest.level:type_name -> berth.v1.Level.Name
-	146, // 9: berth.v1.LookupRequest.max_staleness:type_name -> google.protobuf.Duration
+	149, // 9: berth.v1.LookupRequest.max_staleness:type_name -> google.protobuf.Duration
 	13,  // 10: berth.v1.LookupResponse.placement:type_name -> berth.v1.Placement
 	16,  // 11: berth.v1.LookupResponse.read:type_name -> berth.v1.Read
 	20,  // 12: berth.v1.LookupResponse.explanation:type_name -> berth.v1.Explanation
-	145, // 13: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
-	145, // 14: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
-	145, // 15: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
-	145, // 16: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
-	133, // 17: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
-	145, // 18: berth.v1.Explanation.last_crash:type_name -> google.protobuf.Timestamp
+	148, // 13: berth.v1.Explanation.now:type_name -> google.protobuf.Timestamp
+	148, // 14: berth.v1.Explanation.placed_from:type_name -> google.protobuf.Timestamp
+	148, // 15: berth.v1.Explanation.placed_to:type_name -> google.protobuf.Timestamp
+	148, // 16: berth.v1.Explanation.settled:type_name -> google.protobuf.Timestamp
+	136, // 17: berth.v1.Explanation.candidates:type_name -> berth.v1.Explanation.Candidate
+	148, // 18: berth.v1.Explanation.last_crash:type_name -> google.protobuf.Timestamp
 	21,  // 19: berth.v1.Explanation.hold:type_name -> berth.v1.Hold
-	146, // 20: berth.v1.Hold.left:type_name -> google.protobuf.Duration
-	146, // 21: berth.v1.Hold.waited:type_name -> google.protobuf.Duration
-	146, // 22: berth.v1.Hold.former:type_name -> google.protobuf.Duration
+	149, // 20: berth.v1.Hold.left:type_name -> google.protobuf.Duration
+	149, // 21: berth.v1.Hold.waited:type_name -> google.protobuf.Duration
+	149, // 22: berth.v1.Hold.former:type_name -> google.protobuf.Duration
 	12,  // 23: berth.v1.BatchLookupRequest.identities:type_name -> berth.v1.Identity
 	2,   // 24: berth.v1.BatchLookupRequest.level:type_name -> berth.v1.Level.Name
-	146, // 25: berth.v1.BatchLookupRequest.max_staleness:type_name -> google.protobuf.Duration
+	149, // 25: berth.v1.BatchLookupRequest.max_staleness:type_name -> google.protobuf.Duration
 	24,  // 26: berth.v1.BatchLookupResponse.results:type_name -> berth.v1.LookupResult
 	16,  // 27: berth.v1.BatchLookupResponse.read:type_name -> berth.v1.Read
 	13,  // 28: berth.v1.LookupResult.placement:type_name -> berth.v1.Placement
@@ -11750,54 +11906,54 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	13,  // 39: berth.v1.PlaceResult.placement:type_name -> berth.v1.Placement
 	17,  // 40: berth.v1.PlaceResult.error:type_name -> berth.v1.Error
 	25,  // 41: berth.v1.RemoveRequest.retry:type_name -> berth.v1.Retry
-	146, // 42: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
+	149, // 42: berth.v1.RemoveRequest.wait:type_name -> google.protobuf.Duration
 	13,  // 43: berth.v1.RemoveResponse.placement:type_name -> berth.v1.Placement
 	16,  // 44: berth.v1.RemoveResponse.read:type_name -> berth.v1.Read
 	25,  // 45: berth.v1.MoveRequest.retry:type_name -> berth.v1.Retry
-	146, // 46: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
+	149, // 46: berth.v1.MoveRequest.wait:type_name -> google.protobuf.Duration
 	13,  // 47: berth.v1.MoveResponse.placement:type_name -> berth.v1.Placement
 	16,  // 48: berth.v1.MoveResponse.read:type_name -> berth.v1.Read
 	0,   // 49: berth.v1.ListRequest.phase:type_name -> berth.v1.Placement.Phase
 	13,  // 50: berth.v1.ListResponse.placements:type_name -> berth.v1.Placement
 	16,  // 51: berth.v1.ListResponse.read:type_name -> berth.v1.Read
 	21,  // 52: berth.v1.ListResponse.hold:type_name -> berth.v1.Hold
-	134, // 53: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
+	137, // 53: berth.v1.Member.labels:type_name -> berth.v1.Member.LabelsEntry
 	3,   // 54: berth.v1.Member.state:type_name -> berth.v1.Member.State
-	146, // 55: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
+	149, // 55: berth.v1.Member.lease_left:type_name -> google.protobuf.Duration
 	38,  // 56: berth.v1.ListMembersResponse.members:type_name -> berth.v1.Member
 	16,  // 57: berth.v1.ListMembersResponse.read:type_name -> berth.v1.Read
 	25,  // 58: berth.v1.DrainMemberRequest.retry:type_name -> berth.v1.Retry
 	38,  // 59: berth.v1.DrainMemberResponse.member:type_name -> berth.v1.Member
 	16,  // 60: berth.v1.DrainMemberResponse.read:type_name -> berth.v1.Read
-	146, // 61: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
+	149, // 61: berth.v1.ExpireMemberRequest.wait:type_name -> google.protobuf.Duration
 	16,  // 62: berth.v1.ExpireMemberResponse.read:type_name -> berth.v1.Read
-	145, // 63: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
-	145, // 64: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
+	148, // 63: berth.v1.BlockEntry.since:type_name -> google.protobuf.Timestamp
+	148, // 64: berth.v1.BlockEntry.until:type_name -> google.protobuf.Timestamp
 	45,  // 65: berth.v1.ListBlocksResponse.blocks:type_name -> berth.v1.BlockEntry
 	16,  // 66: berth.v1.ListBlocksResponse.read:type_name -> berth.v1.Read
-	146, // 67: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
+	149, // 67: berth.v1.BlockRequest.lasts:type_name -> google.protobuf.Duration
 	25,  // 68: berth.v1.BlockRequest.retry:type_name -> berth.v1.Retry
 	45,  // 69: berth.v1.BlockResponse.block:type_name -> berth.v1.BlockEntry
 	13,  // 70: berth.v1.BlockResponse.placement:type_name -> berth.v1.Placement
 	16,  // 71: berth.v1.BlockResponse.read:type_name -> berth.v1.Read
 	25,  // 72: berth.v1.UnblockRequest.retry:type_name -> berth.v1.Retry
 	16,  // 73: berth.v1.UnblockResponse.read:type_name -> berth.v1.Read
-	135, // 74: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
-	146, // 75: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
+	138, // 74: berth.v1.Kind.require:type_name -> berth.v1.Kind.RequireEntry
+	149, // 75: berth.v1.Kind.confirm_within:type_name -> google.protobuf.Duration
 	52,  // 76: berth.v1.ListKindsResponse.kinds:type_name -> berth.v1.Kind
 	16,  // 77: berth.v1.ListKindsResponse.read:type_name -> berth.v1.Read
 	25,  // 78: berth.v1.SetKindRequest.retry:type_name -> berth.v1.Retry
-	136, // 79: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
-	146, // 80: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
+	139, // 79: berth.v1.SetKindRequest.require:type_name -> berth.v1.SetKindRequest.RequireEntry
+	149, // 80: berth.v1.SetKindRequest.confirm_within:type_name -> google.protobuf.Duration
 	52,  // 81: berth.v1.SetKindResponse.kind:type_name -> berth.v1.Kind
 	16,  // 82: berth.v1.SetKindResponse.read:type_name -> berth.v1.Read
-	146, // 83: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
-	146, // 84: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
-	146, // 85: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
+	149, // 83: berth.v1.Session.ttl:type_name -> google.protobuf.Duration
+	149, // 84: berth.v1.Session.lease_left:type_name -> google.protobuf.Duration
+	149, // 85: berth.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
 	25,  // 86: berth.v1.OpenSessionRequest.retry:type_name -> berth.v1.Retry
 	57,  // 87: berth.v1.OpenSessionResponse.session:type_name -> berth.v1.Session
 	16,  // 88: berth.v1.OpenSessionResponse.read:type_name -> berth.v1.Read
-	146, // 89: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
+	149, // 89: berth.v1.KeepSessionResponse.ttl:type_name -> google.protobuf.Duration
 	62,  // 90: berth.v1.KeepSessionResponse.lost:type_name -> berth.v1.LostLock
 	25,  // 91: berth.v1.CloseSessionRequest.retry:type_name -> berth.v1.Retry
 	16,  // 92: berth.v1.CloseSessionResponse.read:type_name -> berth.v1.Read
@@ -11806,20 +11962,20 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	69,  // 95: berth.v1.Lock.claims:type_name -> berth.v1.LockClaim
 	4,   // 96: berth.v1.LockClaim.mode:type_name -> berth.v1.LockMode.Name
 	5,   // 97: berth.v1.LockClaim.lost:type_name -> berth.v1.LockClaim.Loss
-	146, // 98: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
+	149, // 98: berth.v1.LockClaim.left:type_name -> google.protobuf.Duration
 	4,   // 99: berth.v1.AcquireLockRequest.mode:type_name -> berth.v1.LockMode.Name
-	146, // 100: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
-	146, // 101: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
+	149, // 100: berth.v1.AcquireLockRequest.wait:type_name -> google.protobuf.Duration
+	149, // 101: berth.v1.AcquireLockRequest.delay:type_name -> google.protobuf.Duration
 	25,  // 102: berth.v1.AcquireLockRequest.retry:type_name -> berth.v1.Retry
-	146, // 103: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
-	146, // 104: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
+	149, // 103: berth.v1.AcquireLockRequest.ttl:type_name -> google.protobuf.Duration
+	149, // 104: berth.v1.AcquireLockResponse.ttl:type_name -> google.protobuf.Duration
 	16,  // 105: berth.v1.AcquireLockResponse.read:type_name -> berth.v1.Read
-	146, // 106: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
+	149, // 106: berth.v1.RenewLockResponse.ttl:type_name -> google.protobuf.Duration
 	25,  // 107: berth.v1.ReleaseLockRequest.retry:type_name -> berth.v1.Retry
 	16,  // 108: berth.v1.ReleaseLockResponse.read:type_name -> berth.v1.Read
 	25,  // 109: berth.v1.BreakLockRequest.retry:type_name -> berth.v1.Retry
 	68,  // 110: berth.v1.BreakLockResponse.lock:type_name -> berth.v1.Lock
-	146, // 111: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
+	149, // 111: berth.v1.BreakLockResponse.free_in:type_name -> google.protobuf.Duration
 	16,  // 112: berth.v1.BreakLockResponse.read:type_name -> berth.v1.Read
 	68,  // 113: berth.v1.GetLockResponse.lock:type_name -> berth.v1.Lock
 	16,  // 114: berth.v1.GetLockResponse.read:type_name -> berth.v1.Read
@@ -11848,143 +12004,147 @@ var file_lookupclient_apiv1_berth_proto_depIdxs = []int32{
 	99,  // 137: berth.v1.ToMember.outcome:type_name -> berth.v1.Outcome
 	101, // 138: berth.v1.ToMember.redirect:type_name -> berth.v1.Redirect
 	102, // 139: berth.v1.ToMember.left:type_name -> berth.v1.Left
-	146, // 140: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
-	146, // 141: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
-	82,  // 142: berth.v1.Activate.held:type_name -> berth.v1.Held
-	82,  // 143: berth.v1.Stop.held:type_name -> berth.v1.Held
-	100, // 144: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
-	82,  // 145: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
-	105, // 146: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
-	16,  // 147: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
-	21,  // 148: berth.v1.StatusResponse.hold:type_name -> berth.v1.Hold
-	1,   // 149: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
-	146, // 150: berth.v1.ServerInfo.read_lease:type_name -> google.protobuf.Duration
-	1,   // 151: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
-	145, // 152: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
-	146, // 153: berth.v1.ServerStatusResponse.read_lease:type_name -> google.protobuf.Duration
-	146, // 154: berth.v1.ServerStatusResponse.age:type_name -> google.protobuf.Duration
-	16,  // 155: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
-	137, // 156: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
-	38,  // 157: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
-	52,  // 158: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
-	114, // 159: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
-	114, // 160: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
-	114, // 161: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
-	138, // 162: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
-	138, // 163: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
-	139, // 164: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
-	117, // 165: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
-	6,   // 166: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
-	69,  // 167: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
-	69,  // 168: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
-	7,   // 169: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
-	13,  // 170: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
-	13,  // 171: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
-	117, // 172: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
-	140, // 173: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
-	141, // 174: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
-	142, // 175: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
-	143, // 176: berth.v1.Rebalance.kinds:type_name -> berth.v1.Rebalance.Kind
-	122, // 177: berth.v1.Rebalance.failures:type_name -> berth.v1.RebalanceMove
-	8,   // 178: berth.v1.RebalanceMove.outcome:type_name -> berth.v1.RebalanceMove.Outcome
-	17,  // 179: berth.v1.RebalanceMove.error:type_name -> berth.v1.Error
-	125, // 180: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
-	16,  // 181: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
-	145, // 182: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
-	9,   // 183: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
-	11,  // 184: berth.v1.WatchRequest.types:type_name -> berth.v1.Event.Type
-	129, // 185: berth.v1.WatchResponse.reset:type_name -> berth.v1.WatchReset
-	130, // 186: berth.v1.WatchResponse.records:type_name -> berth.v1.WatchRecord
-	131, // 187: berth.v1.WatchResponse.events:type_name -> berth.v1.Event
-	128, // 188: berth.v1.WatchResponse.mark:type_name -> berth.v1.WatchMark
-	145, // 189: berth.v1.WatchMark.time:type_name -> google.protobuf.Timestamp
-	10,  // 190: berth.v1.WatchReset.why:type_name -> berth.v1.WatchReset.Why
-	13,  // 191: berth.v1.WatchRecord.placement:type_name -> berth.v1.Placement
-	38,  // 192: berth.v1.WatchRecord.member:type_name -> berth.v1.Member
-	68,  // 193: berth.v1.WatchRecord.lock:type_name -> berth.v1.Lock
-	57,  // 194: berth.v1.WatchRecord.session:type_name -> berth.v1.Session
-	52,  // 195: berth.v1.WatchRecord.kind:type_name -> berth.v1.Kind
-	45,  // 196: berth.v1.WatchRecord.block:type_name -> berth.v1.BlockEntry
-	145, // 197: berth.v1.Event.time:type_name -> google.protobuf.Timestamp
-	11,  // 198: berth.v1.Event.type:type_name -> berth.v1.Event.Type
-	38,  // 199: berth.v1.Event.joined:type_name -> berth.v1.Member
-	4,   // 200: berth.v1.Event.mode:type_name -> berth.v1.LockMode.Name
-	45,  // 201: berth.v1.Event.block:type_name -> berth.v1.BlockEntry
-	145, // 202: berth.v1.Event.until:type_name -> google.protobuf.Timestamp
-	52,  // 203: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
-	52,  // 204: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
-	144, // 205: berth.v1.Rebalance.Kind.members:type_name -> berth.v1.Rebalance.Member
-	18,  // 206: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
-	22,  // 207: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
-	27,  // 208: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
-	29,  // 209: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
-	32,  // 210: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
-	34,  // 211: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
-	36,  // 212: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
-	123, // 213: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
-	126, // 214: berth.v1.Placements.Watch:input_type -> berth.v1.WatchRequest
-	39,  // 215: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
-	41,  // 216: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
-	43,  // 217: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
-	83,  // 218: berth.v1.Members.Session:input_type -> berth.v1.FromMember
-	46,  // 219: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
-	48,  // 220: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
-	50,  // 221: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
-	53,  // 222: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
-	55,  // 223: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
-	58,  // 224: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
-	60,  // 225: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
-	63,  // 226: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
-	65,  // 227: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
-	70,  // 228: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
-	72,  // 229: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
-	74,  // 230: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
-	76,  // 231: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
-	78,  // 232: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
-	80,  // 233: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
-	103, // 234: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
-	106, // 235: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
-	108, // 236: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
-	110, // 237: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
-	112, // 238: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
-	19,  // 239: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
-	23,  // 240: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
-	28,  // 241: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
-	30,  // 242: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
-	33,  // 243: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
-	35,  // 244: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
-	37,  // 245: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
-	124, // 246: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
-	127, // 247: berth.v1.Placements.Watch:output_type -> berth.v1.WatchResponse
-	40,  // 248: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
-	42,  // 249: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
-	44,  // 250: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
-	93,  // 251: berth.v1.Members.Session:output_type -> berth.v1.ToMember
-	47,  // 252: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
-	49,  // 253: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
-	51,  // 254: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
-	54,  // 255: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
-	56,  // 256: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
-	59,  // 257: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
-	61,  // 258: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
-	64,  // 259: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
-	66,  // 260: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
-	71,  // 261: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
-	73,  // 262: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
-	75,  // 263: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
-	77,  // 264: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
-	79,  // 265: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
-	81,  // 266: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
-	104, // 267: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
-	107, // 268: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
-	109, // 269: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
-	111, // 270: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
-	113, // 271: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
-	239, // [239:272] is the sub-list for method output_type
-	206, // [206:239] is the sub-list for method input_type
-	206, // [206:206] is the sub-list for extension type_name
-	206, // [206:206] is the sub-list for extension extendee
-	0,   // [0:206] is the sub-list for field type_name
+	149, // 140: berth.v1.Welcome.ttl:type_name -> google.protobuf.Duration
+	149, // 141: berth.v1.Alive.ttl:type_name -> google.protobuf.Duration
+	110, // 142: berth.v1.Alive.servers:type_name -> berth.v1.Servers
+	82,  // 143: berth.v1.Activate.held:type_name -> berth.v1.Held
+	82,  // 144: berth.v1.Stop.held:type_name -> berth.v1.Held
+	100, // 145: berth.v1.Outcome.outcomes:type_name -> berth.v1.HeldOutcome
+	82,  // 146: berth.v1.HeldOutcome.held:type_name -> berth.v1.Held
+	105, // 147: berth.v1.StatusResponse.servers:type_name -> berth.v1.ServerInfo
+	16,  // 148: berth.v1.StatusResponse.read:type_name -> berth.v1.Read
+	21,  // 149: berth.v1.StatusResponse.hold:type_name -> berth.v1.Hold
+	1,   // 150: berth.v1.ServerInfo.role:type_name -> berth.v1.Role.Name
+	149, // 151: berth.v1.ServerInfo.read_lease:type_name -> google.protobuf.Duration
+	1,   // 152: berth.v1.ServerStatusResponse.role:type_name -> berth.v1.Role.Name
+	148, // 153: berth.v1.ServerStatusResponse.started:type_name -> google.protobuf.Timestamp
+	149, // 154: berth.v1.ServerStatusResponse.read_lease:type_name -> google.protobuf.Duration
+	149, // 155: berth.v1.ServerStatusResponse.age:type_name -> google.protobuf.Duration
+	110, // 156: berth.v1.DiscoverResponse.servers:type_name -> berth.v1.Servers
+	16,  // 157: berth.v1.RemoveServerResponse.read:type_name -> berth.v1.Read
+	140, // 158: berth.v1.SnapshotInfo.kinds:type_name -> berth.v1.SnapshotInfo.KindCount
+	38,  // 159: berth.v1.SnapshotInfo.members:type_name -> berth.v1.Member
+	52,  // 160: berth.v1.SnapshotInfo.settings:type_name -> berth.v1.Kind
+	117, // 161: berth.v1.SnapshotRestore.from:type_name -> berth.v1.SnapshotInfo
+	117, // 162: berth.v1.SnapshotDiff.from:type_name -> berth.v1.SnapshotInfo
+	117, // 163: berth.v1.SnapshotDiff.to:type_name -> berth.v1.SnapshotInfo
+	141, // 164: berth.v1.SnapshotDiff.kinds:type_name -> berth.v1.SnapshotDiff.Counts
+	141, // 165: berth.v1.SnapshotDiff.members:type_name -> berth.v1.SnapshotDiff.Counts
+	142, // 166: berth.v1.SnapshotDiff.settings:type_name -> berth.v1.SnapshotDiff.KindChange
+	120, // 167: berth.v1.SnapshotDiff.locks:type_name -> berth.v1.LockChange
+	6,   // 168: berth.v1.LockChange.type:type_name -> berth.v1.LockChange.Type
+	69,  // 169: berth.v1.LockChange.from:type_name -> berth.v1.LockClaim
+	69,  // 170: berth.v1.LockChange.to:type_name -> berth.v1.LockClaim
+	7,   // 171: berth.v1.SnapshotChange.type:type_name -> berth.v1.SnapshotChange.Type
+	13,  // 172: berth.v1.SnapshotChange.from:type_name -> berth.v1.Placement
+	13,  // 173: berth.v1.SnapshotChange.to:type_name -> berth.v1.Placement
+	120, // 174: berth.v1.SnapshotChange.lock:type_name -> berth.v1.LockChange
+	143, // 175: berth.v1.Plan.kinds:type_name -> berth.v1.Plan.Kind
+	144, // 176: berth.v1.Plan.members:type_name -> berth.v1.Plan.Member
+	145, // 177: berth.v1.Plan.flows:type_name -> berth.v1.Plan.Flow
+	146, // 178: berth.v1.Rebalance.kinds:type_name -> berth.v1.Rebalance.Kind
+	125, // 179: berth.v1.Rebalance.failures:type_name -> berth.v1.RebalanceMove
+	8,   // 180: berth.v1.RebalanceMove.outcome:type_name -> berth.v1.RebalanceMove.Outcome
+	17,  // 181: berth.v1.RebalanceMove.error:type_name -> berth.v1.Error
+	128, // 182: berth.v1.HistoryResponse.events:type_name -> berth.v1.PlacementEvent
+	16,  // 183: berth.v1.HistoryResponse.read:type_name -> berth.v1.Read
+	148, // 184: berth.v1.PlacementEvent.time:type_name -> google.protobuf.Timestamp
+	9,   // 185: berth.v1.PlacementEvent.type:type_name -> berth.v1.PlacementEvent.Type
+	11,  // 186: berth.v1.WatchRequest.types:type_name -> berth.v1.Event.Type
+	132, // 187: berth.v1.WatchResponse.reset:type_name -> berth.v1.WatchReset
+	133, // 188: berth.v1.WatchResponse.records:type_name -> berth.v1.WatchRecord
+	134, // 189: berth.v1.WatchResponse.events:type_name -> berth.v1.Event
+	131, // 190: berth.v1.WatchResponse.mark:type_name -> berth.v1.WatchMark
+	148, // 191: berth.v1.WatchMark.time:type_name -> google.protobuf.Timestamp
+	10,  // 192: berth.v1.WatchReset.why:type_name -> berth.v1.WatchReset.Why
+	13,  // 193: berth.v1.WatchRecord.placement:type_name -> berth.v1.Placement
+	38,  // 194: berth.v1.WatchRecord.member:type_name -> berth.v1.Member
+	68,  // 195: berth.v1.WatchRecord.lock:type_name -> berth.v1.Lock
+	57,  // 196: berth.v1.WatchRecord.session:type_name -> berth.v1.Session
+	52,  // 197: berth.v1.WatchRecord.kind:type_name -> berth.v1.Kind
+	45,  // 198: berth.v1.WatchRecord.block:type_name -> berth.v1.BlockEntry
+	148, // 199: berth.v1.Event.time:type_name -> google.protobuf.Timestamp
+	11,  // 200: berth.v1.Event.type:type_name -> berth.v1.Event.Type
+	38,  // 201: berth.v1.Event.joined:type_name -> berth.v1.Member
+	4,   // 202: berth.v1.Event.mode:type_name -> berth.v1.LockMode.Name
+	45,  // 203: berth.v1.Event.block:type_name -> berth.v1.BlockEntry
+	148, // 204: berth.v1.Event.until:type_name -> google.protobuf.Timestamp
+	52,  // 205: berth.v1.SnapshotDiff.KindChange.from:type_name -> berth.v1.Kind
+	52,  // 206: berth.v1.SnapshotDiff.KindChange.to:type_name -> berth.v1.Kind
+	147, // 207: berth.v1.Rebalance.Kind.members:type_name -> berth.v1.Rebalance.Member
+	18,  // 208: berth.v1.Placements.Lookup:input_type -> berth.v1.LookupRequest
+	22,  // 209: berth.v1.Placements.BatchLookup:input_type -> berth.v1.BatchLookupRequest
+	27,  // 210: berth.v1.Placements.Place:input_type -> berth.v1.PlaceRequest
+	29,  // 211: berth.v1.Placements.BatchPlace:input_type -> berth.v1.BatchPlaceRequest
+	32,  // 212: berth.v1.Placements.Remove:input_type -> berth.v1.RemoveRequest
+	34,  // 213: berth.v1.Placements.Move:input_type -> berth.v1.MoveRequest
+	36,  // 214: berth.v1.Placements.List:input_type -> berth.v1.ListRequest
+	126, // 215: berth.v1.Placements.History:input_type -> berth.v1.HistoryRequest
+	129, // 216: berth.v1.Placements.Watch:input_type -> berth.v1.WatchRequest
+	39,  // 217: berth.v1.Members.ListMembers:input_type -> berth.v1.ListMembersRequest
+	41,  // 218: berth.v1.Members.DrainMember:input_type -> berth.v1.DrainMemberRequest
+	43,  // 219: berth.v1.Members.ExpireMember:input_type -> berth.v1.ExpireMemberRequest
+	83,  // 220: berth.v1.Members.Session:input_type -> berth.v1.FromMember
+	46,  // 221: berth.v1.Blocks.ListBlocks:input_type -> berth.v1.ListBlocksRequest
+	48,  // 222: berth.v1.Blocks.Block:input_type -> berth.v1.BlockRequest
+	50,  // 223: berth.v1.Blocks.Unblock:input_type -> berth.v1.UnblockRequest
+	53,  // 224: berth.v1.Kinds.ListKinds:input_type -> berth.v1.ListKindsRequest
+	55,  // 225: berth.v1.Kinds.SetKind:input_type -> berth.v1.SetKindRequest
+	58,  // 226: berth.v1.Sessions.OpenSession:input_type -> berth.v1.OpenSessionRequest
+	60,  // 227: berth.v1.Sessions.KeepSession:input_type -> berth.v1.KeepSessionRequest
+	63,  // 228: berth.v1.Sessions.CloseSession:input_type -> berth.v1.CloseSessionRequest
+	65,  // 229: berth.v1.Sessions.ListSessions:input_type -> berth.v1.ListSessionsRequest
+	70,  // 230: berth.v1.Locks.AcquireLock:input_type -> berth.v1.AcquireLockRequest
+	72,  // 231: berth.v1.Locks.RenewLock:input_type -> berth.v1.RenewLockRequest
+	74,  // 232: berth.v1.Locks.ReleaseLock:input_type -> berth.v1.ReleaseLockRequest
+	76,  // 233: berth.v1.Locks.BreakLock:input_type -> berth.v1.BreakLockRequest
+	78,  // 234: berth.v1.Locks.GetLock:input_type -> berth.v1.GetLockRequest
+	80,  // 235: berth.v1.Locks.ListLocks:input_type -> berth.v1.ListLocksRequest
+	103, // 236: berth.v1.Cluster.Status:input_type -> berth.v1.StatusRequest
+	106, // 237: berth.v1.Cluster.ServerStatus:input_type -> berth.v1.ServerStatusRequest
+	108, // 238: berth.v1.Cluster.Discover:input_type -> berth.v1.DiscoverRequest
+	111, // 239: berth.v1.Cluster.RemoveServer:input_type -> berth.v1.RemoveServerRequest
+	113, // 240: berth.v1.Cluster.TransferLeadership:input_type -> berth.v1.TransferLeadershipRequest
+	115, // 241: berth.v1.Snapshots.Save:input_type -> berth.v1.SaveRequest
+	19,  // 242: berth.v1.Placements.Lookup:output_type -> berth.v1.LookupResponse
+	23,  // 243: berth.v1.Placements.BatchLookup:output_type -> berth.v1.BatchLookupResponse
+	28,  // 244: berth.v1.Placements.Place:output_type -> berth.v1.PlaceResponse
+	30,  // 245: berth.v1.Placements.BatchPlace:output_type -> berth.v1.BatchPlaceResponse
+	33,  // 246: berth.v1.Placements.Remove:output_type -> berth.v1.RemoveResponse
+	35,  // 247: berth.v1.Placements.Move:output_type -> berth.v1.MoveResponse
+	37,  // 248: berth.v1.Placements.List:output_type -> berth.v1.ListResponse
+	127, // 249: berth.v1.Placements.History:output_type -> berth.v1.HistoryResponse
+	130, // 250: berth.v1.Placements.Watch:output_type -> berth.v1.WatchResponse
+	40,  // 251: berth.v1.Members.ListMembers:output_type -> berth.v1.ListMembersResponse
+	42,  // 252: berth.v1.Members.DrainMember:output_type -> berth.v1.DrainMemberResponse
+	44,  // 253: berth.v1.Members.ExpireMember:output_type -> berth.v1.ExpireMemberResponse
+	93,  // 254: berth.v1.Members.Session:output_type -> berth.v1.ToMember
+	47,  // 255: berth.v1.Blocks.ListBlocks:output_type -> berth.v1.ListBlocksResponse
+	49,  // 256: berth.v1.Blocks.Block:output_type -> berth.v1.BlockResponse
+	51,  // 257: berth.v1.Blocks.Unblock:output_type -> berth.v1.UnblockResponse
+	54,  // 258: berth.v1.Kinds.ListKinds:output_type -> berth.v1.ListKindsResponse
+	56,  // 259: berth.v1.Kinds.SetKind:output_type -> berth.v1.SetKindResponse
+	59,  // 260: berth.v1.Sessions.OpenSession:output_type -> berth.v1.OpenSessionResponse
+	61,  // 261: berth.v1.Sessions.KeepSession:output_type -> berth.v1.KeepSessionResponse
+	64,  // 262: berth.v1.Sessions.CloseSession:output_type -> berth.v1.CloseSessionResponse
+	66,  // 263: berth.v1.Sessions.ListSessions:output_type -> berth.v1.ListSessionsResponse
+	71,  // 264: berth.v1.Locks.AcquireLock:output_type -> berth.v1.AcquireLockResponse
+	73,  // 265: berth.v1.Locks.RenewLock:output_type -> berth.v1.RenewLockResponse
+	75,  // 266: berth.v1.Locks.ReleaseLock:output_type -> berth.v1.ReleaseLockResponse
+	77,  // 267: berth.v1.Locks.BreakLock:output_type -> berth.v1.BreakLockResponse
+	79,  // 268: berth.v1.Locks.GetLock:output_type -> berth.v1.GetLockResponse
+	81,  // 269: berth.v1.Locks.ListLocks:output_type -> berth.v1.ListLocksResponse
+	104, // 270: berth.v1.Cluster.Status:output_type -> berth.v1.StatusResponse
+	107, // 271: berth.v1.Cluster.ServerStatus:output_type -> berth.v1.ServerStatusResponse
+	109, // 272: berth.v1.Cluster.Discover:output_type -> berth.v1.DiscoverResponse
+	112, // 273: berth.v1.Cluster.RemoveServer:output_type -> berth.v1.RemoveServerResponse
+	114, // 274: berth.v1.Cluster.TransferLeadership:output_type -> berth.v1.TransferLeadershipResponse
+	116, // 275: berth.v1.Snapshots.Save:output_type -> berth.v1.SaveResponse
+	242, // [242:276] is the sub-list for method output_type
+	208, // [208:242] is the sub-list for method input_type
+	208, // [208:208] is the sub-list for extension type_name
+	208, // [208:208] is the sub-list for extension extendee
+	0,   // [0:208] is the sub-list for field type_name
 }
 
 func init() { file_lookupclient_apiv1_berth_proto_init() }
@@ -12013,14 +12173,14 @@ func file_lookupclient_apiv1_berth_proto_init() {
 		(*ToMember_Redirect)(nil),
 		(*ToMember_Left)(nil),
 	}
-	file_lookupclient_apiv1_berth_proto_msgTypes[114].OneofWrappers = []any{}
+	file_lookupclient_apiv1_berth_proto_msgTypes[117].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lookupclient_apiv1_berth_proto_rawDesc), len(file_lookupclient_apiv1_berth_proto_rawDesc)),
 			NumEnums:      12,
-			NumMessages:   133,
+			NumMessages:   136,
 			NumExtensions: 0,
 			NumServices:   8,
 		},

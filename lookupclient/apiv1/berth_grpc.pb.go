@@ -1624,6 +1624,7 @@ var Locks_ServiceDesc = grpc.ServiceDesc{
 const (
 	Cluster_Status_FullMethodName             = "/berth.v1.Cluster/Status"
 	Cluster_ServerStatus_FullMethodName       = "/berth.v1.Cluster/ServerStatus"
+	Cluster_Discover_FullMethodName           = "/berth.v1.Cluster/Discover"
 	Cluster_RemoveServer_FullMethodName       = "/berth.v1.Cluster/RemoveServer"
 	Cluster_TransferLeadership_FullMethodName = "/berth.v1.Cluster/TransferLeadership"
 )
@@ -1638,6 +1639,9 @@ type ClusterClient interface {
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	// ServerStatus says how the server is that is asked.
 	ServerStatus(ctx context.Context, in *ServerStatusRequest, opts ...grpc.CallOption) (*ServerStatusResponse, error)
+	// Discover says where the servers of the cluster are, as the one knows it that is asked: at once, without the leader. Clients ask it in the
+	// background, so nobody traces it.
+	Discover(ctx context.Context, in *DiscoverRequest, opts ...grpc.CallOption) (*DiscoverResponse, error)
 	// RemoveServer takes a server out of the cluster for good: its name is not used again.
 	RemoveServer(ctx context.Context, in *RemoveServerRequest, opts ...grpc.CallOption) (*RemoveServerResponse, error)
 	// TransferLeadership hands the leadership to another voter.
@@ -1666,6 +1670,16 @@ func (c *clusterClient) ServerStatus(ctx context.Context, in *ServerStatusReques
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ServerStatusResponse)
 	err := c.cc.Invoke(ctx, Cluster_ServerStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *clusterClient) Discover(ctx context.Context, in *DiscoverRequest, opts ...grpc.CallOption) (*DiscoverResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DiscoverResponse)
+	err := c.cc.Invoke(ctx, Cluster_Discover_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -1702,6 +1716,9 @@ type ClusterServer interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// ServerStatus says how the server is that is asked.
 	ServerStatus(context.Context, *ServerStatusRequest) (*ServerStatusResponse, error)
+	// Discover says where the servers of the cluster are, as the one knows it that is asked: at once, without the leader. Clients ask it in the
+	// background, so nobody traces it.
+	Discover(context.Context, *DiscoverRequest) (*DiscoverResponse, error)
 	// RemoveServer takes a server out of the cluster for good: its name is not used again.
 	RemoveServer(context.Context, *RemoveServerRequest) (*RemoveServerResponse, error)
 	// TransferLeadership hands the leadership to another voter.
@@ -1721,6 +1738,9 @@ func (UnimplementedClusterServer) Status(context.Context, *StatusRequest) (*Stat
 }
 func (UnimplementedClusterServer) ServerStatus(context.Context, *ServerStatusRequest) (*ServerStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ServerStatus not implemented")
+}
+func (UnimplementedClusterServer) Discover(context.Context, *DiscoverRequest) (*DiscoverResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Discover not implemented")
 }
 func (UnimplementedClusterServer) RemoveServer(context.Context, *RemoveServerRequest) (*RemoveServerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveServer not implemented")
@@ -1785,6 +1805,24 @@ func _Cluster_ServerStatus_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Cluster_Discover_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DiscoverRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServer).Discover(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Cluster_Discover_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServer).Discover(ctx, req.(*DiscoverRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Cluster_RemoveServer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RemoveServerRequest)
 	if err := dec(in); err != nil {
@@ -1835,6 +1873,10 @@ var Cluster_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ServerStatus",
 			Handler:    _Cluster_ServerStatus_Handler,
+		},
+		{
+			MethodName: "Discover",
+			Handler:    _Cluster_Discover_Handler,
 		},
 		{
 			MethodName: "RemoveServer",

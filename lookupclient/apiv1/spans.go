@@ -80,11 +80,11 @@ func cut(s string) string {
 	return strings.ToValidUTF8(s[:spanBytesMax], "")
 }
 
-// Unary says whether a method, by its full name, is one of the API and no stream. A span is made of those alone: a stream
-// lasts for as long as its client does.
-func Unary(method string) bool { return unary()[method] }
+// Traced says whether there are spans of a method, by its full name: it is one of the API, and no stream, which lasts for as long as its
+// client does, nor one that clients call by themselves.
+func Traced(method string) bool { return traced()[method] }
 
-var unary = sync.OnceValue(func() map[string]bool {
+var traced = sync.OnceValue(func() map[string]bool {
 	methods := map[string]bool{}
 	for _, d := range []*grpc.ServiceDesc{
 		&Placements_ServiceDesc, &Members_ServiceDesc, &Kinds_ServiceDesc, &Sessions_ServiceDesc, &Locks_ServiceDesc, &Blocks_ServiceDesc,
@@ -94,5 +94,6 @@ var unary = sync.OnceValue(func() map[string]bool {
 			methods["/"+d.ServiceName+"/"+m.MethodName] = true
 		}
 	}
+	delete(methods, Cluster_Discover_FullMethodName)
 	return methods
 })

@@ -6,14 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-func TestUnary_MethodsOfTheAPI_AndNoStreams(t *testing.T) {
+func TestTraced_MethodsOfTheAPI_AndNoStreams(t *testing.T) {
 	for method, want := range map[string]bool{
 		Placements_Lookup_FullMethodName: true, Locks_AcquireLock_FullMethodName: true, Cluster_Status_FullMethodName: true, Blocks_Block_FullMethodName: true,
 		Kinds_SetKind_FullMethodName: true, Sessions_OpenSession_FullMethodName: true, Members_DrainMember_FullMethodName: true,
 		Placements_Watch_FullMethodName: false, Members_Session_FullMethodName: false, Snapshots_Save_FullMethodName: false,
-		"/berth.peer.v1.Peer/ReadIndex": false, "/grpc.health.v1.Health/Check": false, "": false,
+		Cluster_Discover_FullMethodName: false, "/berth.peer.v1.Peer/ReadIndex": false, "/grpc.health.v1.Health/Check": false, "": false,
 	} {
-		if got := Unary(method); got != want {
+		if got := Traced(method); got != want {
 			t.Errorf("%s: %v", method, got)
 		}
 	}

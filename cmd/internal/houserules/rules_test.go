@@ -50,12 +50,14 @@ var mayImport = map[string][]string{
 	"cmd/internal/output":       nil,
 	"cmd/internal/telemetry":    nil,
 	"internal/freeport":         nil,
+	"internal/scratch":          nil,
+	"internal/underrace":        nil,
 	"cmd/internal/localcluster": {"lookupclient", "lookupclient/apiv1", "internal/freeport"},
 	"cmd/internal/houserules":   nil,
 	"cmd/berth":                 {"placement", "snapshot", "fsm", "lookupclient", "lookupclient/apiv1", "raftnode", "cmd/internal/", "jepsen-lite/"},
 	"jepsen-lite":               nil,
 	"jepsen-lite/mutants":       {"jepsen-lite/overlay", "jepsen-lite/sim"},
-	"jepsen-lite/cmd/mutants":   {"jepsen-lite/check", "jepsen-lite/mutants", "jepsen-lite/runner", "jepsen-lite/sim"},
+	"jepsen-lite/cmd/mutants":   {"jepsen-lite/check", "jepsen-lite/mutants", "jepsen-lite/runner", "jepsen-lite/sim", "internal/scratch"},
 	"jepsen-lite/history":       nil,
 	"jepsen-lite/replay":        {"placement", "snapshot", "fsm", "raftnode"},
 	"jepsen-lite/check":         {"placement", "jepsen-lite/history", "jepsen-lite/replay"},
@@ -70,7 +72,7 @@ var mayImport = map[string][]string{
 		"placement", "lookupclient", "lookupclient/apiv1", "raftnode", "raftnode/lease", "raftnode/raftnodetest",
 		"jepsen-lite/history", "jepsen-lite/check", "jepsen-lite/judge", "jepsen-lite/overlay", "jepsen-lite/replay",
 	},
-	"jepsen-lite/cmd/sim":     {"jepsen-lite/mutants", "jepsen-lite/sim"},
+	"jepsen-lite/cmd/sim":     {"jepsen-lite/mutants", "jepsen-lite/sim", "internal/scratch"},
 	"jepsen-lite/cmd/lossyfs": {"jepsen-lite/lossyfs"},
 	"jepsen-lite/switchnet":   {"jepsen-lite/procs"},
 	"jepsen-lite/procs":       nil,
@@ -79,7 +81,7 @@ var mayImport = map[string][]string{
 	"jepsen-lite/runner": {
 		"placement", "snapshot", "lookupclient", "lookupclient/apiv1", "jepsen-lite/history", "jepsen-lite/rundir", "jepsen-lite/switchnet", "jepsen-lite/procs",
 		"jepsen-lite/lossyfs", "jepsen-lite/nemesis", "jepsen-lite/workload", "jepsen-lite/check",
-		"jepsen-lite/replay", "jepsen-lite/judge", "jepsen-lite/clockskew", "internal/freeport",
+		"jepsen-lite/replay", "jepsen-lite/judge", "jepsen-lite/clockskew", "internal/freeport", "internal/scratch",
 	},
 }
 

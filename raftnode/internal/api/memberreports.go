@@ -34,7 +34,7 @@ func (m *memberStream) keepalive(nonce uint64) {
 	case errors.Is(err, leader.ErrGone):
 		m.endSession(leader.ErrGone)
 	case err == nil:
-		_ = m.send(&apiv1.ToMember{Message: &apiv1.ToMember_Alive{Alive: &apiv1.Alive{Nonce: nonce, Ttl: durationpb.New(ttl)}}}, false)
+		_ = m.send(&apiv1.ToMember{Message: &apiv1.ToMember_Alive{Alive: &apiv1.Alive{Nonce: nonce, Ttl: durationpb.New(ttl), Servers: m.told.news(m.group)}}}, false)
 	}
 }
 

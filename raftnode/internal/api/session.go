@@ -99,6 +99,8 @@ type memberStream struct {
 
 	mu   sync.Mutex // of stream.Send, and over
 	over bool       // the last message was sent
+
+	told told
 }
 
 // send sends one message; after the last one nothing is sent any more.

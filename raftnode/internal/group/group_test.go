@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode/internal/group"
 	"github.com/seed13d31b7f/berth/raftnode/internal/storage"
@@ -78,7 +79,7 @@ func TestGroup_Failover_LAN(t *testing.T) {
 	} {
 		var took []time.Duration
 		bubble(t, 3, func(t *testing.T, c *cluster) {
-			for range 40 {
+			for range underrace.Rounds(40, 10) {
 				l := c.leader(nil)
 				took = append(took, failover(t, c, how(c)))
 				if l.group == nil {
@@ -99,6 +100,9 @@ func TestGroup_Failover_LAN(t *testing.T) {
 // A server that was cut off for however long has everything within a second of healing, the former leader included.
 func TestGroup_Heal_CaughtUpWithinASecond(t *testing.T) {
 	rounds := map[time.Duration]int{time.Second: 8, 5 * time.Second: 8, 30 * time.Second: 6, 240 * time.Second: 3, 15 * time.Minute: 1}
+	if underrace.On {
+		rounds = map[time.Duration]int{time.Second: 3, 5 * time.Second: 3, 30 * time.Second: 2} // in a longer one nothing else happens
+	}
 	for outage, rounds := range rounds {
 		for _, leader := range []bool{false, true} {
 			var took []time.Duration
@@ -157,7 +161,7 @@ func TestGroup_Heal_AnyOutage_CaughtUpWithinASecond(t *testing.T) {
 	} {
 		var took []time.Duration
 		bubble(t, 3, func(t *testing.T, c *cluster) {
-			for round := range 8 {
+			for round := range underrace.Rounds(8, 4) {
 				victim := c.others(c.leader(nil))[0]
 				tt.cut(c, victim, true)
 				time.Sleep(time.Duration(700+round*1370) * time.Millisecond)
@@ -623,11 +627,11 @@ var slowSnapshots = withConfig(func(c *group.Config) { c.SnapshotEntries, c.Trai
 // Raft's goroutine reads a snapshot from its connection, and the leader's writes it: neither must wait for what TCP sends
 // again when the network is long back.
 func TestGroup_Heal_SnapshotOnItsWay_CaughtUpWithinASecond(t *testing.T) {
-	for _, outage := range []time.Duration{200 * time.Millisecond, 450 * time.Millisecond, 700 * time.Millisecond, 1300 * time.Millisecond, 4 * time.Second, 30 * time.Second} {
-		var took []time.Duration
-		bubble(t, 3, func(t *testing.T, c *cluster) {
-			c.leader(nil).fill(20_000)
-			for range 6 {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		c.leader(nil).fill(20_000)
+		for _, outage := range []time.Duration{200 * time.Millisecond, 450 * time.Millisecond, 700 * time.Millisecond, 1300 * time.Millisecond, 4 * time.Second, 30 * time.Second} {
+			var took []time.Duration
+			for range underrace.Rounds(6, 2) {
 				l, victim := c.snapshotOnItsWay()
 				c.isolate(victim, true)
 				c.net.Delay(hostOf(c.address[l.name]), hostOf(c.address[victim.name]), 0)
@@ -637,12 +641,12 @@ func TestGroup_Heal_SnapshotOnItsWay_CaughtUpWithinASecond(t *testing.T) {
 				c.agree()
 				took = append(took, time.Since(begin))
 			}
-		}, slowSnapshots)
-		t.Logf("outage %v: caught up after %v", outage, took)
-		if most := percentile(took, 100); most > time.Second {
-			t.Errorf("outage %v: caught up after %v, want under 1s", outage, most)
+			t.Logf("outage %v: caught up after %v", outage, took)
+			if most := percentile(took, 100); most > time.Second {
+				t.Errorf("outage %v: caught up after %v, want under 1s", outage, most)
+			}
 		}
-	}
+	}, slowSnapshots)
 }
 
 // A follower that is sent a snapshot by a leader whose machine is gone is needed for the next election.
@@ -650,7 +654,7 @@ func TestGroup_Failover_SnapshotOnItsWay_FollowerVotes(t *testing.T) {
 	var took []time.Duration
 	bubble(t, 3, func(t *testing.T, c *cluster) {
 		c.leader(nil).fill(20_000)
-		for range 8 {
+		for range underrace.Rounds(8, 3) {
 			l, victim := c.snapshotOnItsWay()
 			c.isolate(l, true)
 			begin := time.Now()

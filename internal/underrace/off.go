@@ -1,0 +1,6 @@
+//go:build !race
+
+package underrace
+
+// On says that this program has the race detector.
+const On = false
