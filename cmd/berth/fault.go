@@ -17,9 +17,9 @@ func (a *app) faultCommand() *cobra.Command {
 	c := command("run SCENARIO…", "Run scenarios of faults, and judge what was seen", cobra.ArbitraryArgs, func(ctx context.Context, args []string) error {
 		return run.run(ctx, args)
 	})
-	c.Long = `Run scenarios of faults against clusters of real processes of their own, one after the other, and judge what clients, members and
-holders of locks saw. Each run leaves a folder in which all of it is. Nothing else is left: neither when it is interrupted, nor when
-it is killed.
+	c.Long = `Run scenarios of faults against clusters of real processes of their own, and judge what clients, members and
+holders of locks saw. Each run leaves a folder in which all of it is. Nothing else is left, also when it is interrupted; when it is
+killed, a folder in TMPDIR, which the next run removes.
 
 Tier 3 needs root, Linux and /dev/net/tun, or a kernel with bridge, veth and nf_tables for all but slow and lossy links; disks that lose
 power need root and /dev/fuse. A scenario that cannot be run is said, the others are run, and the exit status is 1 then. So it is
@@ -30,6 +30,7 @@ when a disk is full that a run writes to: what was cut off by that is removed, a
 	f.IntVar(&run.config.Tier, "tier", 0, "2: processes on this machine's loopback interface; 3: each on a host of its own, in a network namespace (default: the least that the scenario needs)")
 	f.StringVar((*string)(&run.config.Network), "network", "", "how hosts are joined in tier 3. tap: by TAP devices, whose links can be as bad as they like; veth: by pairs of veth devices, whose links can be cut (default: tap where there is /dev/net/tun)")
 	f.BoolVar(&run.all, "all", false, "run every scenario")
+	f.IntVar(&run.atOnce, "at-once", 1, "how many runs at a time; what each says is printed when it has ended")
 	f.DurationVar(&run.last, "for", 0, "go on for so long, each time with the next seed")
 	f.StringVar(&run.config.Root, "store", "berth-faults", "the folder that gets the run's folder")
 	f.StringVar(&run.config.Binary, "binary", "", "the berth that servers, members and lock holders are (default: this one)")

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ type faultRun struct {
 	*app
 	config runner.Config
 	all    bool
+	atOnce int           // how many runs at a time
 	last   time.Duration // how long runs follow each other; zero for one of each
 }
 
@@ -49,6 +51,11 @@ type faultResult struct {
 	Again string `json:"again"`
 }
 
+// faultResults is what a program gets of runs.
+type faultResults struct {
+	Runs []faultResult `json:"runs"`
+}
+
 // seedsMax bounds the seeds that are drawn: they are typed again.
 const seedsMax = 1_000_000
 
@@ -56,6 +63,9 @@ func (f *faultRun) run(ctx context.Context, names []string) error {
 	scenarios, err := f.choose(names)
 	if err != nil {
 		return err
+	}
+	if f.atOnce < 1 || f.atOnce > runsAtOnceMax {
+		return usage("--at-once %d: 1 to %d are allowed", f.atOnce, runsAtOnceMax)
 	}
 	if f.config.Binary == "" {
 		if f.config.Binary, err = os.Executable(); err != nil {
@@ -71,24 +81,40 @@ func (f *faultRun) run(ctx context.Context, names []string) error {
 	}
 	var results []faultResult
 	for begin := time.Now(); ; f.config.Seed++ {
-		ran := false
-		for _, s := range scenarios {
-			r, err := f.one(ctx, s)
-			if err != nil {
-				return err
-			}
-			results = append(results, r)
-			ran = ran || r.Verdict != faultUnavailable && r.Verdict != faultNoRoom
-			f.say("%s: %s  %s", r.Scenario, r.Verdict, r.Why)
-			if ctx.Err() != nil {
-				_ = f.conclude(results) // the exit status is the interruption's
-				return ctx.Err()
-			}
+		round := f.oneByOne
+		if f.atOnce > 1 {
+			round = f.several
 		}
+		ended, err := round(ctx, scenarios)
+		results = append(results, ended...)
+		if ctx.Err() != nil {
+			_ = f.conclude(results) // the exit status is the interruption's
+			return ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		ran := slices.ContainsFunc(ended, func(r faultResult) bool { return r.Verdict != faultUnavailable && r.Verdict != faultNoRoom })
 		if !ran || time.Since(begin) >= f.last {
 			return f.conclude(results)
 		}
 	}
+}
+
+// oneByOne runs scenarios one after the other. The error is that of a command line that is wrong.
+func (f *faultRun) oneByOne(ctx context.Context, scenarios []runner.Scenario) (results []faultResult, err error) {
+	for _, s := range scenarios {
+		r, err := f.one(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, r)
+		f.say("%s: %s  %s", r.Scenario, r.Verdict, r.Why)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return results, nil
 }
 
 // source is the directory of berth's source, when the command is run in it and there is a go command; otherwise empty.
@@ -120,8 +146,8 @@ func (f *faultRun) choose(names []string) ([]runner.Scenario, error) {
 	return list, nil
 }
 
-// one runs a scenario. The error is that of a command line that is wrong; anything else is in the result.
-func (f *faultRun) one(ctx context.Context, s runner.Scenario) (faultResult, error) {
+// of is how a scenario is run.
+func (f *faultRun) of(s runner.Scenario) runner.Config {
 	c := f.config
 	c.Scenario = s
 	if f.all {
@@ -130,6 +156,12 @@ func (f *faultRun) one(ctx context.Context, s runner.Scenario) (faultResult, err
 	if c.Tier == 0 {
 		c.Tier = s.Tier()
 	}
+	return c
+}
+
+// one runs a scenario. The error is that of a command line that is wrong; anything else is in the result.
+func (f *faultRun) one(ctx context.Context, s runner.Scenario) (faultResult, error) {
+	c := f.of(s)
 	again := []string{"berth", "fault", "run", s.Name, "--seed", fmt.Sprint(c.Seed), "--duration", c.Duration.String(), "--tier", fmt.Sprint(c.Tier)}
 	if c.Network != "" {
 		again = append(again, "--network", string(c.Network))
@@ -184,21 +216,29 @@ func faultRate(results []faultResult, tier int) string {
 		tier, runs, operations, faults, seconds, float64(operations)*60/seconds, float64(faults)*60/seconds)
 }
 
-// conclude prints what became of the runs. The exit status is 8 when one failed, and 1 when one could not be run, or had no room.
-func (f *faultRun) conclude(results []faultResult) error {
+// verdicts counts them.
+func verdicts(results []faultResult) map[string]int {
 	count := map[string]int{}
 	for _, r := range results {
 		count[r.Verdict]++
 	}
-	err := output.List(&f.printer, struct {
-		Runs []faultResult `json:"runs"`
-	}{results}, results, func(t *output.Rows) {
+	return count
+}
+
+func passedOf(results []faultResult) string {
+	return fmt.Sprintf("%d of %d runs passed", verdicts(results)[faultPassed], len(results))
+}
+
+// conclude prints what became of the runs. The exit status is 8 when one failed, and 1 when one could not be run, or had no room.
+func (f *faultRun) conclude(results []faultResult) error {
+	count := verdicts(results)
+	err := output.List(&f.printer, faultResults{results}, results, func(t *output.Rows) {
 		t.Row("SCENARIO", "TIER", "SEED", "VERDICT", "OPERATIONS", "FAULTS", "SECONDS", "FOLDER")
 		for _, r := range results {
 			t.Row(r.Scenario, fmt.Sprint(r.Tier), fmt.Sprint(r.Seed), r.Verdict, fmt.Sprint(r.Operations), fmt.Sprint(r.Faults), fmt.Sprintf("%.1f", r.Seconds), r.Folder)
 		}
 	})
-	f.say("\n%d of %d runs passed", count[faultPassed], len(results))
+	f.say("\n%s", passedOf(results))
 	for tier := range 4 {
 		if rate := faultRate(results, tier); rate != "" {
 			f.say("%s", rate)

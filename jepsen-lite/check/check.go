@@ -105,6 +105,22 @@ func Run(h *history.History, o Options) *Results {
 			r.Valid = Unknown
 		}
 	}
-	r.Passed = r.Valid == True && !r.ExpectedToFail || r.Valid == False && r.ExpectedToFail
+	r.Passed = r.Valid == True
+	if r.ExpectedToFail {
+		r.Passed = r.brokeOnly(h.Run.Breaks)
+	}
 	return r
+}
+
+// brokeOnly says whether one of some checkers says false, of all when none is named, and no other one finds anything wrong.
+func (r *Results) brokeOnly(breaks []string) bool {
+	broke := false
+	for _, c := range r.Checkers {
+		meant := len(breaks) == 0 || slices.Contains(breaks, c.Checker)
+		if !meant && (c.Valid == False || c.Valid == Unknown) {
+			return false
+		}
+		broke = broke || meant && c.Valid == False
+	}
+	return broke
 }

@@ -1,6 +1,8 @@
 package check
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,6 +23,46 @@ func judge(t *testing.T, w *checktest.World, events []history.Event) *Results {
 		t.Fatal(err)
 	}
 	return Run(h, Options{Log: timeline, Search: time.Minute})
+}
+
+// A run that breaks a promise on purpose passes when that one is broken, and no other.
+func TestRun_ExpectedToFail_NothingElseMayBeBroken(t *testing.T) {
+	for _, x := range []struct {
+		breaks               []string
+		twoOwners, something bool
+		passed               bool
+	}{
+		{[]string{"owner"}, true, false, true},
+		{[]string{"lock", "owner"}, true, false, true},
+		{[]string{"owner"}, false, false, false},
+		{[]string{"owner"}, true, true, false},
+		{[]string{"owner"}, false, true, false},
+		{[]string{"lock"}, true, false, false},
+		{nil, true, true, true},
+		{nil, false, false, false},
+	} {
+		w := checktest.Make(checktest.Config{Seed: 5, Ops: 300, Clients: 3})
+		w.Events[0].Run.ExpectedToFail, w.Events[0].Run.Breaks = true, x.breaks
+		events := w.Events
+		if x.twoOwners {
+			end := events[len(events)-2].At
+			for i := range 2 {
+				events = slices.Insert(events, len(events)-1, history.Event{At: end, Hold: &history.Hold{
+					Identity: "cart/two", Member: fmt.Sprint("m", i+1), Epoch: uint64(1000 + i), From: end - 2000, To: end,
+				}})
+			}
+		}
+		if x.something {
+			end := events[len(events)-2].At
+			events = slices.Insert(events, len(events)-1, history.Event{At: end, Process: &history.Process{Name: "s1", Kind: "server", What: history.ProcessCrash, Status: "panic"}})
+		}
+		if r := judge(t, w, events); r.Passed != x.passed {
+			for _, c := range r.Checkers {
+				t.Logf("%s %s %s", c.Checker, c.Valid, c.Why)
+			}
+			t.Errorf("%+v: passed is %t", x, r.Passed)
+		}
+	}
 }
 
 // Histories that are right are accepted by every checker, with and without their log.

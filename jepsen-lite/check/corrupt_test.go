@@ -227,7 +227,7 @@ var corruptions = []struct {
 		i := s.find(func(e *history.Event) bool { return e.Hold != nil })
 		s.events[i].Hold.Member = "m9"
 	}},
-	{"one byte of a saved state differs", "export", func(s *spoiled) {
+	{"a saved state differs", "export", func(s *spoiled) {
 		i := s.find(func(e *history.Event) bool { return e.OK != nil && e.OK.Hash != "" })
 		call, answer := *s.events[s.find(func(e *history.Event) bool { return e.Invoke != nil && e.Invoke.Op == s.events[i].OK.Op })].Invoke, *s.events[i].OK
 		call.Op, answer.Op, answer.Hash = 1<<40, 1<<40, "00"

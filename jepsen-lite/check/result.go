@@ -46,7 +46,7 @@ type Result struct {
 type Results struct {
 	// Valid is False when any checker says so, Unknown when none does and any says that, and True otherwise.
 	Valid Valid `json:"valid"`
-	// ExpectedToFail is the run's: Passed is then whether it failed.
+	// ExpectedToFail is the run's: Passed is then whether it failed, as it was to, and kept every other promise.
 	ExpectedToFail bool `json:"expected_to_fail,omitempty"`
 	Passed         bool `json:"passed"`
 	// Ops counts the operations, by outcome.

@@ -18,7 +18,7 @@ import (
 func TestBerth_LeaderJumpsAhead_MembersJoinAgain(t *testing.T) {
 	dir := t.TempDir()
 	binary, socket := filepath.Join(dir, "berth"), filepath.Join(dir, "clock")
-	must(t, Build(Config{Root: "../..", Package: "cmd/berth", Output: binary}))
+	must(t, Build(t.Context(), Config{Root: "../..", Package: "cmd/berth", Output: binary}))
 	address := freeport.Address(t)
 	var log bytes.Buffer
 	server := exec.Command(binary, "serve", "--name", "s1", "--data-dir", filepath.Join(dir, "s1"), "--raft-addr", "127.0.0.1:0",

@@ -1,6 +1,7 @@
 package clockskew
 
 import (
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -65,8 +66,8 @@ func time_now() (sec int64, nsec int32, mono int64) {
 var bootClocks = []string{"raftnode/clock_linux.go", "lookupclient/clock_linux.go"}
 
 // Build builds the program with a clock that can be skewed. It fails with ErrUnsupported where that cannot be done, and
-// with a *overlay.PatternError when the files are not those that it knows.
-func Build(c Config) error {
+// with a *overlay.PatternError when the files are not those that it knows. It takes a minute or two at the first time; ctx ends it.
+func Build(ctx context.Context, c Config) error {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return ErrUnsupported
 	}
@@ -90,7 +91,7 @@ func Build(c Config) error {
 		return err
 	}
 	args := append([]string{"build", "-overlay", path, "-o", output}, c.Flags...)
-	command := exec.Command("go", append(args, "./"+c.Package)...)
+	command := exec.CommandContext(ctx, "go", append(args, "./"+c.Package)...)
 	command.Dir = c.Root
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", c.Package, err, out)

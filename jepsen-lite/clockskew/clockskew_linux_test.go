@@ -33,7 +33,7 @@ func start(t *testing.T, c Clock) *measure {
 	t.Helper()
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "measure")
-	must(t, Build(Config{Root: "../..", Package: "jepsen-lite/clockskew/testdata/measure", Output: binary}))
+	must(t, Build(t.Context(), Config{Root: "../..", Package: "jepsen-lite/clockskew/testdata/measure", Output: binary}))
 	m := &measure{t: t, socket: filepath.Join(dir, "clock")}
 	p := exec.Command(binary)
 	p.Env = append(p.Environ(), Env(m.socket, c)...)
@@ -137,7 +137,7 @@ func TestBuild_OtherFiles_IsRefused(t *testing.T) {
 		var f overlay.Files
 		must(t, f.Patch(filepath.Join(dir, p.file), p.pattern, "// gone\n"))
 		var e *overlay.PatternError
-		err := Build(Config{Root: "../..", Package: "jepsen-lite/clockskew/testdata/measure", Output: filepath.Join(t.TempDir(), "x"), Files: &f})
+		err := Build(t.Context(), Config{Root: "../..", Package: "jepsen-lite/clockskew/testdata/measure", Output: filepath.Join(t.TempDir(), "x"), Files: &f})
 		if !errors.As(err, &e) || e.Pattern != p.pattern {
 			t.Errorf("without %q: %v", p.pattern, err)
 		}

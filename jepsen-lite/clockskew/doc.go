@@ -3,7 +3,7 @@
 // time.Now, timers, tickers, contexts, deadlines of connections, and what libraries do with them, run at one rate; and so does
 // CLOCK_BOOTTIME where berth reads it, which is what its leases are counted by. A timer of a fast clock fires that much earlier.
 //
-//	err := clockskew.Build(clockskew.Config{Root: ".", Package: "cmd/berth", Output: "berth-skewed"})
+//	err := clockskew.Build(ctx, clockskew.Config{Root: ".", Package: "cmd/berth", Output: "berth-skewed"})
 //	c := exec.Command("berth-skewed", "serve", …)
 //	c.Env = append(os.Environ(), clockskew.Env("/run/s1.clock", clockskew.Clock{RatePPM: 100_000})...) // a tenth faster
 //	…

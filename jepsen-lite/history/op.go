@@ -127,7 +127,7 @@ type Answer struct {
 	Session uint64   `json:"session,omitempty"`
 	Held    bool     `json:"held,omitempty"`
 	Holders []uint64 `json:"holders,omitempty"`
-	// Hash is that of the bytes of an export, and Digest that of the state in it.
+	// Hash is that of all that an export says, and Digest that of the state in it.
 	Hash   string `json:"hash,omitempty"`
 	Digest string `json:"digest,omitempty"`
 	// Read is the proof of the answer; nil when it has none.

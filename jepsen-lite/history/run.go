@@ -34,6 +34,8 @@ type Run struct {
 	Bounds Bounds `json:"bounds,omitzero"`
 	// ExpectedToFail says that a promise is broken on purpose: a run that passes is wrong.
 	ExpectedToFail bool `json:"expected_to_fail,omitempty"`
+	// Breaks are the checkers that are to find it, one at least; what another one finds is a bug. Empty for any.
+	Breaks []string `json:"breaks,omitempty"`
 }
 
 // Bounds are what a run is held to, in nanoseconds. A bound of zero is not checked.
@@ -51,7 +53,7 @@ func (r *Run) validate() error {
 	if r.Bounds.Progress < 0 || r.Bounds.Gap < 0 {
 		return fmt.Errorf("a bound is negative")
 	}
-	return cmp.Or(named("scenario", r.Scenario), list("workload", r.Workload), list("faults", r.Faults), list("servers", r.Servers), list("members", r.Members),
+	return cmp.Or(named("scenario", r.Scenario), list("workload", r.Workload), list("faults", r.Faults), list("servers", r.Servers), list("members", r.Members), list("breaks", r.Breaks),
 		texts("version", r.Version, "commit", r.Commit, "go", r.Go, "kernel", r.Kernel, "mutant", r.Mutant, "command", r.Command))
 }
 

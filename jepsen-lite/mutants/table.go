@@ -3,7 +3,7 @@ package mutants
 // All are all mutants, those of the simulation first.
 func All() []Mutant {
 	var all []Mutant
-	for _, list := range [][]Mutant{ofLeases(), ofMembers(), ofLocks(), ofState(), ofWatches(), ofRaft(), ofDisks()} {
+	for _, list := range [][]Mutant{ofLeases(), ofMembers(), ofLocks(), ofState(), ofWatches(), ofRaft(), ofRestores(), ofDisks()} {
 		all = append(all, list...)
 	}
 	return all
@@ -222,6 +222,16 @@ func ofState() []Mutant {
 		{
 			Name: "epochs-restart", About: "epochs are counted anew from time to time, as after a restore that keeps the generation", Checkers: append([]string{"fence", "run"}, answers...),
 			patches: []patch{{"fsm/machine.go", "v.Index-v.Cluster.EpochBase, m.place", "(v.Index-v.Cluster.EpochBase)%97, m.place"}},
+		},
+	}
+}
+
+// ofRestores are those of a cluster that is made of a saved state.
+func ofRestores() []Mutant {
+	return []Mutant{
+		{
+			Name: "generation-kept", About: "a restored cluster goes on in the generation of the saved one, and counts its epochs anew", Scenario: "restores", Checkers: []string{"restore"},
+			patches: []patch{{"fsm/restore.go", "c.ID, c.Generation, c.EpochBase = cluster, uint16(generation), v.Index", "c.ID, c.EpochBase = cluster, v.Index"}},
 		},
 	}
 }

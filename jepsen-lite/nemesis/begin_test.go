@@ -284,3 +284,37 @@ func TestBegin_NobodyLeads_SomebodyIsTaken(t *testing.T) {
 		t.Errorf("done to %v", b.Targets)
 	}
 }
+
+// A disk is full, or fails, in each of the ways that there are, by the draw.
+func TestBegin_Disks_FailInEveryWay(t *testing.T) {
+	seen := map[DiskFault]int{}
+	for draw := range uint64(40) {
+		for _, kind := range []Kind{FullDisk, BadDisk} {
+			w := &diskWorld{paperWorld: newPaperWorld()}
+			if _, err := Begin(t.Context(), w, Step{Fault: Fault{Kind: kind, Target: Leader}, Draw: draw}); err != nil {
+				t.Fatal(err)
+			}
+			seen[w.fault]++
+		}
+	}
+	for _, f := range []DiskFault{{Full: true}, {Full: true, Copies: true}, {BadSyncs: true}, {BadWrites: true}} {
+		if seen[f] < 8 {
+			t.Errorf("%+v %d times of 40", f, seen[f])
+		}
+		delete(seen, f)
+	}
+	if len(seen) > 0 {
+		t.Errorf("there were %+v", seen)
+	}
+}
+
+// diskWorld notes how a disk is to be.
+type diskWorld struct {
+	*paperWorld
+	fault DiskFault
+}
+
+func (w *diskWorld) Disk(_ string, f DiskFault) error {
+	w.fault = f
+	return nil
+}

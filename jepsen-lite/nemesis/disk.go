@@ -24,8 +24,14 @@ func disk(w World, s Step, targets []string) (*Begun, error) {
 		return b, w.PowerLoss(targets, keep, s.Draw)
 	case FullDisk:
 		fault.Full, b.Detail = true, "no space left"
+		if rng.IntN(2) == 0 { // a log is written over what was made for it before, most of the time
+			fault.Copies, b.Detail = true, b.Detail+", nor to write over what is there"
+		}
 	case BadDisk:
-		fault.Bad, b.Detail = true, "every sync fails"
+		fault.BadSyncs, b.Detail = true, "every sync fails"
+		if rng.IntN(2) == 0 {
+			fault.BadSyncs, fault.BadWrites, b.Detail = false, true, "every write fails"
+		}
 	case SlowDisk:
 		fault.Sync = 5*time.Millisecond + time.Duration(rng.Int64N(int64(200*time.Millisecond)))
 		b.Detail = fmt.Sprintf("each sync takes %v", fault.Sync.Round(time.Millisecond))

@@ -49,7 +49,7 @@ const (
 	// synced, at the same moment; it is started at the end. TornLoss leaves a random part of that.
 	PowerLoss Kind = "power-loss"
 	TornLoss  Kind = "torn-loss"
-	// FullDisk has no room on the disk, SlowDisk syncs slowly, BadDisk fails what is synced. A server that ends of it is
+	// FullDisk has no room on the disk, SlowDisk syncs slowly, BadDisk fails what is synced, or what is written. A server that ends of it is
 	// started at the end.
 	FullDisk Kind = "full-disk"
 	SlowDisk Kind = "slow-disk"

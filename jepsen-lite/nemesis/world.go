@@ -45,8 +45,10 @@ type World interface {
 
 // DiskFault says how a disk is to be. The zero value is a disk that is well.
 type DiskFault struct {
-	// Full has no room for another byte; Bad fails every sync.
-	Full, Bad bool
+	// Full has no room for another byte, and Copies none for what is written over either, as where that is copied first.
+	Full, Copies bool
+	// BadSyncs fails every sync, and BadWrites every write.
+	BadSyncs, BadWrites bool
 	// Sync is how long each sync takes.
 	Sync time.Duration
 }

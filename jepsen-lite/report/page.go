@@ -134,6 +134,8 @@ func (p *view) verdict(h *history.History, r *check.Results) {
 	switch {
 	case r.ExpectedToFail && r.Passed:
 		p.Verdict, p.Class, p.Sentence = "Broken, as it was meant to be", "good", "This run breaks a promise on purpose, and the checkers saw it."
+	case r.ExpectedToFail && r.Valid == check.False:
+		p.Verdict, p.Class, p.Sentence = "A promise was broken", "bad", fmt.Sprintf("This run breaks %s on purpose, and what was found is not that alone.", strings.Join(h.Run.Breaks, " or "))
 	case r.ExpectedToFail:
 		p.Verdict, p.Class, p.Sentence = "Not broken", "bad", "This run breaks a promise on purpose, and no checker saw it: the test itself is wrong."
 	case r.Valid == check.True:
@@ -238,7 +240,8 @@ func lookups(h *history.History) (all, alone int) {
 	return all, alone
 }
 
-// bands are the faults, each from its beginning to its end, in as few rows as they fit without covering each other.
+// bands are the faults, each from its beginning to its end, in as few rows as they and their names fit without covering each other,
+// and in bandRowsMax at most.
 func (p *view) bands(h *history.History, end int64) {
 	open := map[uint64]*history.Timed[history.Fault]{}
 	type span struct {
@@ -260,28 +263,47 @@ func (p *view) bands(h *history.History, end int64) {
 	}
 	slices.SortFunc(spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.f.V.Fault, b.f.V.Fault)) })
 	kinds := map[string]int{}
-	var rows []int64
+	var rows []int64 // until when each is taken
 	for _, s := range spans {
 		kind := s.f.V.Kind
 		if _, ok := kinds[kind]; !ok {
 			kinds[kind] = len(kinds)
 		}
-		// A fault that takes no time is drawn long enough to be seen, and its name needs some room.
-		row := slices.IndexFunc(rows, func(until int64) bool { return until <= s.from })
-		if row < 0 {
-			row = len(rows)
-			rows = append(rows, 0)
-		}
-		rows[row] = max(s.to, s.from+end/12)
-		title := fmt.Sprintf("%s %s from %s to %s", kind, strings.Join(s.f.V.Targets, " "), time.Duration(s.from).Round(time.Millisecond), time.Duration(s.to).Round(time.Millisecond))
-		if s.f.V.Detail != "" {
-			title += ": " + s.f.V.Detail
-		}
-		p.Bands = append(p.Bands, band{
+		b := band{
 			From: ms(s.from), Length: max(ms(s.to-s.from), p.End/2000), Left: percent(s.from, end), Width: max(percent(s.to-s.from, end), 0.15),
-			Kind: strings.TrimSpace(kind + " " + strings.Join(s.f.V.Targets, " ")), Title: title, Class: fmt.Sprintf("f%d", kinds[kind]%6), Row: row,
-		})
+			Kind: label(s.f), Class: fmt.Sprintf("f%d", kinds[kind]%6),
+		}
+		b.Title = fmt.Sprintf("%s %s from %s to %s", kind, strings.Join(s.f.V.Targets, " "), time.Duration(s.from).Round(time.Millisecond), time.Duration(s.to).Round(time.Millisecond))
+		if s.f.V.Detail != "" {
+			b.Title += ": " + s.f.V.Detail
+		}
+		b.Row = slices.IndexFunc(rows, func(until int64) bool { return until <= s.from })
+		switch {
+		case b.Row >= 0:
+		case len(rows) < bandRowsMax:
+			b.Row = len(rows)
+			rows = append(rows, 0)
+		default: // it has no room for its name, which is in its title
+			b.Row, b.Kind = slices.Index(rows, slices.Min(rows)), ""
+		}
+		rows[b.Row] = max(rows[b.Row], s.to, s.from+end/letters*int64(len(b.Kind)))
+		p.Bands = append(p.Bands, b)
 	}
+}
+
+const (
+	// bandRowsMax is how many rows of faults the page has room for, and letters how many letters its width has.
+	bandRowsMax, letters = 6, 180
+	// targetsMax is how many targets the name of a fault has.
+	targetsMax = 3
+)
+
+// label is the name of a fault, in few words.
+func label(f *history.Timed[history.Fault]) string {
+	if n := len(f.V.Targets); n > targetsMax {
+		return fmt.Sprintf("%s %d hosts", f.V.Kind, n)
+	}
+	return strings.TrimSpace(f.V.Kind + " " + strings.Join(f.V.Targets, " "))
 }
 
 // BandRows is how many rows the faults need.

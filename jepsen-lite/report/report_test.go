@@ -196,3 +196,61 @@ func TestWrite_LongHistory_PageIsBounded(t *testing.T) {
 		t.Errorf("%d bytes, %v", b.Len(), err)
 	}
 }
+
+// Faults do not cover each other, nor the name of the one before, as long as there is room; a page has six rows of them.
+func TestBands_ManyFaults_HaveRoom(t *testing.T) {
+	for _, n := range []int{5, 500} {
+		events := []history.Event{{Run: &history.Run{Format: 1, Scenario: "x"}}}
+		for i := range n {
+			f := history.Fault{Fault: uint64(i + 1), Kind: "slow", Targets: []string{"s1", "s2", "s3", "m1"}}
+			end := f
+			end.Ends = true
+			begin := int64(i) * 1e9
+			events = append(events, history.Event{At: begin, Fault: &f}, history.Event{At: begin + 5e8, Fault: &end})
+		}
+		h, err := history.FromEvents(events)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newPage(h, check.Run(h, check.Options{Only: []string{"run"}}), Options{})
+		named := 0
+		last := map[int]band{}
+		for _, b := range p.Bands {
+			if before, ok := last[b.Row]; ok && before.From+before.Length > b.From {
+				t.Errorf("%+v covers %+v", b, before)
+			}
+			if before := last[b.Row]; before.Kind != "" && b.From-before.From < p.End/float64(letters)*float64(len(before.Kind))-1 && b.Kind != "" {
+				t.Errorf("%+v covers the name of %+v", b, before)
+			}
+			if b.Kind != "" {
+				named++
+			}
+			if b.Kind != "" && b.Kind != "slow 4 hosts" || !strings.HasPrefix(b.Title, "slow s1 s2 s3 m1 from ") {
+				t.Errorf("the name is %q, the title %q", b.Kind, b.Title)
+			}
+			last[b.Row] = b
+		}
+		if len(p.Bands) != n || p.BandRows() > bandRowsMax || named < min(n, 40) {
+			t.Errorf("%d of %d faults, in %d rows, %d have a name", len(p.Bands), n, p.BandRows(), named)
+		}
+	}
+}
+
+// Beliefs that meet are one bar of a window.
+func TestWindow_BeliefInPieces_IsOneBar(t *testing.T) {
+	events := []history.Event{{Run: &history.Run{Format: 1, Scenario: "x"}}}
+	hold := func(member string, epoch uint64, from, to int64) {
+		events = append(events, history.Event{At: to, Hold: &history.Hold{Identity: "cart/1", Member: member, Epoch: epoch, From: from, To: to}})
+	}
+	hold("m1", 1, 0, 2e9)
+	hold("m1", 1, 2e9, 4e9)
+	hold("m2", 2, 3e9, 5e9)
+	h, err := history.FromEvents(events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFailure(h, &check.Result{Checker: "owner", Subject: "cart/1", From: 0, To: 5e9}, Options{})
+	if len(f.Window) != 2 || len(f.Window[0].Bars) != 1 || len(f.Window[1].Bars) != 1 || f.Window[0].Name != "m1" || f.Window[1].Name != "m2" {
+		t.Errorf("the window has %+v", f.Window)
+	}
+}

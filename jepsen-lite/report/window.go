@@ -80,11 +80,15 @@ func newFailure(h *history.History, r *check.Result, o Options) failure {
 		add(op.Client, b, op.Begin, op.End)
 	}
 	if r.Checker == "owner" || r.Checker == "lock" || r.Checker == "fence" {
+		var holds []*history.Hold
 		for i := range h.Holds {
 			if v := &h.Holds[i].V; v.Identity+v.Lock == r.Subject && v.From <= to && v.To >= from {
-				// Each epoch has a lane of its own, or two of one member would cover each other.
-				add(fmt.Sprintf("%s\x00%020d", v.Member, v.Epoch), bar{Class: "hold", Title: belief(v), Text: fmt.Sprintf("epoch %d", v.Epoch), Named: true}, v.From, v.To)
+				holds = append(holds, v)
 			}
+		}
+		for _, v := range join(holds) {
+			// Each epoch has a lane of its own, or two of one member would cover each other.
+			add(fmt.Sprintf("%s\x00%020d", v.Member, v.Epoch), bar{Class: "hold", Title: belief(&v), Text: fmt.Sprintf("epoch %d", v.Epoch), Named: true}, v.From, v.To)
 		}
 	}
 	names := make([]string, 0, len(lanes))

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +12,7 @@ import (
 )
 
 // skew builds the berth whose clocks can be skewed, when the scenario needs it, and has the run take it.
-func (r *run) skew() error {
+func (r *run) skew(ctx context.Context) error {
 	c := r.config
 	if !c.Scenario.clocks() {
 		return nil
@@ -21,7 +22,7 @@ func (r *run) skew() error {
 	}
 	binary := filepath.Join(r.tmp, "berth-skewed")
 	c.Note("building a berth whose clocks can be skewed: a minute or two at the first time")
-	if err := clockskew.Build(clockskew.Config{Root: c.Source, Package: "cmd/berth", Output: binary}); err != nil {
+	if err := clockskew.Build(ctx, clockskew.Config{Root: c.Source, Package: "cmd/berth", Output: binary}); err != nil {
 		return &UnavailableError{fmt.Errorf("a berth whose clocks can be skewed: %w", err)}
 	}
 	c.Binary = binary

@@ -77,13 +77,12 @@ func newCluster(r *run) (*cluster, error) {
 		}
 		k.mu.servers = append(k.mu.servers, s)
 	}
-	var all []string // also of servers that are added later
-	for i := range c.Scenario.Servers + c.Scenario.spares() {
-		grpc, _, _ := h.addresses(fmt.Sprintf("s%d", i+1), i)
-		all = append(all, grpc)
+	var first []string // those that are added later are learned
+	for _, x := range k.mu.servers {
+		first = append(first, x.grpc)
 	}
 	for i := range c.Members {
-		m, err := k.newWorker(fmt.Sprintf("m%d", i+1), "member", "--kinds", identityKind, "--servers", strings.Join(all, ","))
+		m, err := k.newWorker(fmt.Sprintf("m%d", i+1), "member", "--kinds", identityKind, "--servers", strings.Join(first, ","))
 		if err != nil {
 			return k, err
 		}
@@ -91,7 +90,7 @@ func newCluster(r *run) (*cluster, error) {
 	}
 	for i := range c.Lockers {
 		l, err := k.newWorker(fmt.Sprintf("l%d", i+1), "locker", "--locks", strings.Join(lockNames, ","), "--ttl", sessionTTL.String(),
-			"--seed", fmt.Sprint(c.Seed+uint64(i)), "--servers", strings.Join(all, ","))
+			"--seed", fmt.Sprint(c.Seed+uint64(i)), "--servers", strings.Join(first, ","))
 		if err != nil {
 			return k, err
 		}

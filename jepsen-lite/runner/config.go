@@ -86,7 +86,7 @@ func (c Config) Validate() error {
 	}
 	fault(c.Scenario.Name == "" || c.Scenario.Servers < 1 || c.Scenario.Servers > 9, "scenario %q has %d servers: 1 to 9 are allowed", c.Scenario.Name, c.Scenario.Servers)
 	fault(c.Duration < DurationMin || c.Duration > DurationMax, "duration %v: %v to %v is allowed", c.Duration, DurationMin, DurationMax)
-	if least := nemesis.Certain(c.Scenario.Faults); c.Scenario.ExpectFail {
+	if least := nemesis.Certain(c.Scenario.Faults); len(c.Scenario.Breaks) > 0 {
 		fault(c.Duration < least, "duration %v: %s needs %v, or nothing may happen that has to be found", c.Duration, c.Scenario.Name, least)
 	}
 	fault(c.Tier != 2 && c.Tier != 3, "tier %d: 2 and 3 can be run here", c.Tier)

@@ -8,15 +8,14 @@ import (
 	"path/filepath"
 )
 
-// damage flips some bits of one file below a directory, or cuts the file off, and says what it did. Where is drawn among all
-// bytes, so large files are hit more often.
+// damage flips a bit of one file below a directory, or cuts the file off, and says what it did. The file is drawn first, however large
+// it is, or no snapshot would ever be hit beside a log, and then the byte.
 func damage(dir string, rng *rand.Rand) (string, error) {
 	type file struct {
 		path string
 		size int64
 	}
 	var files []file
-	var total int64
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err
@@ -24,21 +23,14 @@ func damage(dir string, rng *rand.Rand) (string, error) {
 		info, err := e.Info()
 		if err == nil && info.Size() > 0 {
 			files = append(files, file{path, info.Size()})
-			total += info.Size()
 		}
 		return err
 	})
-	if err != nil || total == 0 {
+	if err != nil || len(files) == 0 {
 		return "nothing: it has no files", err
 	}
-	at := rng.Int64N(total)
-	f := files[0]
-	for _, f = range files {
-		if at < f.size {
-			break
-		}
-		at -= f.size
-	}
+	f := files[rng.IntN(len(files))]
+	at := rng.Int64N(f.size)
 	short, err := filepath.Rel(dir, f.path)
 	if err != nil {
 		return "", err

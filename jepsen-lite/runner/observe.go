@@ -21,11 +21,11 @@ func (k *cluster) ask(s *server, do func(apiv1.ClusterClient) error) error {
 	return errors.Join(do(apiv1.NewClusterClient(c.Conn())), c.Close())
 }
 
-// client is a client of one server, on its own host.
+// client is a client of one server alone, on its own host.
 func (k *cluster) client(s *server) (*lookupclient.Client, error) {
 	dial := k.dial(s.Name)
 	return lookupclient.Open(lookupclient.Config{
-		Servers: []string{s.grpc}, GiveUpAfter: 200 * time.Millisecond,
+		Servers: []string{s.grpc}, ServersOnly: true, GiveUpAfter: 200 * time.Millisecond,
 		Dial: func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) },
 	})
 }
@@ -59,14 +59,13 @@ func (k *cluster) observe(ctx context.Context, s *server) {
 	api := apiv1.NewClusterClient(c.Conn())
 	t := time.NewTicker(observeEvery)
 	defer t.Stop()
-	var last *apiv1.ServerStatusResponse
+	var seen seen
 	for {
 		asking, cancel := context.WithTimeout(ctx, askTimeout)
 		status, err := api.ServerStatus(asking, &apiv1.ServerStatusRequest{})
 		cancel()
 		if err == nil {
-			k.record(s, status, last)
-			last = status
+			k.record(s, status, &seen)
 		}
 		select {
 		case <-t.C:
@@ -76,11 +75,43 @@ func (k *cluster) observe(ctx context.Context, s *server) {
 	}
 }
 
+// seen is what was recorded last of a server; zero for nothing.
+type seen struct {
+	at     int64
+	server history.Server
+}
+
+const (
+	// sayAgain is after how long a server is recorded that is as it was: shorter than the silence that a page takes for one.
+	sayAgain = 300 * time.Millisecond
+	// leaseMoves is by how much the end of one read lease may seem to move, between one answer and the next.
+	leaseMoves = 100 * time.Millisecond
+)
+
+// next is what a server says of itself at a moment, and whether there is something in it to be recorded. The lease is taken to end
+// when it does by a clock that is right: it is for people, who are to see about how long it lasts.
+func (l *seen) next(now int64, status *apiv1.ServerStatusResponse) (history.Server, bool) {
+	s := history.Server{
+		Name: status.Name, Role: strings.ToLower(status.Role.String()), Term: status.Term, Leader: status.Leader, Applied: status.Index, Barrier: status.Barrier,
+	}
+	if left := status.ReadLease.AsDuration(); left > 0 {
+		s.LeaseUntil = now + int64(left)
+	}
+	moved := s.LeaseUntil - l.server.LeaseUntil
+	old := l.server
+	isNew := s.Role != old.Role || s.Term != old.Term || s.Leader != old.Leader || s.Applied != old.Applied ||
+		max(moved, -moved) > int64(leaseMoves) || now-l.at >= int64(sayAgain)
+	if isNew {
+		*l = seen{now, s}
+	}
+	return s, isNew
+}
+
 // record records what is new of a server, and who leads.
-func (k *cluster) record(s *server, status, last *apiv1.ServerStatusResponse) {
-	role := strings.ToLower(status.Role.String())
-	if last == nil || last.Role != status.Role || last.Term != status.Term || last.Leader != status.Leader || last.Index != status.Index {
-		k.rec.Record(history.Event{Server: &history.Server{Name: s.Name, Role: role, Term: status.Term, Leader: status.Leader, Applied: status.Index, Barrier: status.Barrier}})
+func (k *cluster) record(s *server, status *apiv1.ServerStatusResponse, last *seen) {
+	if now, isNew := last.next(history.Clock(k.start)(), status); isNew {
+		now.Name = s.Name
+		k.rec.Record(history.Event{Server: &now})
 		if status.Digest != "" && status.Index > 0 {
 			k.rec.Record(history.Event{Digest: &history.Digest{Server: s.Name, Index: status.Index, Digest: status.Digest}})
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed13d31b7f/berth/internal/scratch"
 	"github.com/seed13d31b7f/berth/jepsen-lite/check"
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
@@ -32,16 +33,18 @@ type Report struct {
 const (
 	// readyTimeout is how long the processes may take to form a cluster.
 	readyTimeout = 30 * time.Second
-	// steady is how long the load runs before the first fault.
-	steady = 1500 * time.Millisecond
+	// steady is how long the load runs before the first fault, and steadyTries how often it is given so long to come up to
+	// steadyRateMin, on a machine that has much else to do.
+	steady      = 1500 * time.Millisecond
+	steadyTries = 8
 	// steadyRateMin is how many operations a second there must be then: a run without load proves nothing.
 	steadyRateMin = 20
 	// healTimeout is how long the cluster may take to be whole again after the last fault: a restarted server has to catch up, a
 	// dead member's lease to run out. It is also the bound that the history is held to.
 	healTimeout = 15 * time.Second
 	// healed is how long the load goes on then, at least: removals and moves wait for the read leases of the former leader, for
-	// four seconds. It also waits until locks have changed hands turns times: the lease of a holder that was killed last has
-	// to run out first.
+	// four seconds. It also waits until each kind of operation was done again, and locks have changed hands turns times: the lease of a
+	// holder that was killed last has to run out first.
 	healed = 6 * time.Second
 	turns  = 6
 	// finalTimeout bounds reading everything once more.
@@ -69,7 +72,7 @@ type run struct {
 // Run runs a scenario and returns its folder, in which the history is, also when there is an error. The error is one of the test:
 // what the cluster did wrong is for the checkers to find. It fails with an UnavailableError when the machine has not what it
 // takes, with a SpaceError when there is no room for what it writes, with ErrNoLoad, and with ctx's error when it is broken off.
-// Nothing runs when it returns, and nothing is left but the folder; after a SpaceError not even that.
+// Nothing runs when it returns, and nothing is left but the folder; after a SpaceError or an UnavailableError not even that.
 func Run(ctx context.Context, c Config) (_ *Report, err error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -84,14 +87,17 @@ func Run(ctx context.Context, c Config) (_ *Report, err error) {
 		return nil, r.broken(err)
 	}
 	r.report.Dir = r.dir
-	if r.tmp, err = newScratch(os.TempDir()); err != nil {
+	if r.tmp, err = scratch.New("", "berth-fault"); err != nil {
 		return r.report, r.broken(err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(r.tmp)) }()
 	if r.file, err = os.OpenFile(r.ownHistory(), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
 		return r.report, r.broken(err)
 	}
-	r.start = history.Now()
+	if err := r.skew(ctx); err != nil {
+		return r.report, r.broken(errors.Join(err, r.file.Close()))
+	}
+	r.start = history.Now() // of the run: what is built takes longer than all of it
 	r.rec = history.NewRecorder(r.file, history.Clock(r.start))
 	running, breakOff := context.WithCancelCause(ctx)
 	defer breakOff(nil)
@@ -111,20 +117,20 @@ func Run(ctx context.Context, c Config) (_ *Report, err error) {
 	return r.report, r.broken(errors.Join(err, r.merge()))
 }
 
-// broken is the error of a run that came to no good end. For want of room it is a SpaceError alone, and the folder of the run,
-// whose history is cut, is removed.
+// broken is the error of a run that came to no good end. For want of room it is a SpaceError alone. The folder of such a run, whose
+// history is cut, is removed, and so is that of one that cannot be run here, in which nothing happened.
 func (r *run) broken(err error) error {
-	space := r.noRoom(err)
-	if space == nil {
+	var missing *UnavailableError
+	if space := r.noRoom(err); space != nil {
+		err = space
+	} else if !errors.As(err, &missing) {
 		return err
 	}
 	if r.dir != (rundir.Dir{}) {
-		if err := r.dir.Remove(); err != nil {
-			return errors.Join(space, err)
-		}
+		err = errors.Join(err, r.dir.Remove())
 	}
-	r.report.Dir = rundir.Dir{}
-	return space
+	r.report.Dir, r.report.Steps = rundir.Dir{}, nil
+	return err
 }
 
 // errorBytesMax is how much of an error a history has.
@@ -149,9 +155,6 @@ func (r *run) body(ctx context.Context) (err error) {
 	header := r.header()
 	r.rec.Record(history.Event{Run: header})
 	if err := rundir.WriteJSON(r.dir.Run(), header); err != nil {
-		return err
-	}
-	if err := r.skew(); err != nil {
 		return err
 	}
 	servers := c.Scenario.Servers + c.Scenario.spares()
@@ -230,10 +233,13 @@ func (r *run) live(ctx context.Context) (err error) {
 // phases are those in which there is load.
 func (r *run) phases(ctx context.Context) error {
 	r.phase(history.PhaseSteady)
-	if err := sleep(ctx, steady); err != nil {
-		return err
+	for n := 0; n < steadyTries && r.report.SteadyRate < steadyRateMin; n++ {
+		before := r.clients.Done()
+		if err := sleep(ctx, steady); err != nil {
+			return err
+		}
+		r.report.SteadyRate = float64(r.clients.Done()-before) / steady.Seconds()
 	}
-	r.report.SteadyRate = float64(r.clients.Done()) / steady.Seconds()
 	r.config.Note("steady: %.0f operations a second", r.report.SteadyRate)
 	if r.report.SteadyRate < steadyRateMin {
 		return fmt.Errorf("%w: %.0f operations a second, at least %d are needed", ErrNoLoad, r.report.SteadyRate, steadyRateMin)
@@ -249,13 +255,17 @@ func (r *run) phases(ctx context.Context) error {
 		return err
 	}
 	r.config.Note("whole again after %.2fs", time.Since(begin).Seconds())
-	locks := r.turns()
-	if err := sleep(ctx, healed); err != nil || r.config.Lockers == 0 {
+	r.clients.Again()
+	locks, least := r.turns(), turns
+	if r.config.Lockers == 0 {
+		least = 0
+	}
+	if err := sleep(ctx, healed); err != nil {
 		return err
 	}
 	waiting, cancel := context.WithTimeout(ctx, healTimeout)
 	defer cancel()
-	r.await(waiting, func() bool { return r.turns() >= locks+turns }) // whether it took too long is for the checkers to say
+	r.await(waiting, func() bool { return r.turns() >= locks+least && r.clients.Covered() }) // whether it took too long is for the checkers to say
 	return ctx.Err()
 }
 
@@ -305,7 +315,7 @@ func (r *run) header() *history.Run {
 	h := &history.Run{
 		Format: history.Format, Scenario: c.Scenario.Name, Workload: []string{check.WorkLookup, check.WorkActivation, check.WorkLock, check.WorkWatch, check.WorkExport}, Seed: c.Seed, Tier: c.Tier,
 		Started: time.Now().UTC(), Version: c.Version, Commit: c.Commit, Go: runtime.Version(), Kernel: kernel(), Mutant: c.Mutant, Command: c.Again,
-		Bounds: history.Bounds{Progress: int64(healTimeout)}, ExpectedToFail: c.Scenario.ExpectFail,
+		Bounds: history.Bounds{Progress: int64(healTimeout)}, ExpectedToFail: len(c.Scenario.Breaks) > 0, Breaks: c.Scenario.Breaks,
 	}
 	if c.Scenario.Restore {
 		h.Workload = append(h.Workload, check.WorkRestore)

@@ -26,7 +26,7 @@ import (
 
 // berth builds the real binary, once.
 var berth = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(scratch, "berth")
+	path := filepath.Join(built, "berth")
 	out, err := exec.Command("go", "build", "-o", path, "../../cmd/berth").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
@@ -34,16 +34,16 @@ var berth = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// scratch is removed at the end.
-var scratch string
+// built is removed at the end.
+var built string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		var err error
-		if scratch, err = os.MkdirTemp("", "berth-runner-test-"); err != nil {
+		if built, err = os.MkdirTemp("", "berth-runner-test-"); err != nil {
 			panic(err)
 		}
-		defer func() { _ = os.RemoveAll(scratch) }()
+		defer func() { _ = os.RemoveAll(built) }()
 		return m.Run()
 	}())
 }
@@ -89,6 +89,24 @@ func TestRun_Processes_KilledAndStopped_Passes(t *testing.T) {
 		t.Errorf("there were the faults %v", report.Steps)
 	}
 	kept(t, report)
+	observed(t, report)
+}
+
+// observed looks whether each server was seen with a read lease that it had then, and with a state whose digest was computed anew.
+func observed(t *testing.T, report *Report) {
+	t.Helper()
+	h, err := history.Open(report.Dir.History())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range h.Run.Servers {
+		if !slices.ContainsFunc(h.Servers, func(s history.Timed[history.Server]) bool { return s.V.Name == name && s.V.LeaseUntil > s.At }) {
+			t.Errorf("nobody saw a read lease of %s", name)
+		}
+		if !slices.ContainsFunc(h.Digests, func(d history.Timed[history.Digest]) bool { return d.V.Server == name && d.V.Recomputed }) {
+			t.Errorf("nobody computed the digest of %s", name)
+		}
+	}
 }
 
 // kept looks whether each member owned its kept identity when the faults began: whoever is cut off then has something to own.
@@ -129,16 +147,47 @@ func TestRun_HostsJoinedByVethPairs_CutOff_Passes(t *testing.T) {
 func TestRun_LinksThatOnlyTAPDevicesMake_CannotBeRunWithout(t *testing.T) {
 	c := short(t, fault(nemesis.Cut, nemesis.Leader, 800*ms, 1200*ms), fault(nemesis.Lose, nemesis.Leader, 800*ms, 1200*ms))
 	c.Tier, c.Network = 3, switchnet.Veth
-	_, err := Run(t.Context(), c)
+	cannot(t, c, "/dev/net/tun")
+}
+
+func TestRun_ClocksWithoutTheSource_CannotBeRun(t *testing.T) {
+	cannot(t, short(t, fault(nemesis.Drift, nemesis.Everyone, 800*ms, 1200*ms)), "source")
+}
+
+// cannot is a run that needs something that is not here: it says what, and leaves nothing.
+func cannot(t *testing.T, c Config, word string) {
+	t.Helper()
+	report, err := Run(t.Context(), c)
 	var missing *UnavailableError
-	if !errors.As(err, &missing) || !strings.Contains(err.Error(), "/dev/net/tun") {
-		t.Errorf("Run: %v, want an UnavailableError", err)
+	if !errors.As(err, &missing) || !strings.Contains(err.Error(), word) {
+		t.Fatalf("Run: %v, want an UnavailableError", err)
+	}
+	if left := names(t, c.Root); len(left) > 0 || report.Dir.Path() != "" || len(report.Steps) > 0 {
+		t.Errorf("it left %v, and says it has %+v", left, report)
+	}
+}
+
+func TestRun_BrokenOffAsClocksAreBuilt_LeavesNothing(t *testing.T) {
+	c := short(t, fault(nemesis.Drift, nemesis.Everyone, 800*ms, 1200*ms))
+	c.Source = "../.."
+	ctx, cancel := context.WithCancel(t.Context())
+	c.Note = func(format string, _ ...any) {
+		if strings.HasPrefix(format, "building") {
+			cancel()
+		}
+	}
+	begin := time.Now()
+	if _, err := Run(ctx, c); err == nil || ctx.Err() == nil {
+		t.Errorf("Run: %v", err)
+	}
+	if left := names(t, c.Root); len(left) > 0 || time.Since(begin) > 10*time.Second {
+		t.Errorf("it left %v, after %v", left, time.Since(begin))
 	}
 }
 
 func TestRun_MembersThatDoNotFence_AreFound(t *testing.T) {
 	c := short(t, fault(nemesis.Cut, nemesis.Member, 3600*ms, 3900*ms))
-	c.Binary = filepath.Join(scratch, "no-self-fence")
+	c.Binary = filepath.Join(built, "no-self-fence")
 	c.Mutant = "no-self-fence"
 	for _, m := range mutants.All() {
 		if m.Name == c.Mutant {

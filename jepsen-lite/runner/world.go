@@ -266,18 +266,29 @@ func (k *cluster) Disk(name string, f nemesis.DiskFault) error {
 	if s == nil || s.disk == nil {
 		return nil
 	}
-	if f.Full || f.Bad {
+	if f.Full || f.BadSyncs || f.BadWrites {
 		s.excuse()
 	}
+	return s.disk.SetFaults(faultsOf(f))
+}
+
+// faultsOf is a disk's fault in its own words.
+func faultsOf(f nemesis.DiskFault) lossyfs.Faults {
 	faults := well
 	faults.SyncDelay = f.Sync
-	if f.Bad {
+	if f.BadSyncs {
 		faults.Sync = syscall.EIO
+	}
+	if f.BadWrites {
+		faults.Write = syscall.EIO
 	}
 	if f.Full {
 		faults.Capacity = fullBytes
 	}
-	return s.disk.SetFaults(faults)
+	if f.Copies {
+		faults.Write = syscall.ENOSPC
+	}
+	return faults
 }
 
 // await asks until it is so, or ctx ends.

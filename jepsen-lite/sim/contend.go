@@ -21,12 +21,9 @@ func (c *caller) lockNow() string {
 
 // contend opens sessions, and acquires and releases locks until the context ends.
 func (c *caller) contend(ctx context.Context) {
-	rate, ok := c.w.Rates[c.name]
-	if !ok {
-		rate = c.w.Rates[c.host]
-	}
+	clock := c.w.clock(c.name, c.host)
 	for ctx.Err() == nil {
-		s, err := c.client.OpenSession(ctx, lookupclient.SessionConfig{Holder: c.name, TTL: ttl, Now: func() time.Duration { return skewed(rate) }})
+		s, err := c.client.OpenSession(ctx, lookupclient.SessionConfig{Holder: c.name, TTL: ttl, Now: clock})
 		if err != nil {
 			time.Sleep(time.Second)
 			continue
@@ -54,7 +51,7 @@ func (c *caller) hampered() bool {
 func (c *caller) hold(ctx context.Context, s *lookupclient.Session) bool {
 	call, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	asked, name := c.w.journal.now(), c.lockNow()
+	name := c.lockNow()
 	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Acquire, Lock: name, Session: uint64(s.ID())})
 	l, err := s.Acquire(call, name, lookupclient.LockOptions{})
 	if err != nil {
@@ -66,7 +63,6 @@ func (c *caller) hold(ctx context.Context, s *lookupclient.Session) bool {
 		c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token), Held: true}})
 		return true
 	}
-	c.w.locked.Store(asked)
 	over := c.w.believes(history.Hold{Lock: name, Member: c.name, Epoch: uint64(l.Token)})
 	c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token), Held: true}})
 	c.w.guard.write(c.w, name, c.name, uint64(l.Token))

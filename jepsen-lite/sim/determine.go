@@ -117,8 +117,8 @@ func determine(f *overlay.Files, dir string) error {
 // of the seed have come to, which says how many were drawn. It is nil unless the build is one by Build.
 var seeded func(on bool, seed uint64) (state uint64)
 
-// inMemory is a directory for servers' files, in memory where that can be; empty for the one that there is for such files.
-func inMemory() string {
+// InMemory is a directory for servers' files, in memory where that can be; empty for the one that there is for such files.
+func InMemory() string {
 	if fi, err := os.Stat("/dev/shm"); err == nil && fi.IsDir() {
 		return "/dev/shm"
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,11 +22,21 @@ type journal struct {
 	ops    uint64
 	faults uint64
 	passes uint64
+	asked  map[uint64]asked    // by operation, those that go on
+	done   map[history.F]int64 // when the newest of each kind began that ended ok
 	trace  hash.Hash
 	err    error // of the test itself
 }
 
-func newJournal() *journal { return &journal{begin: time.Now(), trace: sha256.New()} }
+// asked is an operation that goes on.
+type asked struct {
+	f     history.F
+	begin int64
+}
+
+func newJournal() *journal {
+	return &journal{begin: time.Now(), asked: map[uint64]asked{}, done: map[history.F]int64{}, trace: sha256.New()}
+}
 
 // now is the moment of the run.
 func (j *journal) now() int64 { return int64(time.Since(j.begin)) }
@@ -40,6 +52,26 @@ func (j *journal) record(e history.Event) {
 	}
 	j.events = append(j.events, e)
 	j.trace.Write(line)
+	switch {
+	case e.Invoke != nil:
+		j.asked[e.Invoke.Op] = asked{e.Invoke.F, e.At}
+	case e.OK != nil:
+		x := j.asked[e.OK.Op]
+		j.done[x.f] = max(j.done[x.f], x.begin)
+		delete(j.asked, e.OK.Op)
+	}
+}
+
+// since says which kinds of operations ended ok, and none that began at a moment or later.
+func (j *journal) since(moment int64) (missing []history.F) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, f := range slices.Sorted(maps.Keys(j.done)) {
+		if j.done[f] < moment {
+			missing = append(missing, f)
+		}
+	}
+	return missing
 }
 
 // invoke begins an operation.

@@ -43,7 +43,7 @@ type Fault struct {
 	Hosts []string
 	// Side is on which side of a partition each host of the run is: 0, 1, or 2 for both.
 	Side map[string]int
-	// Delay is that of a slow link or a slow disk. Before a host is cut off it is that of its links, for slowFor: what it was
+	// Delay is that of a slow link or a slow disk, or how far a clock jumps. Before a host is cut off it is that of its links, for slowFor: what it was
 	// promised last came late. Zero for none.
 	Delay time.Duration
 	// Read has some read from the host all the time that the fault lasts.
@@ -94,6 +94,9 @@ const (
 	Shuffle Kind = "shuffle"
 	// Gather has the identities that are kept go to a member.
 	Gather Kind = "gather"
+	// Jump has the clock of a host jump ahead by Delay, as if its machine had been suspended, and others' not. A leader's does not: what
+	// it granted it would take to be over.
+	Jump Kind = "jump"
 )
 
 // slowFor is how long the links of a host are slow before it is cut off.
@@ -161,7 +164,8 @@ func PlanOf(seed uint64) Plan {
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	kinds := all[:2+r.IntN(4)]
 	p.Faults = p.opens(r, begins, 2*time.Second)
-	for at := over(p.Faults) + within(r, 0, 3*time.Second); at < p.Length; {
+	begun := over(p.Faults)
+	for at := begun + within(r, 0, 3*time.Second); at < p.Length; {
 		if r.IntN(3) == 0 {
 			p.Faults = append(p.Faults, p.fault(r, kinds[r.IntN(len(kinds))], at))
 		} else {
@@ -173,7 +177,22 @@ func PlanOf(seed uint64) Plan {
 		}
 		at += time.Duration(r.Int64N(int64(6 * time.Second)))
 	}
+	p.jumps(p.random("jumps"), begun)
 	return p
+}
+
+// jumps adds what clocks do beside going at their rates, in one run of three, from some moment on. Everything else is
+// as it is without.
+func (p *Plan) jumps(r *rand.Rand, from time.Duration) {
+	if r.IntN(3) > 0 {
+		return
+	}
+	hosts := append(slices.Concat(p.hosts("m", p.Members), p.hosts("l", p.Lockers)), followerNow, followerNow)
+	for range 1 + r.IntN(3) {
+		p.Faults = append(p.Faults, Fault{
+			Kind: Jump, At: within(r, from, p.Length), Hosts: []string{hosts[r.IntN(len(hosts))]}, Delay: within(r, 100*time.Millisecond, 20*time.Second),
+		})
+	}
 }
 
 // Until is the plan of a run that is over sooner, without the faults that begin later. Zero changes nothing.

@@ -23,7 +23,7 @@ var (
 // TestMain has servers keep their files in memory where that can be.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if dir := inMemory(); dir != "" && os.Getenv("TMPDIR") == "" {
+	if dir := InMemory(); dir != "" && os.Getenv("TMPDIR") == "" {
 		_ = os.Setenv("TMPDIR", dir)
 	}
 	code := m.Run()
@@ -126,7 +126,7 @@ func TestPlanOf_IsTheSeedsAlone(t *testing.T) {
 			t.Errorf("seed %d: clocks run at %d%% and at %d%%: the bound is a quarter", seed, slowest, fastest)
 		}
 	}
-	if len(kinds) != 16 {
+	if len(kinds) != 17 {
 		t.Errorf("the kinds of faults in 200 seeds: %v", kinds)
 	}
 }

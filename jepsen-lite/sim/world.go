@@ -30,8 +30,7 @@ type world struct {
 	links   *links
 	journal *journal
 	guard   *guard
-	healed  atomic.Bool  // all faults are over
-	locked  atomic.Int64 // when the lock was asked for that was acquired last
+	healed  atomic.Bool // all faults are over
 	streams atomic.Uint64
 
 	mu      sync.Mutex
@@ -41,6 +40,7 @@ type world struct {
 	slow    map[string]time.Duration // how much longer it takes from and to a host
 	lag     map[string]time.Duration // and to one alone
 	disks   map[string]*atomic.Int64
+	jumped  map[string]*atomic.Int64 // how far a host's clock has jumped ahead
 	members map[string]*member
 	up      map[string]*raftnode.Node              // by the server's name
 	acting  map[placement.Identity]placement.Epoch // of the newest activation that acts, by identity
@@ -74,11 +74,14 @@ func (p *Plan) random(part string) *rand.Rand {
 func newWorld(t *testing.T, p Plan) *world {
 	w := &world{
 		Plan: p, t: t, journal: newJournal(), guard: &guard{}, late: p.random("network"), drawn: p.random("faults"),
-		held: map[string]time.Time{}, slow: map[string]time.Duration{}, lag: map[string]time.Duration{}, disks: map[string]*atomic.Int64{}, members: map[string]*member{},
+		held: map[string]time.Time{}, slow: map[string]time.Duration{}, lag: map[string]time.Duration{}, disks: map[string]*atomic.Int64{}, jumped: map[string]*atomic.Int64{}, members: map[string]*member{},
 		up: map[string]*raftnode.Node{}, acting: map[placement.Identity]placement.Epoch{},
 	}
 	for _, s := range p.hosts("s", p.Servers) {
 		w.disks[s] = &atomic.Int64{}
+	}
+	for _, h := range p.all() {
+		w.jumped[h] = &atomic.Int64{}
 	}
 	w.cluster = raftnodetest.NewCluster(t, 0, w.config)
 	w.links = &links{network: w.cluster.Network, cuts: map[[2]string]int{}}
@@ -123,22 +126,30 @@ func (w *world) server(name string) *raftnodetest.Server {
 
 // config gives a server its clock and its disk.
 func (w *world) config(c *raftnode.Config) {
-	rate, disk := w.Rates[c.Name], w.disks[c.Name]
+	disk, clock := w.disks[c.Name], w.clock(c.Name, c.Name)
 	if c.Name == w.Patient {
 		c.Timing = "wan"
 	}
 	c.ReadLease = w.ReadLease
 	c.Seams.SnapshotEntries = w.SnapshotEntries
-	c.Seams.Now = func() lease.Instant { return lease.Instant(skewed(rate)) }
+	c.Seams.Now = func() lease.Instant { return lease.Instant(clock()) }
 	c.Seams.Write = func(string) error {
 		time.Sleep(time.Duration(disk.Load()))
 		return nil
 	}
 }
 
-// skewed is a clock of that rate.
-func skewed(percent int64) time.Duration {
-	return time.Duration(raftnodetest.Now()) / 100 * time.Duration(percent)
+// clock is the clock of somebody on a host, at the rate of that name, or of the host when the name has none. It counts from 1970 on, so
+// that two clocks of different rates are years apart.
+func (w *world) clock(name, host string) func() time.Duration {
+	rate, ok := w.Rates[name]
+	if !ok {
+		rate = w.Rates[host]
+	}
+	jumped := w.jumped[host]
+	return func() time.Duration {
+		return time.Duration(raftnodetest.Now())/100*time.Duration(rate) + time.Duration(jumped.Load())
+	}
 }
 
 // takes is how long a message takes; see raftnodetest.Network.Late.
@@ -159,16 +170,17 @@ func (w *world) takes(from, to string, bytes int) time.Duration {
 	return d
 }
 
-// client opens a client on a host, of all servers or of those given.
+// client opens a client on a host, of all servers, or of those given alone.
 func (w *world) client(host string, servers ...string) *lookupclient.Client {
-	if servers == nil {
+	only := servers != nil
+	if !only {
 		servers = w.hosts("s", w.Servers)
 	}
 	var addresses []string
 	for _, s := range servers {
 		addresses = append(addresses, s+":7420")
 	}
-	c, err := lookupclient.Open(lookupclient.Config{Servers: addresses, Timeout: 10 * time.Second, Dial: w.cluster.Network.Host(host).Dial})
+	c, err := lookupclient.Open(lookupclient.Config{Servers: addresses, ServersOnly: only, Timeout: 10 * time.Second, Dial: w.cluster.Network.Host(host).Dial})
 	if err != nil {
 		panic(err) // the addresses are right
 	}
@@ -180,7 +192,7 @@ func (w *world) join(name string) *member {
 	m := &member{client: w.client(name)}
 	config := lookupclient.MemberConfig{
 		Name: placement.MemberID(name), Address: name + ":1", Kinds: map[string]lookupclient.Kind{},
-		Now: func() time.Duration { return skewed(w.Rates[name]) },
+		Now: w.clock(name, name),
 	}
 	for _, kind := range kinds {
 		config.Kinds[kind] = lookupclient.Kind{Run: func(a *lookupclient.Activation) { w.act(name, a) }}

@@ -26,6 +26,8 @@ type asker struct {
 	client *lookupclient.Client
 	api    apiv1.PlacementsClient
 	rng    *rand.Rand
+	f      history.F         // the operation that was begun last
+	round  int               // and when
 	index  uint64            // the newest that it saw
 	seen   map[string]uint64 // the newest epoch that it saw, by key
 }
@@ -41,18 +43,35 @@ func (a *asker) run(ctx context.Context) {
 		key := a.pool.take(a.rng.IntN)
 		// An operation that has begun is not broken off by the end of the run: its outcome would be unknown.
 		op := context.WithoutCancel(ctx)
-		switch n := a.rng.IntN(100); {
-		case n < 55:
+		switch a.next() {
+		case history.Lookup:
 			a.lookup(op, key)
-		case n < 83:
+		case history.Place:
 			a.place(op, key)
-		case n < 95:
+		case history.Remove:
 			a.remove(op, key)
-		default:
+		case history.Move:
 			a.move(op, key, a.config.Members[a.rng.IntN(len(a.config.Members))])
 		}
 		pause(ctx, time.Duration(a.rng.ExpFloat64()*float64(a.config.Every)))
 	}
+}
+
+// next draws what to do. Every other operation is one that is owed, while any is.
+func (a *asker) next() history.F {
+	n := a.rng.IntN(100)
+	if owed := a.coverage.rest(); len(owed) > 0 && n%2 == 0 {
+		return owed[a.rng.IntN(len(owed))]
+	}
+	switch {
+	case n < 55:
+		return history.Lookup
+	case n < 83:
+		return history.Place
+	case n < 95:
+		return history.Remove
+	}
+	return history.Move
 }
 
 // invoke records the beginning of an operation.
@@ -62,6 +81,7 @@ func (a *asker) invoke(f history.F, key string, c history.Call) uint64 {
 		c.Client = fmt.Sprintf("%s-%d", a.name, a.lives)
 	}
 	a.asked.Add(1)
+	a.f, a.round = f, a.coverage.now()
 	return a.config.Recorder.Invoke(c)
 }
 
@@ -87,6 +107,7 @@ func (a *asker) ok(key string, answer history.Answer, read *apiv1.Read) {
 		a.seen[key] = answer.Epoch
 	}
 	a.done.Add(1)
+	a.coverage.ok(a.f, a.round)
 	a.config.Recorder.OK(answer)
 }
 

@@ -46,6 +46,8 @@ type Clients struct {
 	asked   atomic.Int64
 	streams atomic.Uint64 // of watchers, that were begun
 
+	coverage coverage
+
 	mu    sync.Mutex
 	saved struct { // the newest state
 		index uint64
@@ -67,6 +69,12 @@ func (w *Clients) Done() int64 { return w.done.Load() }
 
 // Asked is how many operations were begun so far.
 func (w *Clients) Asked() int64 { return w.asked.Load() }
+
+// Again has each kind of operation that ended ok so far be done again, soon, and Covered says whether each has ended ok that began since.
+func (w *Clients) Again() { w.coverage.anew() }
+
+// Covered says so; see Again.
+func (w *Clients) Covered() bool { return len(w.coverage.rest()) == 0 }
 
 // Keys are the keys of all identities that were ever asked about.
 func (w *Clients) Keys() []string {
@@ -179,9 +187,9 @@ func (w *Clients) watchers(client func(...Server) *lookupclient.Client) []*watch
 // giveUpAfter is when a client gives an operation up that no server can be reached for.
 const giveUpAfter = 300 * time.Millisecond
 
-// open returns a client of some servers.
+// open returns a client of some servers; of one, of that alone.
 func open(servers []Server, dial func(ctx context.Context, network, address string) (net.Conn, error)) (*lookupclient.Client, error) {
-	c := lookupclient.Config{GiveUpAfter: giveUpAfter}
+	c := lookupclient.Config{GiveUpAfter: giveUpAfter, ServersOnly: len(servers) == 1}
 	for _, s := range servers {
 		c.Servers = append(c.Servers, s.Address)
 	}

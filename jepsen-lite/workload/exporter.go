@@ -3,8 +3,6 @@ package workload
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -65,8 +63,8 @@ func (e *exporter) export(ctx context.Context, s saver) error {
 	return nil
 }
 
-// Export saves the whole state of the server at the other end, reads it, and records that. Without an answer the view is nil. The
-// error is that of a saved state that cannot be read.
+// Export saves the whole state of the server at the other end, reads it, and records that and its digest, computed anew. Without an
+// answer the view is nil. The error is that of a saved state that cannot be read.
 func Export(ctx context.Context, rec *history.Recorder, server string, conn grpc.ClientConnInterface) (*snapshot.View, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
 	defer cancel()
@@ -82,8 +80,9 @@ func Export(ctx context.Context, rec *history.Recorder, server string, conn grpc
 		rec.Fail(history.Answer{Op: op, Message: shorten(err.Error())})
 		return nil, nil, fmt.Errorf("the state that %s saved cannot be read: %w", server, err)
 	}
-	sum := sha256.Sum256(file)
-	rec.OK(history.Answer{Op: op, Hash: hex.EncodeToString(sum[:]), Digest: v.Digest().String(), Read: &history.Proof{Server: server, Term: v.Term, Index: v.Index}})
+	rec.OK(history.Answer{Op: op, Hash: contents(v), Digest: v.Digest().String(), Read: &history.Proof{Server: server, Term: v.Term, Index: v.Index}})
+	// What servers say of themselves is carried along; this one is of what the file has.
+	rec.Record(history.Event{Digest: &history.Digest{Server: server, Index: v.Index, Digest: v.RecomputeDigest().String(), Recomputed: true}})
 	return v, file, nil
 }
 

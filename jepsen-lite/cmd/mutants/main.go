@@ -18,7 +18,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed13d31b7f/berth/internal/scratch"
 	"github.com/seed13d31b7f/berth/jepsen-lite/mutants"
+	"github.com/seed13d31b7f/berth/jepsen-lite/sim"
 )
 
 func main() {
@@ -68,16 +70,21 @@ type hunt struct {
 	seeds, simulated uint64
 	sample           int    // how many are tried of those that the simulation must find; 0 for all mutants
 	dir              string // of what is built
+	files            string // of what the seeds of the simulation have on their disks
 }
 
 // unbroken is the berth without a fault: what is found in it would be found in every mutant.
 var unbroken = mutants.Mutant{Name: "none", About: "nothing: what is found here would be found in each", Seeds: 48}
 
 func (h *hunt) all(ctx context.Context, only, scenario string) (rows []row, err error) {
-	if h.dir, err = os.MkdirTemp("", "berth-mutants-"); err != nil {
+	if h.dir, err = scratch.New("", "berth-mutants"); err != nil {
 		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(h.dir) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(h.dir)) }()
+	if h.files, err = scratch.New(sim.InMemory(), "berth-mutants"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(h.files)) }()
 	var wrong []error
 	for _, m := range h.drawn(everyone()) {
 		if only != "" && !slices.Contains(strings.Split(only, ","), m.Name) {

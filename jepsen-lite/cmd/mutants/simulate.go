@@ -47,7 +47,7 @@ func (h *hunt) simulate(ctx context.Context, m *mutants.Mutant, binary string, b
 		var all sync.WaitGroup
 		outs, errs := make([]string, min(atOnce, budget-first+1)), make([]error, atOnce)
 		for i := range outs {
-			all.Go(func() { outs[i], errs[i] = runSeed(ctx, binary, first+uint64(i)) })
+			all.Go(func() { outs[i], errs[i] = h.runSeed(ctx, binary, first+uint64(i)) })
 		}
 		all.Wait()
 		if ctx.Err() != nil {
@@ -89,11 +89,12 @@ func sees(m *mutants.Mutant, out string) (checker, why string) {
 }
 
 // runSeed runs one seed in a process of its own.
-func runSeed(ctx context.Context, binary string, seed uint64) (string, error) {
+func (h *hunt) runSeed(ctx context.Context, binary string, seed uint64) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, seedTimeout)
 	defer cancel()
 	limited := fmt.Sprintf(`ulimit -v %d && exec "$0" "$@"`, seedMemory)
 	c := exec.CommandContext(ctx, "sh", append([]string{"-c", limited, binary}, sim.Arguments(seed, "", 0)...)...)
+	c.Env = append(os.Environ(), "TMPDIR="+h.files)
 	out, err := c.CombinedOutput()
 	if ctx.Err() != nil {
 		err = errors.Join(err, fmt.Errorf("it did not end within %v", seedTimeout))

@@ -4,16 +4,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"sync"
+	"syscall"
 	"time"
 
+	"github.com/seed13d31b7f/berth/internal/scratch"
 	"github.com/seed13d31b7f/berth/jepsen-lite/mutants"
 	"github.com/seed13d31b7f/berth/jepsen-lite/sim"
 )
@@ -29,11 +33,20 @@ func main() {
 	if *first == 0 {
 		*first = uint64(time.Now().UnixMicro())
 	}
-	if err := (&runs{*drop, *mutant, *until, ""}).all(*first, *seeds, *jobs); err != nil {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, cancel) // a second signal ends the process at once
+	switch err := (&runs{drop: *drop, mutant: *mutant, until: *until, build: build}).all(ctx, *first, *seeds, *jobs); {
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "sim: interrupted")
+		os.Exit(interrupted)
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "sim:", err)
 		os.Exit(1)
 	}
 }
+
+// interrupted is the exit status after Ctrl-C.
+const interrupted = 130
 
 // errFailed: some seeds did.
 var errFailed = errors.New("promises are broken")
@@ -42,18 +55,25 @@ var errFailed = errors.New("promises are broken")
 type runs struct {
 	drop, mutant string
 	until        time.Duration
+	build        func(mutant, output string) error
 	program      string // the path of what runs a seed
+	files        string // the folder of what seeds have on their disks
 }
 
-func (r *runs) all(first, seeds uint64, jobs int) error {
-	dir, err := os.MkdirTemp("", "sim-")
+// all runs seeds, and makes those smaller that fail. What it made is gone when it returns, also when ctx ends it.
+func (r *runs) all(ctx context.Context, first, seeds uint64, jobs int) (err error) {
+	dir, err := scratch.New("", "berth-sim")
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if r.files, err = scratch.New(sim.InMemory(), "berth-sim"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(r.files)) }()
 	r.program = filepath.Join(dir, "sim.test")
 	fmt.Printf("%d seeds from %d on; building: some minutes the first time\n", seeds, first)
-	if err := build(r.mutant, r.program); err != nil {
+	if err := r.build(r.mutant, r.program); err != nil {
 		return err
 	}
 	var (
@@ -63,11 +83,14 @@ func (r *runs) all(first, seeds uint64, jobs int) error {
 		total  = totals{begin: time.Now()}
 		turn   = make(chan struct{}, max(1, jobs))
 	)
-	for seed := first; seed < first+seeds; seed++ {
+	for seed := first; seed < first+seeds && ctx.Err() == nil; seed++ {
 		turn <- struct{}{}
 		all.Go(func() {
 			defer func() { <-turn }()
-			out, ok := r.one(seed, r.drop)
+			out, ok := r.one(ctx, seed, r.drop)
+			if ctx.Err() != nil {
+				return // it was broken off
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			fmt.Print(summary(out, ok))
@@ -78,9 +101,12 @@ func (r *runs) all(first, seeds uint64, jobs int) error {
 		})
 	}
 	all.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	fmt.Printf("%v\n%d of %d seeds failed\n", &total, len(failed), seeds)
 	for _, seed := range failed {
-		if err := r.shrink(seed); err != nil {
+		if err := r.shrink(ctx, seed); err != nil {
 			return err
 		}
 	}
@@ -112,7 +138,9 @@ func summary(out string, ok bool) string {
 }
 
 // one runs a seed without some of its faults.
-func (r *runs) one(seed uint64, drop string) (out string, ok bool) {
-	b, err := exec.Command(r.program, sim.Arguments(seed, drop, r.until)...).CombinedOutput()
+func (r *runs) one(ctx context.Context, seed uint64, drop string) (out string, ok bool) {
+	c := exec.CommandContext(ctx, r.program, sim.Arguments(seed, drop, r.until)...)
+	c.Env = append(os.Environ(), "TMPDIR="+r.files)
+	b, err := c.CombinedOutput()
 	return string(b), err == nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -30,7 +31,7 @@ func smaller(n int, out []int, fails func(out []int) bool) []int {
 }
 
 // shrink makes a seed that fails smaller, and prints what is left with the command that repeats it.
-func (r *runs) shrink(seed uint64) error {
+func (r *runs) shrink(ctx context.Context, seed uint64) error {
 	plan := sim.PlanOf(seed)
 	out, err := numbers(r.drop)
 	if err != nil {
@@ -42,9 +43,12 @@ func (r *runs) shrink(seed uint64) error {
 		}
 	}
 	out = smaller(len(plan.Faults), out, func(out []int) bool {
-		_, ok := r.one(seed, list(out))
-		return !ok
+		_, ok := r.one(ctx, seed, list(out))
+		return !ok && ctx.Err() == nil
 	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	fmt.Printf("seed %d fails with %d of its %d faults:\n", seed, len(plan.Faults)-len(out), len(plan.Faults))
 	for i, f := range plan.Faults {
 		if !slices.Contains(out, i) {
