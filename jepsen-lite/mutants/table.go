@@ -129,6 +129,11 @@ func ofMembers() []Mutant {
 			patches: []patch{{"lookupclient/hosting.go", "	l.m.tasks.Go(func() {\n		run(a)\n		l.m.post(func() { l.ended(a) })\n", "	context.AfterFunc(a.ctx, func() { l.m.post(func() { l.ended(a) }) })\n	l.m.tasks.Go(func() {\n		run(a)\n"}},
 		},
 		{
+			Name: "ack-before-commit", About: "a removal is acknowledged when it is proposed, and not when it is committed", Checkers: append([]string{"order", "linearizable"}, two...),
+			patches: []patch{{"raftnode/internal/api/remove.go", "	r, err := t.group.Propose(ctx, encoded)\n",
+				"	if ctx.Err() == nil {\n		go func() { _, _ = t.group.Propose(context.WithoutCancel(ctx), encoded) }()\n		return &apiv1.RemoveResponse{Done: true, Read: s.proof(ctx, t.group.View())}, nil\n	}\n	r, err := t.group.Propose(ctx, encoded)\n"}},
+		},
+		{
 			Name: "owner-not-asked", About: "a removal ends a settled placement at once, without its owner (F5)", Checkers: append([]string{"order"}, two...),
 			patches: []patch{{"fsm/placements.go", "		return e.Evict(h.epoch)\n", "		if after, v := e.Evict(h.epoch); v != placement.Done || after.Phase != placement.Settled {\n			return after, v\n		}\n		return placement.Entry{Phase: placement.Tombstone, Removed: m.out.Index}, placement.Done\n"}},
 		},

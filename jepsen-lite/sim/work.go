@@ -51,12 +51,13 @@ type caller struct {
 	client *lookupclient.Client
 	server string // the one that it asks, empty for any
 	random *rand.Rand
-	index  uint64 // the newest that it saw
+	index  uint64                        // the newest that it saw
+	seen   map[placement.Identity]uint64 // the epochs that it saw last
 }
 
 // caller makes a client on a host, of all servers or of one.
 func (w *world) caller(name, host, server string) *caller {
-	c := &caller{w: w, name: name, host: host, server: server, random: w.random(name)}
+	c := &caller{w: w, name: name, host: host, server: server, random: w.random(name), seen: map[placement.Identity]uint64{}}
 	if server == "" {
 		c.client = w.client(host)
 	} else {
@@ -166,6 +167,7 @@ func (c *caller) lookup(ctx context.Context, id placement.Identity, final bool) 
 	}
 	switch r := resp.Results[0]; {
 	case r.Error == nil:
+		c.seen[id] = r.Placement.Epoch
 		c.answered(settled(op, r.Placement), resp.Read)
 	case r.Error.Reason == string(apiv1.ReasonNotPlaced):
 		c.answered(&history.Answer{Op: op, Phase: history.Absent}, resp.Read)
@@ -229,6 +231,7 @@ func (c *caller) place(ctx context.Context, id placement.Identity) error {
 	})
 	switch {
 	case err == nil:
+		c.seen[id] = resp.Placement.GetEpoch()
 		a := settled(op, resp.Placement)
 		a.Created = resp.Created
 		c.answered(a, resp.Read)
@@ -245,23 +248,30 @@ func refused(err error) bool {
 	return errors.Is(err, lookupclient.ErrUnavailable) || errors.Is(err, lookupclient.ErrOverloaded) || errors.Is(err, lookupclient.ErrInvalid)
 }
 
+// remove ends whatever placement there is, or the one that the caller saw last. Whatever ended is named in the history, if the caller knows it.
 func (c *caller) remove(ctx context.Context, id placement.Identity) {
-	retry := c.request()
-	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Remove, Identity: id.String(), Request: retry.RequestId})
+	retry, epoch := c.request(), uint64(0)
+	if c.random.IntN(2) == 0 {
+		epoch = c.seen[id]
+	}
+	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Remove, Identity: id.String(), Request: retry.RequestId, Epoch: epoch})
 	var resp *apiv1.RemoveResponse
 	err := c.again(ctx, retry, func(ctx context.Context) (err error) {
-		resp, err = c.api().Remove(ctx, &apiv1.RemoveRequest{Kind: id.Kind, Key: id.Key, Retry: retry, Wait: durationpb.New(time.Second)})
+		resp, err = c.api().Remove(ctx, &apiv1.RemoveRequest{Kind: id.Kind, Key: id.Key, Epoch: epoch, Retry: retry, Wait: durationpb.New(time.Second)})
 		return err
 	})
 	first := err
-	switch epoch := placement.Epoch(resp.GetPlacement().GetEpoch()); {
-	case err == nil && !resp.Done && epoch != 0:
-		err = c.client.Remove(ctx, id, epoch, nil)
-	case err == nil && !resp.Done:
+	if err == nil && !resp.Done {
 		err = errors.New("it was asked for, and goes on")
+		if e := resp.GetPlacement().GetEpoch(); e != 0 {
+			epoch = e
+			err = c.client.Remove(ctx, id, placement.Epoch(e), nil)
+		}
 	}
-	switch {
-	case err == nil, errors.Is(err, lookupclient.ErrNotPlaced), errors.Is(err, lookupclient.ErrFenced):
+	switch over := errors.Is(err, lookupclient.ErrNotPlaced) || errors.Is(err, lookupclient.ErrFenced); {
+	case err == nil, over && first == nil:
+		c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Phase: history.Absent, Epoch: epoch}})
+	case over: // nothing is said of when it ended
 		c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Phase: history.Absent}})
 	case refused(first):
 		c.w.journal.record(history.Event{Fail: failed(op, err)})
