@@ -52,19 +52,19 @@ func (c *caller) hold(ctx context.Context, s *lookupclient.Session) bool {
 	call, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	name := c.lockNow()
-	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Acquire, Lock: name, Session: uint64(s.ID())})
+	op := c.w.journal.Invoke(history.Call{Client: c.name, F: history.Acquire, Lock: name, Session: uint64(s.ID())})
 	l, err := s.Acquire(call, name, lookupclient.LockOptions{})
 	if err != nil {
-		c.w.journal.record(history.Event{Unknown: failed(op, err)})
+		c.w.journal.Record(history.Event{Unknown: failed(op, err)})
 		// A session that may not have given the lock up asks for it no more, and says that it holds it.
 		return !errors.Is(err, lookupclient.ErrLockHeld)
 	}
 	if l.Check() != nil { // it is lost before it was used
-		c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token), Held: true}})
+		c.w.journal.Record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token), Held: true}})
 		return true
 	}
 	over := c.w.believes(history.Hold{Lock: name, Member: c.name, Epoch: uint64(l.Token)})
-	c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token), Held: true}})
+	c.w.journal.Record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token), Held: true}})
 	c.w.guard.write(c.w, name, c.name, uint64(l.Token))
 	select {
 	case <-time.After(c.below([]time.Duration{100 * time.Millisecond, 3 * time.Second}[c.random.IntN(2)])):
@@ -76,11 +76,11 @@ func (c *caller) hold(ctx context.Context, s *lookupclient.Session) bool {
 	over(l.Context())
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	op = c.w.journal.invoke(history.Call{Client: c.name, F: history.Release, Lock: name, Session: uint64(s.ID()), Token: uint64(l.Token)})
+	op = c.w.journal.Invoke(history.Call{Client: c.name, F: history.Release, Lock: name, Session: uint64(s.ID()), Token: uint64(l.Token)})
 	if err := l.Release(end); err != nil {
-		c.w.journal.record(history.Event{Unknown: failed(op, err)})
+		c.w.journal.Record(history.Event{Unknown: failed(op, err)})
 		return false
 	}
-	c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token)}})
+	c.w.journal.Record(history.Event{OK: &history.Answer{Op: op, Session: uint64(s.ID()), Token: uint64(l.Token)}})
 	return true
 }

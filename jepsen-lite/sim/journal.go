@@ -41,8 +41,8 @@ func newJournal() *journal {
 // now is the moment of the run.
 func (j *journal) now() int64 { return int64(time.Since(j.begin)) }
 
-// record adds an event.
-func (j *journal) record(e history.Event) {
+// Record adds an event.
+func (j *journal) Record(e history.Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e.At = j.now()
@@ -74,13 +74,13 @@ func (j *journal) since(moment int64) (missing []history.F) {
 	return missing
 }
 
-// invoke begins an operation.
-func (j *journal) invoke(c history.Call) uint64 {
+// Invoke begins an operation.
+func (j *journal) Invoke(c history.Call) uint64 {
 	j.mu.Lock()
 	j.ops++
 	c.Op = j.ops
 	j.mu.Unlock()
-	j.record(history.Event{Invoke: &c})
+	j.Record(history.Event{Invoke: &c})
 	return c.Op
 }
 
@@ -103,11 +103,11 @@ func (j *journal) fault(f Fault) (over func()) {
 	j.faults++
 	x := history.Fault{Fault: j.faults, Kind: string(f.Kind), Targets: f.Hosts, Detail: f.String()}
 	j.mu.Unlock()
-	j.record(history.Event{Fault: &x})
+	j.Record(history.Event{Fault: &x})
 	return func() {
 		end := x
 		end.Ends = true
-		j.record(history.Event{Fault: &end})
+		j.Record(history.Event{Fault: &end})
 	}
 }
 

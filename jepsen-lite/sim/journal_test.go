@@ -14,9 +14,9 @@ func TestJournal_Since_NamesWhatHasNotWorked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
 		does := func(f history.F, takes time.Duration, end func(op uint64) history.Event) {
-			op := j.invoke(history.Call{Client: "c1", F: f, Identity: "room/1"})
+			op := j.Invoke(history.Call{Client: "c1", F: f, Identity: "room/1"})
 			time.Sleep(takes)
-			j.record(end(op))
+			j.Record(end(op))
 		}
 		ok := func(op uint64) history.Event {
 			return history.Event{OK: &history.Answer{Op: op, Phase: history.Absent}}

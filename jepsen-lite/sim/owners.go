@@ -18,7 +18,7 @@ func (w *world) believes(h history.Hold) (over func(ctx context.Context)) {
 		if errors.Is(context.Cause(ctx), lookupclient.ErrLeaseLost) {
 			h.Why = history.Lost
 		}
-		w.journal.record(history.Event{Hold: &h})
+		w.journal.Record(history.Event{Hold: &h})
 	}
 }
 
@@ -41,5 +41,5 @@ func (g *guard) write(w *world, identity, writer string, epoch uint64) {
 		w.violation("%s writes for %s under %d, after it was written under %d", writer, identity, epoch, g.seen[identity])
 	}
 	g.seen[identity] = max(g.seen[identity], epoch)
-	w.journal.record(history.Event{Write: &history.Write{Resource: identity, Writer: writer, Token: epoch, Accepted: accepted}})
+	w.journal.Record(history.Event{Write: &history.Write{Resource: identity, Writer: writer, Token: epoch, Accepted: accepted}})
 }

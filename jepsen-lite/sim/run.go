@@ -15,6 +15,7 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/jepsen-lite/judge"
 	"github.com/seed13d31b7f/berth/jepsen-lite/replay"
+	"github.com/seed13d31b7f/berth/jepsen-lite/workload"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
@@ -56,8 +57,8 @@ func Run(t *testing.T, p Plan) *Outcome {
 	var trace func(uint64) string
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, p)
-		w.journal.record(history.Event{Run: &history.Run{
-			Format: history.Format, Scenario: "sim", Seed: p.Seed, Tier: 1, Workload: []string{"lookup", "activation", "lock", "watch"},
+		w.journal.Record(history.Event{Run: &history.Run{
+			Format: history.Format, Scenario: "sim", Seed: p.Seed, Tier: 1, Workload: []string{check.WorkLookup, check.WorkActivation, check.WorkLock, check.WorkWatch, check.WorkExport},
 			Servers: p.hosts("s", p.Servers), Members: p.hosts("m", p.Members), Bounds: history.Bounds{Progress: int64(2 * progress)},
 		}})
 		w.run()
@@ -70,8 +71,8 @@ func Run(t *testing.T, p Plan) *Outcome {
 		w.close()
 		stuck.Stop()
 		// A goroutine that is left behind has no bubble to go on in: the run fails, and not by its history.
-		w.journal.record(history.Event{Leaks: &history.Leaks{}})
-		w.journal.record(history.Event{End: &history.End{}})
+		w.journal.Record(history.Event{Leaks: &history.Leaks{}})
+		w.journal.Record(history.Event{End: &history.End{}})
 		out.Found, out.events, out.err = w.found, w.journal.events, w.journal.err
 		out.logs, out.logsErr = w.logs()
 		trace = w.journal.hash
@@ -150,6 +151,7 @@ func (w *world) run() {
 		begins(w.caller("reader-"+s, s, s), (*caller).read)
 		begins(w.caller("locker-"+s, s, s), (*caller).contend)
 		all.Go(func() { w.watch(ctx, s) })
+		all.Go(func() { w.save(ctx, s) })
 	}
 	w.phase(history.PhaseFaults)
 	w.faults(begin)
@@ -186,12 +188,27 @@ func (w *world) watch(ctx context.Context, server string) {
 		r, err := apiv1.NewClusterClient(client.Conn()).ServerStatus(call, &apiv1.ServerStatusRequest{})
 		cancel()
 		if err == nil && r.Role != apiv1.Role_UNSPECIFIED {
-			w.journal.record(history.Event{Server: &history.Server{
+			w.journal.Record(history.Event{Server: &history.Server{
 				Name: server, Role: strings.ToLower(r.Role.String()), Term: r.Term, Leader: r.Leader, Applied: r.Index, Barrier: r.Barrier,
 				LeaseUntil: w.leaseUntil(server, r.ReadLease.AsDuration()),
 			}})
 		}
 		time.Sleep(time.Second)
+	}
+}
+
+// saveEvery is how long it takes at most until the state of a server is saved again.
+const saveEvery = 8 * time.Second
+
+// save saves the state of a server now and then.
+func (w *world) save(ctx context.Context, server string) {
+	c := w.caller("saver-"+server, "saver", server)
+	defer func() { _ = c.client.Close() }()
+	for ctx.Err() == nil {
+		if _, _, err := workload.Export(ctx, w.journal, server, c.client.Conn()); err != nil {
+			w.violation("%v", err)
+		}
+		time.Sleep(c.below(saveEvery))
 	}
 }
 
@@ -204,7 +221,7 @@ func (w *world) leaseUntil(server string, left time.Duration) int64 {
 }
 
 func (w *world) phase(name string) {
-	w.journal.record(history.Event{Phase: &history.Phase{Name: name}})
+	w.journal.Record(history.Event{Phase: &history.Phase{Name: name}})
 }
 
 // progress is how long after all faults are over everything must work again. TCP sends again what was lost at times that
@@ -287,7 +304,7 @@ func (w *world) agree(ctx context.Context, c *caller) error {
 		}
 	}
 	for _, s := range resp.Servers {
-		w.journal.record(history.Event{Digest: &history.Digest{Server: s.Name, Index: s.Index, Digest: s.Digest, Final: true}})
+		w.journal.Record(history.Event{Digest: &history.Digest{Server: s.Name, Index: s.Index, Digest: s.Digest, Final: true}})
 	}
 	return nil
 }

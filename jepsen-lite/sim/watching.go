@@ -25,7 +25,7 @@ func (c *caller) stream(ctx context.Context, since *lookupclient.Position) *look
 	number := c.w.streams.Add(1)
 	says := func(x history.Watch) {
 		x.Stream = number
-		c.w.journal.record(history.Event{Watch: &x})
+		c.w.journal.Record(history.Event{Watch: &x})
 	}
 	began := since != nil // the stream has an opening
 	if began {

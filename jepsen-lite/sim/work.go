@@ -136,7 +136,7 @@ func (c *caller) answered(a *history.Answer, read *apiv1.Read) {
 		c.index = max(c.index, read.Index)
 		a.Read = &history.Proof{Server: read.ServedBy, Level: strings.ToLower(read.Level.String()), Index: read.Index}
 	}
-	c.w.journal.record(history.Event{OK: a})
+	c.w.journal.Record(history.Event{OK: a})
 }
 
 // settled is an answer that names an owner.
@@ -156,13 +156,13 @@ func failed(op uint64, err error) *history.Answer {
 
 // lookup asks for a batch of one, whose answer says also of an absence which state it is of.
 func (c *caller) lookup(ctx context.Context, id placement.Identity, final bool) error {
-	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Lookup, Identity: id.String(), Server: c.server, Final: final})
+	op := c.w.journal.Invoke(history.Call{Client: c.name, F: history.Lookup, Identity: id.String(), Server: c.server, Final: final})
 	resp, err := c.api().BatchLookup(ctx, &apiv1.BatchLookupRequest{Identities: []*apiv1.Identity{{Kind: id.Kind, Key: id.Key}}})
 	if err == nil && len(resp.Results) != 1 {
 		err = fmt.Errorf("a batch of one has %d results", len(resp.Results))
 	}
 	if err != nil {
-		c.w.journal.record(history.Event{Fail: failed(op, err)})
+		c.w.journal.Record(history.Event{Fail: failed(op, err)})
 		return err
 	}
 	switch r := resp.Results[0]; {
@@ -173,7 +173,7 @@ func (c *caller) lookup(ctx context.Context, id placement.Identity, final bool) 
 		c.answered(&history.Answer{Op: op, Phase: history.Absent}, resp.Read)
 	default:
 		err = errors.New(r.Error.Message)
-		c.w.journal.record(history.Event{Fail: &history.Answer{Op: op, Reason: r.Error.Reason, Message: r.Error.Message}})
+		c.w.journal.Record(history.Event{Fail: &history.Answer{Op: op, Reason: r.Error.Reason, Message: r.Error.Message}})
 	}
 	return err
 }
@@ -223,7 +223,7 @@ func unknown(err error) bool {
 
 func (c *caller) place(ctx context.Context, id placement.Identity) error {
 	retry := c.request()
-	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Place, Identity: id.String(), Request: retry.RequestId})
+	op := c.w.journal.Invoke(history.Call{Client: c.name, F: history.Place, Identity: id.String(), Request: retry.RequestId})
 	var resp *apiv1.PlaceResponse
 	err := c.again(ctx, retry, func(ctx context.Context) (err error) {
 		resp, err = c.api().Place(ctx, &apiv1.PlaceRequest{Kind: id.Kind, Key: id.Key, Retry: retry})
@@ -236,9 +236,9 @@ func (c *caller) place(ctx context.Context, id placement.Identity) error {
 		a.Created = resp.Created
 		c.answered(a, resp.Read)
 	case refused(err):
-		c.w.journal.record(history.Event{Fail: failed(op, err)})
+		c.w.journal.Record(history.Event{Fail: failed(op, err)})
 	default:
-		c.w.journal.record(history.Event{Unknown: failed(op, err)})
+		c.w.journal.Record(history.Event{Unknown: failed(op, err)})
 	}
 	return err
 }
@@ -254,7 +254,7 @@ func (c *caller) remove(ctx context.Context, id placement.Identity) {
 	if c.random.IntN(2) == 0 {
 		epoch = c.seen[id]
 	}
-	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Remove, Identity: id.String(), Request: retry.RequestId, Epoch: epoch})
+	op := c.w.journal.Invoke(history.Call{Client: c.name, F: history.Remove, Identity: id.String(), Request: retry.RequestId, Epoch: epoch})
 	var resp *apiv1.RemoveResponse
 	err := c.again(ctx, retry, func(ctx context.Context) (err error) {
 		resp, err = c.api().Remove(ctx, &apiv1.RemoveRequest{Kind: id.Kind, Key: id.Key, Epoch: epoch, Retry: retry, Wait: durationpb.New(time.Second)})
@@ -270,26 +270,26 @@ func (c *caller) remove(ctx context.Context, id placement.Identity) {
 	}
 	switch over := errors.Is(err, lookupclient.ErrNotPlaced) || errors.Is(err, lookupclient.ErrFenced); {
 	case err == nil, over && first == nil:
-		c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Phase: history.Absent, Epoch: epoch}})
+		c.w.journal.Record(history.Event{OK: &history.Answer{Op: op, Phase: history.Absent, Epoch: epoch}})
 	case over: // nothing is said of when it ended
-		c.w.journal.record(history.Event{OK: &history.Answer{Op: op, Phase: history.Absent}})
+		c.w.journal.Record(history.Event{OK: &history.Answer{Op: op, Phase: history.Absent}})
 	case refused(first):
-		c.w.journal.record(history.Event{Fail: failed(op, err)})
+		c.w.journal.Record(history.Event{Fail: failed(op, err)})
 	default: // it may have been asked for
-		c.w.journal.record(history.Event{Unknown: failed(op, err)})
+		c.w.journal.Record(history.Event{Unknown: failed(op, err)})
 	}
 }
 
 // move has a member own the identity.
 func (c *caller) move(ctx context.Context, id placement.Identity, to string) {
-	op := c.w.journal.invoke(history.Call{Client: c.name, F: history.Move, Identity: id.String(), To: to})
+	op := c.w.journal.Invoke(history.Call{Client: c.name, F: history.Move, Identity: id.String(), To: to})
 	p, err := c.client.Move(ctx, lookupclient.MoveRequest{Identity: id, To: placement.MemberID(to)})
 	if err != nil {
-		c.w.journal.record(history.Event{Unknown: failed(op, err)})
+		c.w.journal.Record(history.Event{Unknown: failed(op, err)})
 		return
 	}
 	c.index = max(c.index, p.Index)
-	c.w.journal.record(history.Event{OK: &history.Answer{
+	c.w.journal.Record(history.Event{OK: &history.Answer{
 		Op: op, Phase: history.Settled, Member: string(p.Member), Epoch: uint64(p.Epoch),
 		Read: &history.Proof{Server: p.ServedBy, Level: []string{history.Leased, history.Leader, history.Stale}[p.Level], Index: p.Index},
 	}})

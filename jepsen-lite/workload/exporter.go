@@ -63,24 +63,32 @@ func (e *exporter) export(ctx context.Context, s saver) error {
 	return nil
 }
 
+// Journal is where operations are recorded: a history.Recorder, or what takes its place.
+type Journal interface {
+	Invoke(history.Call) (op uint64)
+	Record(history.Event)
+}
+
 // Export saves the whole state of the server at the other end, reads it, and records that and its digest, computed anew. Without an
 // answer the view is nil. The error is that of a saved state that cannot be read.
-func Export(ctx context.Context, rec *history.Recorder, server string, conn grpc.ClientConnInterface) (*snapshot.View, []byte, error) {
+func Export(ctx context.Context, rec Journal, server string, conn grpc.ClientConnInterface) (*snapshot.View, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, exportTimeout)
 	defer cancel()
 	op := rec.Invoke(history.Call{Client: "exporter-" + server, F: history.Export, Server: server})
 	file, err := Save(ctx, conn)
 	if err != nil {
 		answer, _ := answerOf(op, err) // it changes nothing
-		rec.Fail(answer)
+		rec.Record(history.Event{Fail: &answer})
 		return nil, nil, nil
 	}
 	v, err := snapshot.Decode(bytes.NewReader(file))
 	if err != nil {
-		rec.Fail(history.Answer{Op: op, Message: shorten(err.Error())})
+		rec.Record(history.Event{Fail: &history.Answer{Op: op, Message: shorten(err.Error())}})
 		return nil, nil, fmt.Errorf("the state that %s saved cannot be read: %w", server, err)
 	}
-	rec.OK(history.Answer{Op: op, Hash: contents(v), Digest: v.Digest().String(), Read: &history.Proof{Server: server, Term: v.Term, Index: v.Index}})
+	rec.Record(history.Event{OK: &history.Answer{
+		Op: op, Hash: contents(v), Digest: v.Digest().String(), Read: &history.Proof{Server: server, Term: v.Term, Index: v.Index},
+	}})
 	// What servers say of themselves is carried along; this one is of what the file has.
 	rec.Record(history.Event{Digest: &history.Digest{Server: server, Index: v.Index, Digest: v.RecomputeDigest().String(), Recomputed: true}})
 	return v, file, nil

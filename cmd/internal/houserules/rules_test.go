@@ -70,7 +70,7 @@ var mayImport = map[string][]string{
 	"jepsen-lite/lossyfs":       nil,
 	"jepsen-lite/sim": {
 		"placement", "lookupclient", "lookupclient/apiv1", "raftnode", "raftnode/lease", "raftnode/raftnodetest",
-		"jepsen-lite/history", "jepsen-lite/check", "jepsen-lite/judge", "jepsen-lite/overlay", "jepsen-lite/replay",
+		"jepsen-lite/history", "jepsen-lite/check", "jepsen-lite/judge", "jepsen-lite/overlay", "jepsen-lite/replay", "jepsen-lite/workload",
 	},
 	"jepsen-lite/cmd/sim":     {"jepsen-lite/mutants", "jepsen-lite/sim", "internal/scratch"},
 	"jepsen-lite/cmd/lossyfs": {"jepsen-lite/lossyfs"},
