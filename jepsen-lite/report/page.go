@@ -240,28 +240,47 @@ func lookups(h *history.History) (all, alone int) {
 	return all, alone
 }
 
-// bands are the faults, each from its beginning to its end, in as few rows as they and their names fit without covering each other,
-// and in bandRowsMax at most.
-func (p *view) bands(h *history.History, end int64) {
-	open := map[uint64]*history.Timed[history.Fault]{}
-	type span struct {
-		f        *history.Timed[history.Fault]
-		from, to int64
+// faultSpan is a fault from its beginning to its end.
+type faultSpan struct {
+	f        *history.Timed[history.Fault]
+	from, to int64
+}
+
+// title is all of a fault, for a tooltip.
+func (s faultSpan) title() string {
+	t := fmt.Sprintf("%s %s from %s to %s", s.f.V.Kind, strings.Join(s.f.V.Targets, " "), time.Duration(s.from).Round(time.Millisecond), time.Duration(s.to).Round(time.Millisecond))
+	if s.f.V.Detail != "" {
+		t += ": " + s.f.V.Detail
 	}
-	var spans []span
+	return t
+}
+
+// spansOf are all faults in the order in which they begin. One that does not end lasts until end.
+func spansOf(h *history.History, end int64) []faultSpan {
+	open := map[uint64]*history.Timed[history.Fault]{}
+	var spans []faultSpan
 	for i := range h.Faults {
 		f := &h.Faults[i]
 		if !f.V.Ends {
 			open[f.V.Fault] = f
 		} else if begun := open[f.V.Fault]; begun != nil {
-			spans = append(spans, span{begun, begun.At, f.At})
+			spans = append(spans, faultSpan{begun, begun.At, f.At})
 			delete(open, f.V.Fault)
 		}
 	}
 	for _, f := range open { // any order
-		spans = append(spans, span{f, f.At, end})
+		spans = append(spans, faultSpan{f, f.At, end})
 	}
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.f.V.Fault, b.f.V.Fault)) })
+	slices.SortFunc(spans, func(a, b faultSpan) int {
+		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.f.V.Fault, b.f.V.Fault))
+	})
+	return spans
+}
+
+// bands are the faults, each from its beginning to its end, in as few rows as they and their names fit without covering each other,
+// and in bandRowsMax at most.
+func (p *view) bands(h *history.History, end int64) {
+	spans := spansOf(h, end)
 	kinds := map[string]int{}
 	var rows []int64 // until when each is taken
 	for _, s := range spans {
@@ -273,10 +292,7 @@ func (p *view) bands(h *history.History, end int64) {
 			From: ms(s.from), Length: max(ms(s.to-s.from), p.End/2000), Left: percent(s.from, end), Width: max(percent(s.to-s.from, end), 0.15),
 			Kind: label(s.f), Class: fmt.Sprintf("f%d", kinds[kind]%6),
 		}
-		b.Title = fmt.Sprintf("%s %s from %s to %s", kind, strings.Join(s.f.V.Targets, " "), time.Duration(s.from).Round(time.Millisecond), time.Duration(s.to).Round(time.Millisecond))
-		if s.f.V.Detail != "" {
-			b.Title += ": " + s.f.V.Detail
-		}
+		b.Title = s.title()
 		b.Row = slices.IndexFunc(rows, func(until int64) bool { return until <= s.from })
 		switch {
 		case b.Row >= 0:

@@ -2,10 +2,13 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
+	"fmt"
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -233,6 +236,35 @@ func TestBands_ManyFaults_HaveRoom(t *testing.T) {
 		if len(p.Bands) != n || p.BandRows() > bandRowsMax || named < min(n, 40) {
 			t.Errorf("%d of %d faults, in %d rows, %d have a name", len(p.Bands), n, p.BandRows(), named)
 		}
+	}
+}
+
+// What was broken meanwhile is above the others, the latest first to stay.
+func TestWindow_FaultsMeanwhile_AreThere(t *testing.T) {
+	events := []history.Event{{Run: &history.Run{Format: 1, Scenario: "x"}}}
+	fault := func(n uint64, from, to int64) {
+		f := history.Fault{Fault: n, Kind: "cut", Targets: []string{fmt.Sprint("s", n)}}
+		end := f
+		end.Ends = true
+		events = append(events, history.Event{At: from, Fault: &f}, history.Event{At: to, Fault: &end})
+	}
+	fault(1, 0, 1e9) // over before
+	for n := range uint64(windowFaults) + 1 {
+		fault(n+2, int64(2e9+n), 21e8)
+	}
+	events = append(events, history.Event{At: 6e9, Hold: &history.Hold{Identity: "cart/1", Member: "m1", Epoch: 1, From: 2e9, To: 6e9}})
+	slices.SortStableFunc(events, func(a, b history.Event) int { return cmp.Compare(a.At, b.At) })
+	h, err := history.FromEvents(events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFailure(h, &check.Result{Checker: "owner", Subject: "cart/1", From: 3e9, To: 5e9}, Options{})
+	if len(f.Window) != 1 {
+		t.Errorf("a window after all faults has %+v", f.Window)
+	}
+	f = newFailure(h, &check.Result{Checker: "owner", Subject: "cart/1", From: 2e9, To: 5e9}, Options{})
+	if len(f.Window) != windowFaults+1 || f.Window[0].Name != "fault" || f.Window[0].Bars[0].Text != "cut s3" || f.Window[windowFaults].Name != "m1" {
+		t.Errorf("the window has %+v", f.Window)
 	}
 }
 

@@ -20,14 +20,14 @@ type failure struct {
 	Height int
 }
 
-// lane is one client's, or one member's, part of the window.
+// lane is one client's, or one member's, part of the window, or a fault.
 type lane struct {
 	Name string
 	Y    int
 	Bars []bar
 }
 
-// bar is one operation or belief.
+// bar is one operation, belief or fault.
 type bar struct {
 	X, Width    float64
 	Class       string
@@ -37,8 +37,8 @@ type bar struct {
 	Named       bool    // it belongs to the violation
 }
 
-// The window's size in its own units, and how many operations it has at most.
-const windowWidth, laneHeight, windowOps = 1000, 34, 60
+// The window's size in its own units, and how many operations and faults it has at most.
+const windowWidth, laneHeight, windowOps, windowFaults = 1000, 34, 60, 12
 
 func newFailure(h *history.History, r *check.Result, o Options) failure {
 	f := failure{Result: *r, Order: o.Orders[r.Subject]}
@@ -91,6 +91,12 @@ func newFailure(h *history.History, r *check.Result, o Options) failure {
 			add(fmt.Sprintf("%s\x00%020d", v.Member, v.Epoch), bar{Class: "hold", Title: belief(&v), Text: fmt.Sprintf("epoch %d", v.Epoch), Named: true}, v.From, v.To)
 		}
 	}
+	if len(lanes) > 0 {
+		spans := slices.DeleteFunc(spansOf(h, h.Last), func(s faultSpan) bool { return s.from > to || s.to < from })
+		for i, s := range spans[max(0, len(spans)-windowFaults):] { // above the others, since no client has so small a name
+			add(fmt.Sprintf("\x00%020d", i), bar{Class: "fault", Title: s.title(), Text: label(s.f)}, s.from, s.to)
+		}
+	}
 	names := make([]string, 0, len(lanes))
 	for name := range lanes { // any order
 		names = append(names, name)
@@ -98,7 +104,7 @@ func newFailure(h *history.History, r *check.Result, o Options) failure {
 	slices.Sort(names)
 	for i, name := range names {
 		who, _, _ := strings.Cut(name, "\x00")
-		f.Window = append(f.Window, lane{Name: who, Y: i * laneHeight, Bars: lanes[name]})
+		f.Window = append(f.Window, lane{Name: cmp.Or(who, "fault"), Y: i * laneHeight, Bars: lanes[name]})
 	}
 	f.From, f.To, f.Height = at(from), at(to), len(names)*laneHeight
 	return f
