@@ -164,6 +164,35 @@ func TestMember_LeaderFallsSilent_KeepsItsIncarnation(t *testing.T) {
 	}
 }
 
+// A leader that the member was not given, but told of, is asked again when its session has ended: all others say that it leads.
+func TestMember_LeaderWasLearned_HasASessionAgain(t *testing.T) {
+	bubble(t, 5, func(t *testing.T, w *world) {
+		leader := w.c.Leader(nil)
+		c := w.clientWith("m", func(c *lookupclient.Config) {
+			c.Servers = nil
+			for _, s := range w.c.Others(leader) {
+				c.Servers = append(c.Servers, s.Host+":7420")
+			}
+		})
+		m, err := c.Join(t.Context(), lookupclient.MemberConfig{Name: "m", Address: "m:1", Kinds: map[string]lookupclient.Kind{"cart": {}}, Now: memberNow})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		for range 3 {
+			until(t, "its session is with the leader", func() bool { return m.State().Server == leader.Name })
+			time.Sleep(5 * time.Second)
+			w.c.Network.Isolate("m", true, leader.Host)
+			until(t, "its session has ended", func() bool { return m.State().Server == "" })
+			w.c.Network.Isolate("m", false, leader.Host)
+		}
+		until(t, "it has a session again", func() bool { return m.State().Server == leader.Name })
+		if w.c.Leader(nil) != leader {
+			t.Error("another server leads")
+		}
+	})
+}
+
 // Two clocks may run at different rates, up to the bound: a member that is cut off has stopped before another one begins.
 func TestMember_CutOff_ClocksOfDifferentRates_OneOwner(t *testing.T) {
 	rate := func(percent int64) func() time.Duration {

@@ -22,6 +22,8 @@ type search struct {
 	other   error // a server of another cluster answered
 	own     bool  // one of the member's own did
 	reached bool  // any did
+	named   bool  // one names former, which is put off for that
+	asked   bool  // former was asked
 }
 
 // dial asks one server after the other for a session, and follows one that names the leader, once per server. Servers that were learned are
@@ -43,6 +45,9 @@ func (m *Member) dial(first *apiv1.FromMember, former string) (*session, error) 
 	if s == nil && err == nil && !x.reached && len(others) > 0 {
 		s, err = m.dialEach(conn.answering(m.ctx, others), &x, false)
 	}
+	if s == nil && err == nil && x.named && !x.asked {
+		s, err = m.dialEach([]string{former}, &x, false) // it leads, and is of neither kind that was asked
+	}
 	switch {
 	case s != nil || err != nil:
 		return s, err
@@ -63,6 +68,7 @@ func (m *Member) dialEach(servers []string, x *search, hurry bool) (*session, er
 		address := servers[0]
 		servers = servers[1:]
 		for hop := 0; hop < 2 && address != "" && m.ctx.Err() == nil; hop++ {
+			x.asked = x.asked || address == x.former
 			d, err := m.dialOne(address, x.first)
 			if err == nil && d.session != nil {
 				return d.session, nil
@@ -78,6 +84,7 @@ func (m *Member) dialEach(servers []string, x *search, hurry bool) (*session, er
 			x.own = x.own || d.own
 			x.reached = x.reached || err == nil || !isUnreachable(err)
 			if address = d.next; address == x.former {
+				x.named = x.named || address != ""
 				break
 			}
 		}

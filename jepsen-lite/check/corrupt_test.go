@@ -39,6 +39,13 @@ func (s *spoiled) find(want func(*history.Event) bool) int {
 	return i
 }
 
+// usage is what a server has in use.
+func (s *spoiled) usage(server string, final bool) *history.Usage {
+	return s.events[s.find(func(e *history.Event) bool {
+		return e.Usage != nil && e.Usage.Server == server && e.Usage.Final == final
+	})].Usage
+}
+
 // restored is what was seen of a cluster that was restored.
 func (s *spoiled) restored() *history.Restored {
 	return s.events[s.find(func(e *history.Event) bool { return e.Restored != nil })].Restored
@@ -395,6 +402,18 @@ var corruptions = []struct {
 	}},
 	{"a process is left behind", "processes", func(s *spoiled) {
 		s.events[s.find(func(e *history.Event) bool { return e.Leaks != nil })].Leaks.Processes = 1
+	}},
+	{"a mount is left behind", "processes", func(s *spoiled) {
+		s.events[s.find(func(e *history.Event) bool { return e.Leaks != nil })].Leaks.Mounts = 1
+	}},
+	{"a server that does not lead has more goroutines than the leader had", "processes", func(s *spoiled) {
+		s.usage("s2", true).Goroutines = 111
+	}},
+	{"a server has more file descriptors", "processes", func(s *spoiled) { s.usage("s1", true).Descriptors = 36 }},
+	{"nobody looks at what a server has in use in the end", "processes", func(s *spoiled) { s.usage("s3", true).Server = "s2" }},
+	{"nobody looks at what servers have in use in the beginning", "processes", func(s *spoiled) {
+		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Usage != nil && !e.Usage.Final })
+		s.events[0].Run.Bounds.Goroutines, s.events[0].Run.Bounds.Descriptors = 1000, 1000
 	}},
 	{"nobody looks for what is left behind", "processes", func(s *spoiled) {
 		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Leaks != nil })

@@ -136,8 +136,9 @@ func (w *world) begin() {
 	w.record(history.Event{Run: &history.Run{
 		Format: history.Format, Scenario: "checktest", Seed: w.Seed, Tier: 1, Servers: []string{"s1", "s2", "s3"}, Members: []string{"m1", "m2", "m3"},
 		Workload: []string{"lookup", "activation", "lock", "watch", "export", "restore", "block"},
-		Bounds:   history.Bounds{Progress: 10e9, Gap: 5e9},
+		Bounds:   history.Bounds{Progress: 10e9, Gap: 5e9, Goroutines: 10, Descriptors: 5},
 	}})
+	w.usage(false)
 	w.record(history.Event{Phase: &history.Phase{Name: history.PhaseSteady}})
 	w.entry(fsm.EncodeStart(fsm.Start{Server: "s1", ReadLease: uint64(time.Second), MemberTTL: uint64(time.Second), ClusterID: "checktest", Seed: 7}))
 	for i := range 3 {
@@ -244,6 +245,13 @@ func (w *world) digest(s *server, final bool) {
 	w.record(history.Event{Digest: &history.Digest{Server: s.name, Index: s.view.Index, Digest: replay.Digest(s.view.Digest()), Recomputed: final, Final: final}})
 }
 
+// usage is what servers have in use: the one that leads has more.
+func (w *world) usage(final bool) {
+	for i, s := range w.servers {
+		w.record(history.Event{Usage: &history.Usage{Server: s.name, Goroutines: 100 - 20*min(i, 1), Descriptors: 30 - 5*min(i, 1), Final: final}})
+	}
+}
+
 // end is what follows when everything has been asked: the last reads.
 func (w *world) end() {
 	w.now += ms
@@ -267,6 +275,7 @@ func (w *world) end() {
 	for _, s := range w.servers {
 		w.digest(s, true)
 	}
+	w.usage(true)
 	w.restored()
 	for _, s := range w.streams {
 		s.mark()

@@ -6,7 +6,7 @@ import (
 )
 
 // Format is the number of the newest form of a history that this package writes, and reads with all before it.
-const Format = 3
+const Format = 4
 
 // Event is one line: the moment and what happened there, which is one of the other fields.
 type Event struct {
@@ -27,6 +27,7 @@ type Event struct {
 	Process  *Process  `json:"process,omitempty"`
 	Phase    *Phase    `json:"phase,omitempty"`
 	Restored *Restored `json:"restored,omitempty"` // since format 2
+	Usage    *Usage    `json:"usage,omitempty"`    // since format 4
 	Leaks    *Leaks    `json:"leaks,omitempty"`
 	End      *End      `json:"end,omitempty"`
 }
@@ -56,6 +57,7 @@ func (e *Event) body() (b body, n int) {
 	take(e.Process != nil, e.Process)
 	take(e.Phase != nil, e.Phase)
 	take(e.Restored != nil, e.Restored)
+	take(e.Usage != nil, e.Usage)
 	take(e.Leaks != nil, e.Leaks)
 	take(e.End != nil, e.End)
 	return b, n

@@ -57,6 +57,7 @@ type History struct {
 	Processes []Timed[Process]
 	Phases    []Timed[Phase]
 	Restored  []Timed[Restored]
+	Usages    []Timed[Usage]
 	Leaks     []Timed[Leaks]
 	// End is the last line of a run that came to its end; nil when the history was broken off.
 	End *Timed[End]
@@ -171,6 +172,8 @@ func (l *loading) take(line int, e *Event) error {
 		l.Phases = append(l.Phases, timed(e, e.Phase))
 	case e.Restored != nil:
 		l.Restored = append(l.Restored, timed(e, e.Restored))
+	case e.Usage != nil:
+		l.Usages = append(l.Usages, timed(e, e.Usage))
 	case e.Leaks != nil:
 		l.Leaks = append(l.Leaks, timed(e, e.Leaks))
 	case e.End != nil:
@@ -216,5 +219,6 @@ func (h *History) sort() {
 	byTime(h.Processes)
 	byTime(h.Phases)
 	byTime(h.Restored)
+	byTime(h.Usages)
 	byTime(h.Leaks)
 }

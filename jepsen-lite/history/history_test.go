@@ -25,10 +25,10 @@ var update = flag.Bool("update", false, "write the golden file anew")
 func everything() []Event {
 	return []Event{
 		{Run: &Run{
-			Format: 3, Scenario: "partition", Workload: []string{"lookup", "lock"}, Faults: []string{"cut", "pause"}, Seed: 42, Tier: 3,
+			Format: 4, Scenario: "partition", Workload: []string{"lookup", "lock"}, Faults: []string{"cut", "pause"}, Seed: 42, Tier: 3,
 			Started: time.Date(2026, 11, 21, 12, 0, 0, 5, time.UTC), Version: "v0.1.0", Commit: "abc", Go: "go1.26", Kernel: "6.18", Mutant: "no-fence",
 			Command: "berth fault run partition --seed 42", Servers: []string{"s1", "s2", "s3"}, Members: []string{"m1"},
-			Bounds: Bounds{Progress: 5e9, Gap: 3e9}, ExpectedToFail: true, Breaks: []string{"owner"},
+			Bounds: Bounds{Progress: 5e9, Gap: 3e9, Goroutines: 7, Descriptors: 8}, ExpectedToFail: true, Breaks: []string{"owner"},
 		}},
 		{At: 1, Phase: &Phase{Name: PhaseSteady}},
 		{At: 2, Process: &Process{Name: "s1", Kind: "server", What: ProcessStart, PID: 7, Status: "exit status 1"}},
@@ -56,6 +56,7 @@ func everything() []Event {
 		{At: 21, Digest: &Digest{Server: "s1", Index: 17, Digest: "aa", Recomputed: true, Final: true}},
 		{At: 22, Fault: &Fault{Fault: 1, Kind: "cut", Targets: []string{"s1", "s2"}, Detail: "both ways", Ends: true, Took: 300}},
 		{At: 22, Restored: &Restored{Index: 17, Digest: "aa", Settled: 9, From: 1, To: 2, Differs: []string{"cart/1"}, Epochs: []uint64{1 << 50}, Member: "m9"}},
+		{At: 22, Usage: &Usage{Server: "s1", Goroutines: 90, Descriptors: 30, Final: true}},
 		{At: 23, Leaks: &Leaks{Goroutines: 1, Processes: 2, Namespaces: 3, Mounts: 4, Files: 5, What: []string{"s1"}}},
 		{At: 24, End: &End{Error: "none"}},
 	}
@@ -81,9 +82,9 @@ func decode(r io.Reader) (events []Event, torn bool, err error) {
 	return events, torn, err
 }
 
-// The bytes of format 3 are those of the golden file, for ever.
+// The bytes of format 4 are those of the golden file, for ever.
 func TestAppend_Golden_SameBytes(t *testing.T) {
-	const golden = "testdata/history-3.jsonl"
+	const golden = "testdata/history-4.jsonl"
 	got := encode(t, everything())
 	if *update {
 		if err := os.WriteFile(golden, got, 0o644); err != nil {
@@ -103,15 +104,18 @@ func TestAppend_Golden_SameBytes(t *testing.T) {
 	}
 }
 
-// What formats 1 and 2 wrote is read for ever.
+// What formats 1 to 3 wrote is read for ever.
 func TestRead_OldFormats_AreRead(t *testing.T) {
 	for format := 1; format < Format; format++ {
 		b, err := os.ReadFile(fmt.Sprintf("testdata/history-%d.jsonl", format))
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := slices.DeleteFunc(everything(), func(e Event) bool { return e.Restored != nil && format < 2 })
-		want[0].Run.Format, want[0].Run.Breaks = format, nil
+		want := slices.DeleteFunc(everything(), func(e Event) bool { return e.Restored != nil && format < 2 || e.Usage != nil })
+		want[0].Run.Format, want[0].Run.Bounds.Goroutines, want[0].Run.Bounds.Descriptors = format, 0, 0
+		if format < 3 {
+			want[0].Run.Breaks = nil
+		}
 		events, torn, err := decode(bytes.NewReader(b))
 		if err != nil || torn || !reflect.DeepEqual(events, want) {
 			t.Errorf("format %d: %v, torn %t, %v", format, events, torn, err)
@@ -168,7 +172,7 @@ func TestRead_BadInput_NamesTheLine(t *testing.T) {
 		{"a torn first line", head[:20], 1, ErrEmpty},
 		{"no JSON", "hello\n", 1, ErrNotAHistory},
 		{"no run", `{"at":0,"phase":{"name":"final"}}` + "\n", 1, ErrNotAHistory},
-		{"newer", `{"at":0,"run":{"format":4,"what":1}}` + "\n", 1, ErrNewerFormat},
+		{"newer", `{"at":0,"run":{"format":5,"what":1}}` + "\n", 1, ErrNewerFormat},
 		{"two runs", head + head, 2, ErrBadLine},
 		{"a torn line in the middle", head + head[:20] + "\n" + head, 2, ErrBadLine},
 		{"an unknown field", head + `{"at":0,"phase":{"name":"final","x":1}}` + "\n", 2, ErrBadLine},

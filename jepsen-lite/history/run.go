@@ -44,13 +44,17 @@ type Bounds struct {
 	Progress int64 `json:"progress_ns,omitempty"`
 	// Gap is the longest time between two operations that succeed while a majority is well.
 	Gap int64 `json:"gap_ns,omitempty"`
+	// Goroutines and Descriptors are how many a server may have more in the end, when the clients have left, than any had before they
+	// came. Since format 4.
+	Goroutines  int `json:"goroutines,omitempty"`
+	Descriptors int `json:"descriptors,omitempty"`
 }
 
 func (r *Run) validate() error {
 	if r.Format < 1 {
 		return fmt.Errorf("its format is %d", r.Format)
 	}
-	if r.Bounds.Progress < 0 || r.Bounds.Gap < 0 {
+	if min(r.Bounds.Progress, r.Bounds.Gap, int64(r.Bounds.Goroutines), int64(r.Bounds.Descriptors)) < 0 {
 		return fmt.Errorf("a bound is negative")
 	}
 	return cmp.Or(named("scenario", r.Scenario), list("workload", r.Workload), list("faults", r.Faults), list("servers", r.Servers), list("members", r.Members), list("breaks", r.Breaks),
@@ -105,6 +109,22 @@ func (r *Restored) validate() error {
 		return fmt.Errorf("%d placements, %d epochs", r.Settled, len(r.Epochs))
 	}
 	return cmp.Or(named("digest", r.Digest), list("differs", r.Differs), texts("member", r.Member))
+}
+
+// Usage is what a server has in use, as it says itself.
+type Usage struct {
+	Server      string `json:"server"`
+	Goroutines  int    `json:"goroutines"`
+	Descriptors int    `json:"descriptors"`
+	// Final says that it is what it has when everything has healed and the clients have left, and not before they came.
+	Final bool `json:"final,omitempty"`
+}
+
+func (u *Usage) validate() error {
+	if min(u.Goroutines, u.Descriptors) < 0 {
+		return fmt.Errorf("a number is negative")
+	}
+	return named("server", u.Server)
 }
 
 // Leaks is what was left when everything had been taken down.

@@ -18,6 +18,7 @@ var ErrUnavailable = errors.New("no lossy file system")
 type Disk struct {
 	dir     string
 	command *exec.Cmd
+	space   string // the mount namespace of its process, in the kernel's words
 
 	mu sync.Mutex // over one request and its reply
 	in io.WriteCloser
@@ -50,7 +51,18 @@ func Start(command []string) (*Disk, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	d.dir = first.Dir
+	if d.space, err = os.Readlink(d.spacePath()); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
 	return d, nil
+}
+
+func (d *Disk) spacePath() string { return fmt.Sprintf("/proc/%d/ns/mnt", d.PID()) }
+
+// Mounted says whether the file system is there: it is as long as its process lives, in whose namespace it was mounted.
+func (d *Disk) Mounted() bool {
+	space, err := os.Readlink(d.spacePath())
+	return err == nil && space == d.space
 }
 
 // Dir is the file system's root. It is valid until Close.

@@ -127,11 +127,8 @@ func (w *paperWorld) PowerLoss(names []string, keep int, _ uint64) error {
 	return nil
 }
 
-func (w *paperWorld) Disk(name string, f DiskFault) error {
-	if f == (DiskFault{}) {
-		return w.set(name, "")
-	}
-	return w.set(name, "disk")
+func (w *paperWorld) Disk(name string, _ DiskFault) (func() error, error) {
+	return func() error { return w.set("disk of "+name, "") }, w.set("disk of "+name, "bad")
 }
 
 func (w *paperWorld) Clock(name string, f ClockFault) error {
@@ -159,7 +156,7 @@ func begin(t *testing.T, w *paperWorld, s Step) *Begun {
 }
 
 func TestBegin_EveryKind_IsOverAfterItsEnd(t *testing.T) {
-	kinds := []Kind{Cut, CutPeers, Mute, Deaf, Halve, Bridge, Flap, Lose, Slow, Throttle, Kill, Pause, Restart, Transfer, Replace, Damage, Block, BlockIdentity, PowerLoss, TornLoss, FullDisk, SlowDisk, BadDisk, Drift, WallJump, Forward, Crawl}
+	kinds := []Kind{Cut, CutPeers, Mute, Deaf, Halve, Bridge, Flap, Lose, Slow, Throttle, Kill, Pause, Restart, Transfer, Replace, Damage, Block, BlockIdentity, PowerLoss, TornLoss, FullDisk, SlowDisk, BadDisk, BadReads, Drift, WallJump, Forward, Crawl}
 	targets := []Target{Leader, Follower, Server, Minority, Servers, Member, Locker, Clients, Everyone, None}
 	for _, k := range kinds {
 		for _, target := range targets {
@@ -314,7 +311,32 @@ type diskWorld struct {
 	fault DiskFault
 }
 
-func (w *diskWorld) Disk(_ string, f DiskFault) error {
+func (w *diskWorld) Disk(_ string, f DiskFault) (func() error, error) {
 	w.fault = f
-	return nil
+	return func() error { return nil }, nil
+}
+
+// What is not read is any file, or one of each kind, and most of the servers begin on such a disk.
+func TestBegin_BadReads_OfEachFileAndAtTheBeginning(t *testing.T) {
+	seen, began := map[string]bool{}, 0
+	const draws = 100
+	for draw := range uint64(draws) {
+		w, noted := &diskWorld{paperWorld: newPaperWorld()}, newPaperWorld()
+		b := begin(t, noted, Step{Fault: Fault{Kind: BadReads, Target: Follower}, Draw: draw})
+		if _, err := Begin(t.Context(), w, Step{Fault: Fault{Kind: BadReads, Target: Follower}, Draw: draw}); err != nil || !w.fault.BadReads {
+			t.Fatalf("draw %d: %+v, %v", draw, w.fault, err)
+		}
+		seen[w.fault.Files] = true
+		name := b.Targets[0]
+		switch got := strings.Join(noted.log, ", "); got {
+		case name + " killed, disk of " + name + " bad, " + name + " ":
+			began++
+		case "disk of " + name + " bad":
+		default:
+			t.Fatalf("draw %d: %s", draw, got)
+		}
+	}
+	if len(seen) != len(readFiles) || began < draws/2 || began == draws {
+		t.Errorf("reads of %v failed; %d of %d began on such a disk", seen, began, draws)
+	}
 }

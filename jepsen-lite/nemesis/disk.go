@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ func disk(w World, s Step, targets []string) (*Begun, error) {
 	rng := rand.New(rand.NewPCG(s.Draw, 5))
 	b := &Begun{Targets: targets}
 	var fault DiskFault
+	again := false // whether the targets are killed and started on such a disk
 	switch s.Kind {
 	case PowerLoss, TornLoss:
 		keep := 0
@@ -35,10 +37,38 @@ func disk(w World, s Step, targets []string) (*Begun, error) {
 	case SlowDisk:
 		fault.Sync = 5*time.Millisecond + time.Duration(rng.Int64N(int64(200*time.Millisecond)))
 		b.Detail = fmt.Sprintf("each sync takes %v", fault.Sync.Round(time.Millisecond))
+	case BadReads:
+		fault.BadReads, fault.Files = true, readFiles[rng.IntN(len(readFiles))]
+		b.Detail = fmt.Sprintf("every read of %s fails", cmp.Or(fault.Files, "all files"))
+		if again = rng.IntN(4) > 0; again { // what a server reads it reads when it begins, most of it
+			b.Detail += ", and it begins anew"
+		}
 	}
-	b.End = each(targets, func(name string) error { return errors.Join(w.Disk(name, DiskFault{}), w.Start(name)) })
-	return b, each(targets, func(name string) error { return w.Disk(name, fault) })(context.Background())
+	var undos []func() error
+	b.End = func(ctx context.Context) error {
+		var errs []error
+		for _, undo := range undos {
+			errs = append(errs, undo())
+		}
+		return errors.Join(append(errs, each(targets, w.Start)(ctx))...)
+	}
+	return b, each(targets, func(name string) error {
+		if again {
+			if err := w.Kill(name); err != nil {
+				return err
+			}
+		}
+		undo, err := w.Disk(name, fault)
+		undos = append(undos, undo)
+		if err != nil || !again {
+			return err
+		}
+		return w.Start(name)
+	})(context.Background())
 }
+
+// readFiles are the patterns of the files of which one is not read: who began with another one would look at the first file alone.
+var readFiles = []string{"", "server.json", "log.db", "vote.db", "meta.json", "state.bin"}
 
 // each does something to all of a list.
 func each(list []string, do func(string) error) func(context.Context) error {

@@ -49,11 +49,13 @@ const (
 	// synced, at the same moment; it is started at the end. TornLoss leaves a random part of that.
 	PowerLoss Kind = "power-loss"
 	TornLoss  Kind = "torn-loss"
-	// FullDisk has no room on the disk, SlowDisk syncs slowly, BadDisk fails what is synced, or what is written. A server that ends of it is
-	// started at the end.
+	// FullDisk has no room on the disk, SlowDisk syncs slowly, BadDisk fails what is synced, or what is written. BadReads fails what is read, of
+	// all files or of some: of a server that runs, or of one that is killed and started on such a disk. A server that ends of it is started at
+	// the end.
 	FullDisk Kind = "full-disk"
 	SlowDisk Kind = "slow-disk"
 	BadDisk  Kind = "bad-disk"
+	BadReads Kind = "bad-reads"
 
 	// The kinds from here on need processes whose clocks can be skewed. Drift has a clock go up to a tenth faster or slower, which
 	// leases allow for; WallJump has the time of day jump by up to a day, which nothing may depend on; Forward has the clock of a
@@ -113,11 +115,14 @@ func (f Fault) Shapes() bool { return f.Kind == Lose || f.Kind == Slow || f.Kind
 // Disk says whether the fault needs disks that fail on demand.
 func (f Fault) Disk() bool {
 	switch f.Kind {
-	case PowerLoss, TornLoss, FullDisk, SlowDisk, BadDisk:
+	case PowerLoss, TornLoss, SlowDisk:
 		return true
 	}
-	return false
+	return f.Fails()
 }
+
+// Fails says whether the fault leaves the target without a disk that works, so that the server may end of it.
+func (f Fault) Fails() bool { return f.Kind == FullDisk || f.Kind == BadDisk || f.Kind == BadReads }
 
 // Clock says whether the fault needs clocks that can be skewed.
 func (f Fault) Clock() bool {

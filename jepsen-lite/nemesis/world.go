@@ -37,8 +37,9 @@ type World interface {
 	Block(ctx context.Context, name string, on bool) error
 	// PowerLoss kills servers at one moment, and takes from their disks what was not synced, but for keepPercent of it.
 	PowerLoss(names []string, keepPercent int, draw uint64) error
-	// Disk has a server's disk be so.
-	Disk(name string, f DiskFault) error
+	// Disk has a server's disk be so as well, on top of what other faults make of it, until undo is called. undo may be called more
+	// than once, and is not nil when there is an error.
+	Disk(name string, f DiskFault) (undo func() error, err error)
 	// Clock has a process's clock go so.
 	Clock(name string, f ClockFault) error
 }
@@ -47,8 +48,10 @@ type World interface {
 type DiskFault struct {
 	// Full has no room for another byte, and Copies none for what is written over either, as where that is copied first.
 	Full, Copies bool
-	// BadSyncs fails every sync, and BadWrites every write.
-	BadSyncs, BadWrites bool
+	// BadSyncs fails every sync, BadWrites every write, and BadReads every read of a file whose name fits into the pattern Files; empty
+	// for all files.
+	BadSyncs, BadWrites, BadReads bool
+	Files                         string
 	// Sync is how long each sync takes.
 	Sync time.Duration
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/jepsen-lite/lossyfs"
+	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
 	"github.com/seed13d31b7f/berth/jepsen-lite/procs"
 	"github.com/seed13d31b7f/berth/jepsen-lite/rundir"
 	"github.com/seed13d31b7f/berth/jepsen-lite/workload"
@@ -33,12 +34,16 @@ type cluster struct {
 		servers []*server // of the cluster; those that were taken out are in gone
 		gone    []*server
 		spare   int // the number of the next one
+		disks   []*lossyfs.Disk
 		leader  string
+		most    history.Usage // the most that a server had in use before there were clients
 		// restored are the processes of the new cluster that is made of what was saved.
 		restored []*worker
 	}
 	members, lockers []*worker
-	watchers         sync.WaitGroup // of the lives of processes
+	// power is held as disks lose what was not synced: nobody who was killed for that begins before.
+	power    sync.RWMutex
+	watchers sync.WaitGroup // of the lives of processes
 }
 
 // worker is a process and what the run knows of it.
@@ -49,6 +54,10 @@ type worker struct {
 	mu sync.Mutex
 	// excused says that the life that runs may end: it is being killed, its disk fails, it was taken out.
 	excused bool
+	// faults are what its disk does wrong, and blamed what it did wrong while the life that runs did, in the system's words: it may end
+	// of that when it says so.
+	faults []*nemesis.DiskFault
+	blamed []string
 	// noted is closed when it is recorded how the last life ended; nil before the first.
 	noted chan struct{}
 }
@@ -119,6 +128,7 @@ func (k *cluster) newServerLocked(joined []string, expect int) (*server, error) 
 		if s.disk, err = lossyfs.Start(append([]string{k.config.Binary}, append(k.config.Command, "disk")...)); err != nil {
 			return nil, &UnavailableError{err}
 		}
+		k.mu.disks = append(k.mu.disks, s.disk)
 		s.data = filepath.Join(s.disk.Dir(), "data")
 		if err := s.disk.SetFaults(well); err != nil {
 			return nil, errors.Join(err, s.disk.Close())
@@ -156,7 +166,10 @@ func (k *cluster) launch(w *worker) error {
 		<-noted // or the last life, which was excused, would be taken for the next
 	}
 	w.mu.Lock()
-	w.excused = false
+	w.excused, w.blamed = false, nil
+	for _, f := range w.faults {
+		w.blamed = append(w.blamed, wordsOf(*f)...)
+	}
 	w.mu.Unlock()
 	if err := w.Process.Start(); err != nil {
 		return err
@@ -169,12 +182,10 @@ func (k *cluster) launch(w *worker) error {
 	k.watchers.Go(func() {
 		defer close(noted)
 		<-done
-		w.mu.Lock()
 		what := history.ProcessExit
-		if !w.excused {
+		if !w.mayEnd() {
 			what = history.ProcessCrash
 		}
-		w.mu.Unlock()
 		k.rec.Record(history.Event{Process: &history.Process{Name: w.Name, Kind: w.kind, What: what, Status: w.How()}})
 		if what == history.ProcessCrash {
 			k.config.Note("%s ended by itself (%s): %s", w.Name, w.How(), w.Tail(400))
@@ -189,6 +200,20 @@ func (w *worker) excuse() {
 	defer w.mu.Unlock()
 	w.excused = true
 }
+
+// mayEnd says whether the life that has ended may have: it was made to, or it names what its disk did.
+func (w *worker) mayEnd() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.excused || len(w.blamed) == 0 {
+		return w.excused
+	}
+	last := w.Tail(lastWords)
+	return slices.ContainsFunc(w.blamed, func(word string) bool { return strings.Contains(last, word) })
+}
+
+// lastWords is how much of a log is looked at for why its process ended.
+const lastWords = 2000
 
 // say records what happens to a process.
 func (k *cluster) say(w *worker, what string) {

@@ -6,11 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-
-	"github.com/seed13d31b7f/berth/jepsen-lite/lossyfs"
-	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
 )
 
 // A small file beside a large one is damaged as often, each time in one place, and nothing else is.
@@ -68,24 +64,5 @@ func TestDamage_NoFiles_IsSaid(t *testing.T) {
 func TestScenarios_Damage_ServersMakeSnapshots(t *testing.T) {
 	if s, ok := Find("damage"); !ok || !s.Compact {
 		t.Errorf("damage: %t, compact is %t", ok, s.Compact)
-	}
-}
-
-// Each fault of a disk is one of the file system below it.
-func TestFaultsOf_EachFault_IsTheFileSystems(t *testing.T) {
-	for _, x := range []struct {
-		fault nemesis.DiskFault
-		want  lossyfs.Faults
-	}{
-		{nemesis.DiskFault{}, well},
-		{nemesis.DiskFault{Full: true}, lossyfs.Faults{StrictDirectories: true, Capacity: fullBytes}},
-		{nemesis.DiskFault{Full: true, Copies: true}, lossyfs.Faults{StrictDirectories: true, Capacity: fullBytes, Write: syscall.ENOSPC}},
-		{nemesis.DiskFault{BadSyncs: true}, lossyfs.Faults{StrictDirectories: true, Sync: syscall.EIO}},
-		{nemesis.DiskFault{BadWrites: true}, lossyfs.Faults{StrictDirectories: true, Write: syscall.EIO}},
-		{nemesis.DiskFault{Sync: ms}, lossyfs.Faults{StrictDirectories: true, SyncDelay: ms}},
-	} {
-		if got := faultsOf(x.fault); got != x.want {
-			t.Errorf("%+v: %+v, want %+v", x.fault, got, x.want)
-		}
 	}
 }

@@ -35,6 +35,14 @@ func (b leaks) since(r *run) *history.Leaks {
 				l.What = append(l.What, fmt.Sprintf("%s, process %d", w.Name, w.PID()))
 			}
 		}
+		r.cluster.mu.Lock()
+		for _, d := range r.cluster.mu.disks {
+			if d.Mounted() {
+				l.Mounts++
+				l.What = append(l.What, d.Dir())
+			}
+		}
+		r.cluster.mu.Unlock()
 	}
 	if r.hosts != nil {
 		left := r.hosts.left()

@@ -155,11 +155,12 @@ func (k *cluster) observeAll(ctx context.Context) {
 	}
 }
 
-// ready waits until every server votes, the leader knows of all members, and every lock holder runs.
+// ready waits until every server votes, the leader knows of all members, and every lock holder runs. A server that ended of its disk, as
+// late as that was well again, is started.
 func (k *cluster) ready(ctx context.Context) bool {
 	return k.await(ctx, func() bool {
 		for _, s := range k.list() {
-			if !k.votes(ctx, s) {
+			if err := k.Start(s.Name); err != nil || !k.votes(ctx, s) {
 				return false
 			}
 		}

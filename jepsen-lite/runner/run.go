@@ -47,6 +47,9 @@ const (
 	// holder that was killed last has to run out first.
 	healed = 6 * time.Second
 	turns  = 6
+	// gapMax is how long nothing may be acknowledged in a run without faults: longer than a new leader takes to be chosen and to wait for
+	// the read leases of the former one, if a machine that has much else to do makes one necessary.
+	gapMax = 10 * time.Second
 	// finalTimeout bounds reading everything once more.
 	finalTimeout = 20 * time.Second
 )
@@ -210,6 +213,9 @@ func (r *run) live(ctx context.Context) (err error) {
 		}
 		return list
 	}
+	if err := r.noteUsage(ctx); err != nil {
+		return err
+	}
 	asking, stopAsking := context.WithCancel(ctx)
 	asked := make(chan error, 1)
 	go func() { asked <- r.clients.Run(asking) }()
@@ -224,8 +230,14 @@ func (r *run) live(ctx context.Context) (err error) {
 		return err
 	}
 	r.phase(history.PhaseFinal)
-	if err := r.final(ctx); err != nil || !c.Scenario.Restore {
+	if err := r.final(ctx); err != nil {
 		return err
+	}
+	if err := r.noteFinalUsage(ctx); err != nil {
+		return err
+	}
+	if !c.Scenario.Restore {
+		return nil
 	}
 	return r.restore(ctx)
 }
@@ -301,7 +313,7 @@ func (r *run) awaitReady(ctx context.Context, patience time.Duration, what strin
 func (r *run) heal() error {
 	errs := []error{r.mend()}
 	for _, s := range r.list() {
-		errs = append(errs, r.Disk(s.Name, nemesis.DiskFault{}))
+		errs = append(errs, s.mendDisk())
 	}
 	for _, name := range slices.Concat(r.Servers(), r.Members(), r.Lockers()) {
 		errs = append(errs, r.Resume(name), r.Start(name), r.Clock(name, nemesis.ClockFault{}))
@@ -315,7 +327,10 @@ func (r *run) header() *history.Run {
 	h := &history.Run{
 		Format: history.Format, Scenario: c.Scenario.Name, Workload: []string{check.WorkLookup, check.WorkActivation, check.WorkLock, check.WorkWatch, check.WorkExport}, Seed: c.Seed, Tier: c.Tier,
 		Started: time.Now().UTC(), Version: c.Version, Commit: c.Commit, Go: runtime.Version(), Kernel: kernel(), Mutant: c.Mutant, Command: c.Again,
-		Bounds: history.Bounds{Progress: int64(healTimeout)}, ExpectedToFail: len(c.Scenario.Breaks) > 0, Breaks: c.Scenario.Breaks,
+		Bounds: history.Bounds{Progress: int64(healTimeout), Goroutines: goroutinesMore, Descriptors: descriptorsMore}, ExpectedToFail: len(c.Scenario.Breaks) > 0, Breaks: c.Scenario.Breaks,
+	}
+	if len(c.Scenario.Faults) == 0 {
+		h.Bounds.Gap = int64(gapMax)
 	}
 	if c.Scenario.Restore {
 		h.Workload = append(h.Workload, check.WorkRestore)

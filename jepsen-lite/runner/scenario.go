@@ -159,6 +159,8 @@ var (
 		fault(nemesis.SlowDisk, nemesis.Leader, 800*ms, longest),
 		fault(nemesis.FullDisk, nemesis.Follower, 1000*ms, 2500*ms),
 		fault(nemesis.SlowDisk, nemesis.Servers, 800*ms, longest),
+		fault(nemesis.BadReads, nemesis.Follower, 1000*ms, 2500*ms),
+		fault(nemesis.BadReads, nemesis.Leader, 1000*ms, 2500*ms),
 	}
 )
 
@@ -183,7 +185,7 @@ func Scenarios() []Scenario {
 		{Name: "damage", About: "bits of a log or a snapshot are flipped, files are cut off; who refuses to start is replaced", Servers: 3, Faults: damages, Compact: true},
 		{Name: "compaction", About: "a snapshot every few hundred entries, and crashes", Servers: 3, Faults: menu(crashes, changes), Compact: true},
 		{Name: "power-loss", About: "servers lose power, one or all, with all or some of what was not synced", Servers: 3, Faults: powers},
-		{Name: "bad-disks", About: "disks are full, slow, or fail", Servers: 3, Faults: badDisks, Compact: true},
+		{Name: "bad-disks", About: "disks are full, slow, or fail what is written, synced or read", Servers: 3, Faults: badDisks, Compact: true},
 		{Name: "partitions", About: "the network is divided: halves, the leader alone, members and lock holders alone", Servers: 3, Faults: partitions},
 		{Name: "one-way", About: "links carry frames in one direction", Servers: 3, Faults: oneWay},
 		{Name: "bridges", About: "two halves that see each other through one server alone", Servers: 5, Faults: bridges},
@@ -194,6 +196,8 @@ func Scenarios() []Scenario {
 		}},
 		{Name: "everything", About: "all faults of the network and of processes, two at a time", Servers: 5, Together: true,
 			Faults: menu(partitions, oneWay, bridges, badLinks, crashes, pauses, changes)},
+		{Name: "storm", About: "all faults of the network, of processes, of the cluster's servers and of disks, two at a time, with a snapshot every few hundred entries",
+			Servers: 5, Together: true, Compact: true, Faults: menu(partitions, oneWay, bridges, badLinks, crashes, pauses, changes, powers, badDisks)},
 		{Name: "clocks", About: "clocks go up to a tenth fast or slow, jump ahead, the time of day jumps; members and leaders are stopped meanwhile", Servers: 3,
 			Together: true, Faults: menu(clocks, pauses)},
 		{Name: "clocks-beyond", About: "clocks of members go at a third of their rate while they are cut off: two owners, which has to be found", Servers: 3,

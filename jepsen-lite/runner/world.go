@@ -6,11 +6,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
-	"github.com/seed13d31b7f/berth/jepsen-lite/lossyfs"
 	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
 	"github.com/seed13d31b7f/berth/jepsen-lite/procs"
 	"github.com/seed13d31b7f/berth/lookupclient"
@@ -96,6 +94,8 @@ func (k *cluster) Stop(name string) error {
 
 // Start starts a process that does not run.
 func (k *cluster) Start(name string) error {
+	k.power.RLock()
+	defer k.power.RUnlock()
 	return k.act(name, "", func(w *worker) error {
 		if w.Runs() {
 			return nil
@@ -198,6 +198,9 @@ func (k *cluster) remove(ctx context.Context, old *server) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if !slices.Contains(k.mu.servers, old) {
+		return nil // two faults replaced it at a time
+	}
 	k.mu.servers = slices.DeleteFunc(k.mu.servers, func(s *server) bool { return s == old })
 	k.mu.gone = append(k.mu.gone, old)
 	k.say(old.worker, history.ProcessRemoved)
@@ -237,58 +240,6 @@ func (k *cluster) Damage(ctx context.Context, name string, draw uint64) (what st
 		return what, true, nil
 	}
 	return what, false, nil
-}
-
-// PowerLoss takes power from servers.
-func (k *cluster) PowerLoss(names []string, keepPercent int, draw uint64) error {
-	var errs []error
-	for _, name := range names {
-		errs = append(errs, k.Kill(name))
-	}
-	for i, name := range names {
-		if s := k.server(name); s != nil && s.disk != nil {
-			errs = append(errs, s.disk.PowerLoss(lossyfs.PowerLoss{KeepPercent: keepPercent, Seed: draw + uint64(i)}))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// well is a disk that is well, and takes POSIX by its word about directories: what was made in one is there after a loss of power
-// when that directory was synced, and not when something else was.
-var well = lossyfs.Faults{StrictDirectories: true}
-
-// fullBytes is less than what a server has on its disk from the beginning.
-const fullBytes = 1
-
-// Disk has a server's disk be so. While it fails the server may end.
-func (k *cluster) Disk(name string, f nemesis.DiskFault) error {
-	s := k.server(name)
-	if s == nil || s.disk == nil {
-		return nil
-	}
-	if f.Full || f.BadSyncs || f.BadWrites {
-		s.excuse()
-	}
-	return s.disk.SetFaults(faultsOf(f))
-}
-
-// faultsOf is a disk's fault in its own words.
-func faultsOf(f nemesis.DiskFault) lossyfs.Faults {
-	faults := well
-	faults.SyncDelay = f.Sync
-	if f.BadSyncs {
-		faults.Sync = syscall.EIO
-	}
-	if f.BadWrites {
-		faults.Write = syscall.EIO
-	}
-	if f.Full {
-		faults.Capacity = fullBytes
-	}
-	if f.Copies {
-		faults.Write = syscall.ENOSPC
-	}
-	return faults
 }
 
 // await asks until it is so, or ctx ends.

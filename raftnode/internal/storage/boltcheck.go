@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"io/fs"
 	"os"
 )
 
@@ -59,13 +60,23 @@ func checkBolt(path string) (buckets []string, err error) {
 		err = fmt.Errorf("it has %d bytes of at least %d", fi.Size(), meta.pages*meta.pageSize)
 	}
 	if err != nil {
-		return nil, &CorruptError{Path: path, What: err.Error()}
+		return nil, boltError(path, err)
 	}
 	c := &boltChecker{file: f, meta: meta, seen: map[uint64]bool{}, buckets: []string{}}
 	if err := c.page(meta.root, keyRange{}); err != nil {
-		return nil, &CorruptError{Path: path, What: err.Error()}
+		return nil, boltError(path, err)
 	}
 	return c.buckets, nil
+}
+
+// boltError is what is wrong with a file that was looked through: a CorruptError, unless it could not be read. What a disk does not
+// give out today may be whole tomorrow.
+func boltError(path string, err error) error {
+	var unread *fs.PathError
+	if errors.As(err, &unread) {
+		return fmt.Errorf("look through %s: %w", path, err)
+	}
+	return &CorruptError{Path: path, What: err.Error()}
 }
 
 // readBoltMeta returns the newer of the two meta pages. Both must be whole: each fits into one sector, so a crash leaves
@@ -90,8 +101,10 @@ func readBoltMeta(r io.ReaderAt) (boltMeta, error) {
 
 func boltMetaAt(r io.ReaderAt, at int64) (m boltMeta, err error) {
 	var b [boltMetaBytes]byte
-	if _, err := r.ReadAt(b[:], at+boltPageHeader); err != nil {
+	if _, err := r.ReadAt(b[:], at+boltPageHeader); errors.Is(err, io.EOF) {
 		return m, errors.New("it is not there")
+	} else if err != nil {
+		return m, err
 	}
 	le := binary.LittleEndian
 	sum := fnv.New64a()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 
 	"go.etcd.io/bbolt"
@@ -55,6 +56,14 @@ func bushyBolt(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// What cannot be read is not damaged: the error is the system's.
+func TestCheckBolt_CannotBeRead_SaysWhy(t *testing.T) {
+	var c *CorruptError
+	if _, err := checkBolt(t.TempDir()); !errors.Is(err, syscall.EISDIR) || errors.As(err, &c) {
+		t.Errorf("a directory: %v", err)
+	}
 }
 
 func TestCheckBolt_WholeFile_NamesItsBuckets(t *testing.T) {

@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -106,6 +107,30 @@ func (s *Snapshots) verify() error {
 		}
 		s.restored = &Restored{View: view, ID: meta.ID, Index: meta.Index, Term: meta.Term}
 		s.newest.Store(meta.Index)
+	}
+	return s.verifyRecords()
+}
+
+// verifyRecords notes the snapshots, newer than the one that is used, whose record cannot be read: the library passes them over as if
+// they were not there, and with a log that was cleared for one of them the server would begin with nothing.
+func (s *Snapshots) verifyRecords() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("list snapshots: %w", err)
+	}
+	for _, e := range entries {
+		id := e.Name()
+		var term, index, made uint64
+		if n, _ := fmt.Sscanf(id, "%d-%d-%d", &term, &index, &made); n != 3 || s.restored != nil && index <= s.restored.Index || s.bad[id] != nil {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(s.dir, id, metaFile))
+		switch {
+		case err != nil:
+			s.bad[id] = fmt.Errorf("read snapshot: %w", err)
+		case json.Unmarshal(b, &raft.SnapshotMeta{}) != nil:
+			s.bad[id] = &CorruptError{Path: filepath.Join(s.dir, id), What: "its record cannot be read"}
+		}
 	}
 	return nil
 }

@@ -339,6 +339,35 @@ func TestStores_NoSnapshotReachesTheLog_IsRefused(t *testing.T) {
 	}
 }
 
+// A log that was cleared for a snapshot whose record is not there, or no record, is not that of a server that has nothing.
+func TestStores_NoRecordOfTheSnapshotAndNoLog_IsRefused(t *testing.T) {
+	for name, damage := range map[string]func(meta string) error{
+		"cut":  func(meta string) error { return os.Truncate(meta, 20) },
+		"gone": os.Remove,
+		"not read": func(meta string) error {
+			return errors.Join(os.Remove(meta), os.Mkdir(meta, 0o700))
+		},
+	} {
+		path := filled(t, 20, 15)
+		d, stores := open(t, path, Identity{Stores: true})
+		if err := stores.Log.DeleteRange(1, 20); err != nil {
+			t.Fatal(err)
+		}
+		_ = errors.Join(stores.Close(), d.Close())
+		if err := reopen(path); err != nil {
+			t.Fatalf("before the damage: %v", err)
+		}
+		dirs, _ := filepath.Glob(filepath.Join(path, snapshotsDir, "*-15-*"))
+		if err := damage(filepath.Join(dirs[0], metaFile)); err != nil {
+			t.Fatal(err)
+		}
+		var c *CorruptError
+		if err := reopen(path); !errors.As(err, &c) {
+			t.Errorf("its record is %s: %v", name, err)
+		}
+	}
+}
+
 func TestStores_UnfinishedSnapshot_IsRemoved(t *testing.T) {
 	path := filled(t, 3)
 	tmp := filepath.Join(path, snapshotsDir, "1-3-99.tmp")
