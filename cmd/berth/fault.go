@@ -33,7 +33,7 @@ when a disk is full that a run writes to: what was cut off by that is removed, a
 	f.IntVar(&run.atOnce, "at-once", 1, "how many runs at a time; what each says is printed when it has ended")
 	f.DurationVar(&run.last, "for", 0, "go on for so long, each time with the next seed")
 	f.StringVar(&run.config.Root, "store", "berth-faults", "the folder that gets the run's folder")
-	f.StringVar(&run.config.Binary, "binary", "", "the berth that servers, members and lock holders are (default: this one)")
+	f.StringVar(&run.config.Binary, "binary", "", "the berth that servers, members and lock holders are (default: this one); scenarios about clocks build their own, and are refused, or left out with --all")
 	f.StringVar(&run.config.Mutant, "mutant", "", "what is wrong with that one on purpose, for the record")
 	f.IntVar(&run.config.Clients, "clients", 0, "how many clients ask (default 8)")
 	c.Example = `  berth fault run crashes --duration 60s --seed 42

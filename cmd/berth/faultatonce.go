@@ -84,7 +84,10 @@ func (f *faultRun) apart(ctx context.Context, s runner.Scenario) (r faultResult,
 
 // arguments are those of a command that runs a scenario as it is run here.
 func (f *faultRun) arguments(c runner.Config) []string {
-	args := []string{"fault", "run", c.Scenario.Name, "--seed", fmt.Sprint(c.Seed), "--duration", c.Duration.String(), "--tier", fmt.Sprint(c.Tier), "--store", c.Root, "--binary", c.Binary}
+	args := []string{"fault", "run", c.Scenario.Name, "--seed", fmt.Sprint(c.Seed), "--duration", c.Duration.String(), "--tier", fmt.Sprint(c.Tier), "--store", c.Root}
+	if f.other {
+		args = append(args, "--binary", c.Binary)
+	}
 	if c.Network != "" {
 		args = append(args, "--network", string(c.Network))
 	}

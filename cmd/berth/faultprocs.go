@@ -41,6 +41,7 @@ func (a *app) faultProcesses() []*cobra.Command {
 	member.Flags().StringSliceVar(&m.Kinds, "kinds", nil, "the kinds that it hosts")
 	f := locker.Flags()
 	f.StringSliceVar(&l.Locks, "locks", nil, "the locks that it competes for")
+	f.StringSliceVar(&l.Careless, "careless", nil, "the lock holders that each keep a lock of their own, which all of them want, and write without a look at whether they still have it")
 	f.DurationVar(&l.TTL, "ttl", 2*time.Second, "the TTL of its sessions")
 	f.Uint64Var(&l.Seed, "seed", 0, "decides what it does")
 	for _, c := range []*cobra.Command{member, locker, disk} {

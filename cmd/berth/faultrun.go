@@ -22,6 +22,7 @@ type faultRun struct {
 	*app
 	config runner.Config
 	all    bool
+	other  bool          // a binary was named
 	atOnce int           // how many runs at a time
 	last   time.Duration // how long runs follow each other; zero for one of each
 }
@@ -60,6 +61,7 @@ type faultResults struct {
 const seedsMax = 1_000_000
 
 func (f *faultRun) run(ctx context.Context, names []string) error {
+	f.other = f.config.Binary != ""
 	scenarios, err := f.choose(names)
 	if err != nil {
 		return err
@@ -127,10 +129,18 @@ func source() string {
 	return dir
 }
 
+// ownBuild is why a scenario is not run with another binary.
+const ownBuild = "it builds a berth of its own, whose clocks can be skewed, and would not run %s"
+
 // choose finds the scenarios of the command line.
 func (f *faultRun) choose(names []string) ([]runner.Scenario, error) {
 	if f.all && len(names) == 0 {
-		return runner.Scenarios(), nil
+		return slices.DeleteFunc(runner.Scenarios(), func(s runner.Scenario) bool {
+			if f.other && s.Clocks() {
+				f.say("%s is left out: "+ownBuild, s.Name, f.config.Binary)
+			}
+			return f.other && s.Clocks()
+		}), nil
 	}
 	if f.all || len(names) == 0 {
 		return nil, usage("name scenarios (berth fault list), or say --all")
@@ -140,6 +150,9 @@ func (f *faultRun) choose(names []string) ([]runner.Scenario, error) {
 		s, ok := runner.Find(name)
 		if !ok {
 			return nil, usage("there is no scenario %q; berth fault list lists them", name)
+		}
+		if f.other && s.Clocks() {
+			return nil, usage("%s cannot be run with --binary: "+ownBuild, name, f.config.Binary)
 		}
 		list = append(list, s)
 	}

@@ -19,6 +19,9 @@ type Mutant struct {
 	// its end, as when servers refuse their disks. Empty: the simulation must, or the Test.
 	Scenario string
 	Checkers []string
+	// Refusal is what a server must say as it ends for "run" to have found the fault: then it is the server that finds what it cannot go
+	// on with, and a run that ends for another reason is none. Empty: any end counts.
+	Refusal string
 	// Package is where the Test is that must fail, by its path in the module. Both are empty for what whole clusters must find.
 	Package, Test string
 	// Seeds is how many seeds of the simulation it may survive. Zero: SeedsDefault.

@@ -69,6 +69,7 @@ func ofLeases() []Mutant {
 		},
 		{
 			Name: "no-tombstones", About: "what is removed is gone at once, before the barrier (F3)", Checkers: append([]string{"run"}, stale...),
+			Refusal: "is overwritten at barrier",
 			patches: []patch{{"placement/entry.go", "	if removed <= barrier {\n", "	if removed <= barrier || removed > 0 {\n"}},
 		},
 		{
@@ -225,7 +226,7 @@ func ofState() []Mutant {
 			},
 		},
 		{
-			Name: "epochs-restart", About: "epochs are counted anew from time to time, as after a restore that keeps the generation", Checkers: append([]string{"fence", "run"}, answers...),
+			Name: "epochs-restart", About: "epochs are counted anew from time to time, as after a restore that keeps the generation", Checkers: append([]string{"fence"}, answers...),
 			patches: []patch{{"fsm/machine.go", "v.Index-v.Cluster.EpochBase, m.place", "(v.Index-v.Cluster.EpochBase)%97, m.place"}},
 		},
 	}
@@ -321,7 +322,7 @@ func ofDisks() []Mutant {
 	lost := []string{"run", "durable", "order", "linearizable", "log"}
 	return []Mutant{
 		{
-			Name: "no-sync", About: "nothing is synced to the disk", Scenario: "power-loss", Checkers: lost,
+			Name: "no-sync", About: "nothing is synced to the disk", Scenario: "power-loss", Checkers: lost, Refusal: "is corrupt",
 			patches: []patch{
 				{"raftnode/internal/storage/bolt.go", "&bbolt.Options{\n", "&bbolt.Options{\n\t\tNoSync: true,\n"},
 				{"raftnode/internal/storage/log.go", "BoltOptions: boltOptions()", "BoltOptions: boltOptions(), NoSync: true"},

@@ -187,6 +187,11 @@ func TestBegin_Links_AreThoseOfTheFault(t *testing.T) {
 		want   []string
 	}{
 		{CutPeers, Leader, []string{"s2>s1", "s1>s2", "s2>s3", "s3>s2", "s2>s4", "s4>s2", "s2>s5", "s5>s2"}},
+		{Crawl, Follower, []string{"s1>s2", "s2>s1", "s1>s3", "s3>s1", "s1>s4", "s4>s1", "s1>s5", "s5>s1"}},
+		{Crawl, Locker, []string{
+			"s1>l1", "s2>l1", "s3>l1", "s4>l1", "s5>l1", "m1>l1", "m2>l1", "clients>l1",
+			"l1>s1", "l1>s2", "l1>s3", "l1>s4", "l1>s5", "l1>m1", "l1>m2", "l1>clients",
+		}},
 		{Mute, Leader, []string{"s2>s1", "s2>s3", "s2>s4", "s2>s5", "s2>m1", "s2>m2", "s2>l1", "s2>clients"}},
 		{Deaf, Locker, []string{"s1>l1", "s2>l1", "s3>l1", "s4>l1", "s5>l1", "m1>l1", "m2>l1", "clients>l1"}},
 	} {

@@ -14,7 +14,7 @@ import (
 // skew builds the berth whose clocks can be skewed, when the scenario needs it, and has the run take it.
 func (r *run) skew(ctx context.Context) error {
 	c := r.config
-	if !c.Scenario.clocks() {
+	if !c.Scenario.Clocks() {
 		return nil
 	}
 	if c.Source == "" {
@@ -36,7 +36,7 @@ func (k *cluster) clockSocket(name string) string {
 
 // clockEnv is what a process whose clock can be skewed needs in its environment.
 func (k *cluster) clockEnv(name string) []string {
-	if !k.config.Scenario.clocks() {
+	if !k.config.Scenario.Clocks() {
 		return nil
 	}
 	return clockskew.Env(k.clockSocket(name), clockskew.Clock{})
@@ -46,7 +46,7 @@ func (k *cluster) clockEnv(name string) []string {
 // has a clock that is right.
 func (k *cluster) Clock(name string, f nemesis.ClockFault) error {
 	w := k.find(name)
-	if !k.config.Scenario.clocks() || w == nil || !w.Runs() || w.Stopped() {
+	if !k.config.Scenario.Clocks() || w == nil || !w.Runs() || w.Stopped() {
 		return nil
 	}
 	err := clockskew.Set(k.clockSocket(name), clockskew.Clock{RatePPM: f.RatePPM, Step: f.Step, Wall: f.Wall})

@@ -97,9 +97,13 @@ func newCluster(r *run) (*cluster, error) {
 		}
 		k.members = append(k.members, m)
 	}
+	var careless []string
+	if c.Scenario.Unfenced {
+		careless = []string{"--careless", strings.Join(hostNames(0, 0, c.Lockers)[:c.Lockers], ",")}
+	}
 	for i := range c.Lockers {
-		l, err := k.newWorker(fmt.Sprintf("l%d", i+1), "locker", "--locks", strings.Join(lockNames, ","), "--ttl", sessionTTL.String(),
-			"--seed", fmt.Sprint(c.Seed+uint64(i)), "--servers", strings.Join(first, ","))
+		l, err := k.newWorker(fmt.Sprintf("l%d", i+1), "locker", append([]string{"--locks", strings.Join(lockNames, ","), "--ttl", sessionTTL.String(),
+			"--seed", fmt.Sprint(c.Seed + uint64(i)), "--servers", strings.Join(first, ",")}, careless...)...)
 		if err != nil {
 			return k, err
 		}
@@ -138,6 +142,9 @@ func (k *cluster) newServerLocked(joined []string, expect int) (*server, error) 
 		"--join", strings.Join(joined, ","), "--timing", "lan", "--member-ttl", memberTTL.String(), "--activation-timeout", "1s", "--insecure"}
 	if expect > 0 {
 		args = append(args, "--expect", fmt.Sprint(expect))
+	}
+	if l := k.config.Scenario.ReadLease; l > 0 {
+		args = append(args, "--read-lease", l.String())
 	}
 	if k.config.Scenario.Compact {
 		args = append(args, "--snapshot-entries", "300")

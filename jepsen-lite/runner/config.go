@@ -34,7 +34,7 @@ type Config struct {
 	// Root is the folder that gets the run's folder. Needed.
 	Root string
 	// Binary is the berth that runs, and Command how it is told to be a member, a lock holder or a disk of the test: the words
-	// between the binary and "member", "locker" and "disk". Needed.
+	// between the binary and "member", "locker" and "disk". Needed; a scenario about clocks builds a berth of its own, of Source, instead.
 	Binary  string
 	Command []string
 	// Source is the directory of berth's source, from which a berth is built whose clocks can be skewed, when a scenario is about
@@ -96,6 +96,7 @@ func (c Config) Validate() error {
 	fault(c.Binary == "", "the binary is missing")
 	fault(c.Members < 1 || c.Members > 9, "%d members: 1 to 9 are allowed", c.Members)
 	fault(c.Lockers < 0 || c.Lockers > 9, "%d lock holders: at most 9 are allowed", c.Lockers)
+	fault(c.Scenario.Unfenced && c.Lockers < 2, "%d lock holders: %s needs two, one that loses a lock and one that gets it", c.Lockers, c.Scenario.Name)
 	fault(c.Clients < 1 || c.Clients > clientsMax, "%d clients: 1 to %d are allowed", c.Clients, clientsMax)
 	return errors.Join(errs...)
 }

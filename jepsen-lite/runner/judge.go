@@ -33,7 +33,7 @@ func Tidy(dir rundir.Dir) error {
 	return err
 }
 
-// Verdict says in a line what the checkers found wrong; empty when nothing is.
+// Verdict says in a line what the checkers found wrong, or that they did not find what was to be found; empty when nothing is wrong.
 func Verdict(r *check.Results) string {
 	line := ""
 	for _, c := range r.Checkers {
@@ -48,6 +48,9 @@ func Verdict(r *check.Results) string {
 			line += " (" + c.Subject + ")"
 		}
 		line += ": " + c.Why
+	}
+	if line == "" && !r.Passed {
+		return "what the run breaks on purpose was not found"
 	}
 	return line
 }

@@ -165,7 +165,7 @@ func (r *run) body(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.hosts.close()) }()
-	if r.resource, err = workload.ListenResource(r.resourcePath(), r.rec); err != nil {
+	if r.resource, err = workload.ListenResource(r.resourcePath(), r.rec, c.Scenario.Unfenced); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.resource.Close()) }()
@@ -204,7 +204,7 @@ func (r *run) live(ctx context.Context) (err error) {
 		at = append(at, workload.Server{Name: s.Name, Address: s.grpc})
 	}
 	r.clients = workload.NewClients(workload.ClientsConfig{
-		Count: c.Clients, Servers: at, Members: r.Members(), Kind: identityKind, Identities: 6, Every: c.Rest, Seed: c.Seed,
+		Count: c.Clients, Servers: at, Members: r.Members(), Kind: identityKind, Identities: 6, Every: c.Rest, Seed: c.Seed, Readers: c.Scenario.Readers, Stale: c.Scenario.Stale,
 		Dial: r.dial(nemesis.ClientsHost), Recorder: r.rec,
 	})
 	r.identities = func() (list []string) {

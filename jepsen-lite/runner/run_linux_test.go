@@ -271,9 +271,15 @@ func TestConfig_Validate_NamesEveryFault(t *testing.T) {
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "needs tier 3") {
 		t.Errorf("faults of the network in tier 2: %v", err)
 	}
-	beyond, _ := Find("clocks-beyond")
-	if err := (Config{Scenario: beyond, Duration: 5 * time.Second, Root: "x", Binary: "x"}).Validate(); err == nil || !strings.Contains(err.Error(), "needs 5.3s") {
-		t.Errorf("too short for what has to be found: %v", err)
+	for name, least := range map[string]string{"clocks-beyond": "5.3s", "server-clocks-beyond": "7.3s", "locks-unfenced": "5.3s", "stale-lookups": "5.3s"} {
+		beyond, _ := Find(name)
+		c := Config{Scenario: beyond, Duration: 5 * time.Second, Lockers: 1, Root: "x", Binary: "x"}
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), name+" needs "+least) {
+			t.Errorf("too short for what has to be found: %v", err)
+		}
+		if err := c.Validate(); strings.Contains(err.Error(), "needs two") != beyond.Unfenced {
+			t.Errorf("%s with one holder of locks: %v", name, err)
+		}
 	}
 }
 

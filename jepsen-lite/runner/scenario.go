@@ -19,6 +19,14 @@ type Scenario struct {
 	// Breaks are the checkers of what the faults break on purpose: a run in which none of them finds anything is one that failed, and so is
 	// one in which another one does. None when all promises are to be kept.
 	Breaks []string
+	// Unfenced has the guarded resource accept every write, and lock holders write without a look at whether they still hold the lock.
+	Unfenced bool
+	// Stale has clients take what the asked server has, however old, for the newest.
+	Stale bool
+	// Readers has one more client for each server, which asks that one alone, looks up, and does nothing else.
+	Readers bool
+	// ReadLease is how long read leases last. Zero: the servers' own default.
+	ReadLease time.Duration
 	// Restore has a new cluster be made, in the end, of the newest state that was saved.
 	Restore bool
 	// Compact has the servers make a snapshot every few hundred entries, and throw their logs away.
@@ -48,8 +56,8 @@ func (s *Scenario) disks() bool {
 	return false
 }
 
-// clocks says whether the scenario needs clocks that can be skewed.
-func (s *Scenario) clocks() bool {
+// Clocks says whether the scenario needs clocks that can be skewed: a berth is built for it then, and the Binary is not run.
+func (s *Scenario) Clocks() bool {
 	for _, f := range s.Faults {
 		if f.Clock() {
 			return true
@@ -164,6 +172,9 @@ var (
 	}
 )
 
+// stale are the checkers that look whether answers go back in time.
+var stale = []string{"order", "linearizable"}
+
 func menu(lists ...[]nemesis.Fault) []nemesis.Fault {
 	var all []nemesis.Fault
 	for _, l := range lists {
@@ -202,6 +213,14 @@ func Scenarios() []Scenario {
 			Together: true, Faults: menu(clocks, pauses)},
 		{Name: "clocks-beyond", About: "clocks of members go at a third of their rate while they are cut off: two owners, which has to be found", Servers: 3,
 			Breaks: []string{"owner"}, Faults: []nemesis.Fault{fault(nemesis.Crawl, nemesis.Member, 4*time.Second, 5*time.Second)}},
+		{Name: "server-clocks-beyond", About: "the clock of a server goes at a tenth of its rate while it is cut off: answers that are not true any more, which have to be found", Servers: 3,
+			Readers: true, ReadLease: time.Second, Breaks: stale, Faults: []nemesis.Fault{fault(nemesis.Crawl, nemesis.Follower, 6500*ms, 7*time.Second)}},
+		{Name: "locks-unfenced", About: "lock holders are stopped for longer than their lease, and write to what looks at no token: which has to be found", Servers: 3,
+			Unfenced: true, Breaks: []string{"fence"}, Faults: []nemesis.Fault{fault(nemesis.Pause, nemesis.Locker, 4*time.Second, 5*time.Second)}},
+		{Name: "stale-lookups", About: "servers are cut off, and clients take what they have, however old, for the newest: which has to be found", Servers: 3,
+			Readers: true, Stale: true, Breaks: stale, Faults: []nemesis.Fault{
+				fault(nemesis.CutPeers, nemesis.Follower, 4*time.Second, 5*time.Second), fault(nemesis.CutPeers, nemesis.Leader, 4*time.Second, 5*time.Second),
+			}},
 		{Name: "turmoil", About: "crashes and pauses, two at a time", Servers: 3, Together: true, Faults: menu(crashes, pauses)},
 	}
 }

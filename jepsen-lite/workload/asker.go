@@ -120,14 +120,22 @@ func settled(op uint64, p *apiv1.Placement) history.Answer {
 	return history.Answer{Op: op, Phase: history.Settled, Member: p.GetMember(), Incarnation: p.GetIncarnation(), Epoch: p.GetEpoch()}
 }
 
-// lookup asks who owns an identity. Half of the calls are for a batch of one: its answer has a proof also when there is no
-// owner.
+// lookup asks who owns an identity, one time of three the leader.
 func (a *asker) lookup(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	level, word := apiv1.Level_LEASED, history.Leased
 	if a.rng.IntN(3) == 0 {
 		level, word = apiv1.Level_LEADER, history.Leader
+	}
+	a.lookupAt(ctx, key, level, word)
+}
+
+// lookupAt asks at a level, and records word as the level. Half of the calls are for a batch of one: its answer has a proof also when
+// there is no owner.
+func (a *asker) lookupAt(ctx context.Context, key string, level apiv1.Level_Name, word string) {
+	if a.config.Stale {
+		level = apiv1.Level_STALE
 	}
 	op := a.invoke(history.Lookup, key, history.Call{Level: word})
 	if a.rng.IntN(2) == 0 {

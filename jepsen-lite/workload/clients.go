@@ -27,6 +27,10 @@ type ClientsConfig struct {
 	// Kind is that of the identities, and Identities how many a group of ClientsMax clients asks about at a time.
 	Kind       string
 	Identities int
+	// Readers has one more client for each server, which asks that one alone, looks up, and does nothing else.
+	Readers bool
+	// Stale has all look-ups take what the asked server has, however old, and be recorded as if they did not.
+	Stale bool
 	// Every is how long a client rests between two operations, at the mean.
 	Every time.Duration
 	Seed  uint64
@@ -98,7 +102,7 @@ func (w *Clients) Current() []string {
 }
 
 // Run has the clients ask until ctx ends, and waits until their last operations have. Beside them, one for each member keeps an
-// identity there, some watch, and one saves the state. Errors are those of opening them, and of a saved state that cannot be read.
+// identity there, some only read when that is wanted, some watch, and one saves the state. Errors are those of opening them, and of a saved state that cannot be read.
 func (w *Clients) Run(ctx context.Context) (err error) {
 	var opened []*lookupclient.Client
 	defer func() {
@@ -134,6 +138,15 @@ func (w *Clients) Run(ctx context.Context) (err error) {
 			a := w.asker(c, "k-"+m, clientsOfOne+i)
 			a.pool = w.pools[0]
 			all = append(all, func() { a.keep(ctx, m) })
+		}
+	}
+	if w.config.Readers {
+		for i, s := range w.config.Servers {
+			if c := client(s); c != nil {
+				a := w.asker(c, "r-"+s.Name, 4*clientsOfOne+i)
+				a.server, a.pool = s.Name, w.pools[0]
+				all = append(all, func() { a.read(ctx) })
+			}
 		}
 	}
 	for i, x := range w.watchers(client) {

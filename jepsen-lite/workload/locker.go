@@ -18,6 +18,9 @@ type LockerConfig struct {
 	Servers []string
 	// Locks are the names that it competes for; as many holders as there are locks run in it.
 	Locks []string
+	// Careless are lock holders, itself among them, that are each to keep a lock of their own until they lose it, and want those of the
+	// others for a moment. Who holds one of those locks writes without a look at whether it still does. Empty for none.
+	Careless []string
 	// TTL is that of its sessions.
 	TTL time.Duration
 	// Seed decides what it does.
@@ -63,6 +66,14 @@ func RunLocker(ctx context.Context, c LockerConfig, ready func()) (err error) {
 		h := &holder{config: c, name: name, rec: file.Recorder, client: client, writer: writer, rng: rand.New(rand.NewPCG(c.Seed, uint64(i)))}
 		group.Go(func() { h.run(ctx, func() { once.Do(ready) }) })
 	}
+	for i, keeper := range c.Careless {
+		n := len(c.Locks) + i
+		h := &holder{
+			config: c, name: fmt.Sprintf("%s.%d", c.Name, n+1), rec: file.Recorder, client: client, writer: writer, rng: rand.New(rand.NewPCG(c.Seed, uint64(n))),
+			careless: keptKey(keeper), keeps: keeper == c.Name,
+		}
+		group.Go(func() { h.run(ctx, func() { once.Do(ready) }) })
+	}
 	group.Wait()
 	close(ended)
 	return nil
@@ -80,6 +91,30 @@ type holder struct {
 	client *lookupclient.Client
 	writer *Writer
 	rng    *rand.Rand
+	// careless is the one lock that it asks for, and about which it is careless; empty for all the others. keeps says that it holds it
+	// until it loses it.
+	careless string
+	keeps    bool
+}
+
+// wants draws the lock that it asks for next.
+func (h *holder) wants() string {
+	if h.careless != "" {
+		return h.careless
+	}
+	return h.config.Locks[h.rng.IntN(len(h.config.Locks))]
+}
+
+// holding is for how long it holds a lock, and when that is over. Mostly short, so that many get it; sometimes up to two leases.
+func (h *holder) holding(ctx context.Context) (context.Context, context.CancelFunc) {
+	if h.keeps {
+		return context.WithCancel(ctx)
+	}
+	length := time.Duration(h.rng.Int64N(int64(60 * time.Millisecond)))
+	if h.careless == "" && h.rng.IntN(longOf) == 0 {
+		length = time.Duration(h.rng.Int64N(2 * int64(h.config.TTL)))
+	}
+	return context.WithTimeout(ctx, length)
 }
 
 // run opens sessions, one when the one before is over.
@@ -104,7 +139,7 @@ func (h *holder) run(ctx context.Context, ready func()) {
 
 // once acquires, holds and releases a lock. It is false when the session is not to be used any more.
 func (h *holder) once(ctx context.Context, s *lookupclient.Session) bool {
-	name := h.config.Locks[h.rng.IntN(len(h.config.Locks))]
+	name := h.wants()
 	who := h.recorded()
 	asking, cancel := context.WithTimeout(ctx, acquireTimeout)
 	op := h.rec.Invoke(history.Call{Client: who, F: history.Acquire, Lock: name, Session: uint64(s.ID())})
@@ -115,14 +150,9 @@ func (h *holder) once(ctx context.Context, s *lookupclient.Session) bool {
 	}
 	h.rec.OK(history.Answer{Op: op, Token: uint64(l.Token), Session: uint64(s.ID()), Held: true})
 	b := &belief{rec: h.rec, hold: history.Hold{Lock: name, Member: who, Epoch: uint64(l.Token)}}
-	// Mostly short, so that many get it; sometimes up to two leases.
-	length := time.Duration(h.rng.Int64N(int64(60 * time.Millisecond)))
-	if h.rng.IntN(longOf) == 0 {
-		length = time.Duration(h.rng.Int64N(2 * int64(h.config.TTL)))
-	}
-	holding, cancel := context.WithTimeout(l.Context(), length)
+	holding, cancel := h.holding(l.Context())
 	stop := context.AfterFunc(ctx, cancel)
-	act(holding, b, l.Check, func() { _, _ = h.writer.Write(name, who, uint64(l.Token)) })
+	act(holding, b, l.Check, h.careless != "", func() { _, _ = h.writer.Write(name, who, uint64(l.Token)) })
 	stop()
 	cancel()
 	if l.Context().Err() != nil {

@@ -85,18 +85,22 @@ func (o *owner) own(a *lookupclient.Activation) {
 	if m := o.member.Load(); m != nil {
 		b.hold.Incarnation = uint64(m.State().Incarnation)
 	}
-	act(a.Context(), b, a.Check, func() { _, _ = o.writer.Write(a.Identity.String(), o.name, uint64(a.Epoch)) })
+	act(a.Context(), b, a.Check, false, func() { _, _ = o.writer.Write(a.Identity.String(), o.name, uint64(a.Epoch)) })
 	b.end(context.Cause(a.Context()).Error())
 }
 
-// act looks and writes until the owner's context ends.
-func act(ctx context.Context, b *belief, check func() error, write func()) {
+// act looks and writes until the owner's context ends. Who is careless writes whatever it saw, and once more when that is over, as one
+// that was stopped between its look and its write.
+func act(ctx context.Context, b *belief, check func() error, careless bool, write func()) {
+	if careless {
+		defer write()
+	}
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
 	for n := 0; ; n++ {
 		// The context is no condition here: one that is late must be seen as an owner that goes on.
 		err := b.look(check)
-		if err == nil && n%writeEvery == 0 {
+		if (err == nil || careless) && n%writeEvery == 0 {
 			write()
 		}
 		select {

@@ -13,12 +13,13 @@ import (
 )
 
 // Resource is what activations and lock holders write to: it accepts a write whose token is not smaller than all that it has
-// accepted for the same name, and refuses others. It records each in the order in which it decides.
+// accepted for the same name, and refuses others, unless it looks at no token. It records each in the order in which it decides.
 //
 // It listens on a socket of the file system, which works from every network namespace and is cut by no fault of the
 // network. Each line of a writer is "NAME WRITER TOKEN VALUE", and is answered with "accepted" or "refused".
 type Resource struct {
 	rec      *history.Recorder
+	unfenced bool
 	listener net.Listener
 	group    sync.WaitGroup
 
@@ -34,13 +35,13 @@ type Resource struct {
 // writersMax is how many may be connected to a resource.
 const writersMax = 1000
 
-// ListenResource returns a resource that listens at a path. Close it.
-func ListenResource(path string, rec *history.Recorder) (*Resource, error) {
+// ListenResource returns a resource that listens at a path. One that is unfenced accepts every write. Close it.
+func ListenResource(path string, rec *history.Recorder, unfenced bool) (*Resource, error) {
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("resource: %w", err)
 	}
-	r := &Resource{rec: rec, listener: l}
+	r := &Resource{rec: rec, unfenced: unfenced, listener: l}
 	r.mu.tokens, r.mu.turns, r.mu.conns = map[string]uint64{}, map[string]int{}, map[net.Conn]bool{}
 	r.group.Go(r.accept)
 	return r, nil
@@ -97,7 +98,7 @@ func (r *Resource) serve(c net.Conn) {
 func (r *Resource) decide(w history.Write) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w.Accepted = w.Token >= r.mu.tokens[w.Resource]
+	w.Accepted = r.unfenced || w.Token >= r.mu.tokens[w.Resource]
 	if w.Token > r.mu.tokens[w.Resource] {
 		r.mu.tokens[w.Resource] = w.Token
 		r.mu.turns[w.Resource]++

@@ -30,7 +30,7 @@ func recorder(t *testing.T) (*history.Recorder, func() *history.History) {
 func TestResource_OlderToken_IsRefused(t *testing.T) {
 	rec, done := recorder(t)
 	path := filepath.Join(t.TempDir(), "resource")
-	r, err := ListenResource(path, rec)
+	r, err := ListenResource(path, rec, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +56,27 @@ func TestResource_OlderToken_IsRefused(t *testing.T) {
 		t.Error("a resource that was closed answers")
 	}
 	if h := done(); len(h.Writes) != 5 || h.Writes[3].V.Accepted || !h.Writes[2].V.Accepted {
+		t.Errorf("recorded %+v", h.Writes)
+	}
+}
+
+func TestResource_Unfenced_AcceptsOlderTokens(t *testing.T) {
+	rec, done := recorder(t)
+	path := filepath.Join(t.TempDir(), "resource")
+	r, err := ListenResource(path, rec, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := NewWriter(path)
+	for _, token := range []uint64{7, 5} {
+		if accepted, err := w.Write("gate", "a", token); err != nil || !accepted {
+			t.Errorf("a write under %d: %t (%v)", token, accepted, err)
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if h := done(); len(h.Writes) != 2 || !h.Writes[1].V.Accepted || r.Turns("gate") != 1 {
 		t.Errorf("recorded %+v", h.Writes)
 	}
 }

@@ -82,7 +82,7 @@ func sees(m *mutants.Mutant, out string) (checker, why string) {
 			return sign.checker, x
 		}
 	}
-	if why := crash(out); why != "" && slices.Contains(m.Checkers, "run") {
+	if why := refused(m, crash(out)); why != "" {
 		return "run", why
 	}
 	return "", ""

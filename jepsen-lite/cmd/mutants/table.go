@@ -17,6 +17,9 @@ func (r *row) verdict() string {
 	if r.checker == r.Test {
 		return r.Test
 	}
+	if r.checker == "run" && r.Refusal != "" {
+		return fmt.Sprintf("run, seed %d: a server ends, and says %q", r.seed, r.Refusal)
+	}
 	return fmt.Sprintf("%s, seed %d", r.checker, r.seed)
 }
 
