@@ -193,6 +193,48 @@ func bytesOf(t testing.TB, v *View) []byte {
 	return b.Bytes()
 }
 
+// Removals that the barrier has not passed are known of a state that was read as of one that came about: of members that ended, of what was
+// removed by itself, and of both.
+func TestDecode_RemovalsUnderWay_OldestIsKnown(t *testing.T) {
+	removed := func(e *Editor, at ...uint64) {
+		for i, at := range at {
+			e.SetPosition(at, 3)
+			e.Seek(placement.Identity{Kind: "cart", Key: fmt.Sprint("removed ", i)})
+			e.Put(placement.Entry{Phase: placement.Tombstone, Removed: at})
+		}
+	}
+	ended := func(e *Editor, at ...uint64) {
+		for i, at := range at {
+			e.SetPosition(at, 3)
+			e.End(placement.Incarnation(1000+i), placement.MemberExpired)
+		}
+	}
+	for name, change := range map[string]func(e *Editor){
+		"none":             func(*Editor) {},
+		"members":          func(e *Editor) { ended(e, 72, 75) },
+		"placements":       func(e *Editor) { removed(e, 71, 73, 77, 78, 80) },
+		"a member first":   func(e *Editor) { ended(e, 72); removed(e, 73, 74) },
+		"a placement last": func(e *Editor) { removed(e, 73, 74); ended(e, 75) },
+	} {
+		e := newTestEditor()
+		e.SetPosition(70, 3)
+		e.SetBarrier(41)
+		for i := range placement.Incarnation(2) {
+			e.Join(member(fmt.Sprintf("m%d", i), 1000+i))
+		}
+		change(e)
+		want := e.Publish()
+		var file bytes.Buffer
+		if err := want.Encode(&file); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Decode(&file)
+		if err != nil || got.OldestRemoval() != want.OldestRemoval() || (want.OldestRemoval() == 0) != (name == "none") {
+			t.Errorf("%s: the oldest is at %d, and was at %d (%v)", name, got.OldestRemoval(), want.OldestRemoval(), err)
+		}
+	}
+}
+
 func TestDecode_TruncatedAtEveryByte_IsCorrupt(t *testing.T) {
 	whole := goldenBytes(t)
 	for n := range whole {

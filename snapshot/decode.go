@@ -38,6 +38,14 @@ type decoder struct {
 
 	session placement.SessionID // the newest that was read
 	lock    string              // the last that was read
+	oldest  uint64              // of the removals that the barrier has not passed; zero for none
+}
+
+// removed notes a removal that the barrier has not passed.
+func (d *decoder) removed(at uint64) {
+	if d.oldest == 0 || at < d.oldest {
+		d.oldest = at
+	}
 }
 
 func (d *decoder) decode() (*View, error) {
@@ -220,6 +228,9 @@ func (d *decoder) slot(s *snapshotpb.Slot) error {
 	if _, ok := v.incarnations.get(incarnationKey(m.Incarnation)); ok || m.Incarnation == 0 {
 		return d.f.corrupt("an incarnation stands twice", nil)
 	}
+	if !alive {
+		d.removed(m.Ended)
+	}
 	v.slots.edit(d.e.gen, v.slots.add(d.e.gen)).member = m
 	v.incarnations.put(incarnationKey(m.Incarnation), s.Slot)
 	if m.State.Stands() {
@@ -300,6 +311,7 @@ func (d *decoder) placement(k *key, s stored) string {
 		if s.bits != uint64(placement.Tombstone) || s.number <= v.Barrier || s.number > v.Index {
 			return "a tombstone makes no sense"
 		}
+		d.removed(s.number)
 	} else if s.slot() >= uint32(v.slots.count) {
 		return "a placement names a slot that is not there"
 	}
@@ -360,6 +372,7 @@ func (d *decoder) finish() (*View, error) {
 		return nil, d.f.corrupt(what, nil)
 	}
 	v := e.Publish()
+	v.oldest = d.oldest // the editor has not seen them come about
 	if got, want := v.Digest(), Digest(d.header.Digest); got != want {
 		return nil, d.f.corrupt(fmt.Sprintf("the state has digest %v, the header says %v", got, want), nil)
 	}

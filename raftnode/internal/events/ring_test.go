@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -248,6 +249,38 @@ func TestRing_PlacedAgainAsItsOwnerEnds_EndIsTold(t *testing.T) {
 		}
 	}
 	m.wants(cart, "3.0 placed a by place", "5.0 removed a by expire", "5.1 placed b by place")
+}
+
+// A server that begins from a snapshot does not know what a member owned that had ended before that. When it is removed for everybody
+// the ring says so: it was lost.
+func TestRing_BegunAfterAMemberEnded_CompletionIsLost(t *testing.T) {
+	m := newMachine(t)
+	a := m.join("a")
+	epoch := m.do(&fsm.Place{Identity: cart})[0].Entry.Epoch
+	m.do(&fsm.Confirm{Identity: cart, Incarnation: a, Epoch: epoch})
+	m.do(&fsm.Expire{Incarnation: a})
+	ended := m.index
+	m.do(&fsm.Join{Member: placement.Member{ID: "b", Address: "h:1", Kinds: []string{"cart"}}})
+	var file bytes.Buffer
+	if err := m.m.Publish().Encode(&file); err != nil {
+		t.Fatal(err)
+	}
+	v, err := snapshot.Decode(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.m = fsm.New(v)
+	m.m.Observed = true
+	m.ring.Begin(v)
+	m.do() // nothing
+	m.complete()
+	list := readAll(t, m.ring, v.Index, 10)
+	if len(list) != 1 || list[0].Type != RemovalsCompleted || list[0].Detail.From >= ended {
+		t.Fatalf("the events are %+v, of which one completes what ended at %d", list, ended)
+	}
+	if _, ok := m.ring.After(list[0].Detail.From); ok {
+		t.Error("what was completed is said to be known")
+	}
 }
 
 // A placement becomes another one when its candidate fails, and not when it ends and there is another one afterwards.
