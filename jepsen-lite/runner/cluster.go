@@ -178,6 +178,7 @@ func (k *cluster) launch(w *worker) error {
 		w.blamed = append(w.blamed, wordsOf(*f)...)
 	}
 	w.mu.Unlock()
+	k.direct(w)
 	if err := w.Process.Start(); err != nil {
 		return err
 	}
@@ -199,6 +200,19 @@ func (k *cluster) launch(w *worker) error {
 		}
 	})
 	return nil
+}
+
+// direct tells a member, or a holder of locks, that begins where the servers are now: whoever is given none but such as were taken out
+// finds nobody.
+func (k *cluster) direct(w *worker) {
+	if !slices.Contains(k.members, w) && !slices.Contains(k.lockers, w) {
+		return
+	}
+	var servers []string
+	for _, s := range k.list() {
+		servers = append(servers, s.grpc)
+	}
+	w.Args[slices.Index(w.Args, "--servers")+1] = strings.Join(servers, ",")
 }
 
 // excuse says that the life that runs may end.

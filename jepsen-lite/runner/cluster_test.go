@@ -2,6 +2,8 @@ package runner
 
 import (
 	"bytes"
+	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,5 +37,34 @@ func TestCluster_Launch_RightAfterStop_IsNoCrash(t *testing.T) {
 	}
 	if n := strings.Count(b.String(), `"what":"exit","status":"signal: terminated"`); n != rounds || strings.Contains(b.String(), `"what":"crash"`) {
 		t.Errorf("%d of %d lives ended as they were told to:\n%s", n, rounds, b.String())
+	}
+}
+
+// A member that begins anew when each server that it was first told of has been replaced is told of those that there are.
+func TestCluster_Launch_MemberAfterChanges_IsToldWhereServersAre(t *testing.T) {
+	site := procs.OpenMachine()
+	defer site.Close()
+	rec := history.NewRecorder(io.Discard, func() int64 { return 0 })
+	k := &cluster{config: &Config{Note: t.Logf}, rec: rec}
+	log := filepath.Join(t.TempDir(), "stdout.log")
+	w := &worker{kind: "member", Process: &procs.Process{Config: procs.Config{Name: "m1", Args: []string{"echo", "--servers", "first:1", "--kinds", "room"}, Log: log, Site: site}}}
+	w.excuse()
+	k.members = []*worker{w}
+	for _, servers := range [][]string{{"a:1", "b:1"}, {"c:1"}} {
+		k.mu.servers = nil
+		for _, s := range servers {
+			k.mu.servers = append(k.mu.servers, &server{grpc: s})
+		}
+		if err := k.launch(w); err != nil {
+			t.Fatal(err)
+		}
+		<-w.Done()
+	}
+	k.watchers.Wait()
+	if err := rec.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := os.ReadFile(log); string(said) != "--servers a:1,b:1 --kinds room\n--servers c:1 --kinds room\n" {
+		t.Errorf("it is started with %q (%v)", said, err)
 	}
 }
