@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,4 +43,17 @@ func TestJournal_Since_NamesWhatHasNotWorked(t *testing.T) {
 		does(history.Remove, 0, ok)
 		want(healed)
 	})
+}
+
+// What is so broken that it talks without end is ended, at the message behind the last that is allowed.
+func TestJournal_MessagesWithoutEnd_AreEnded(t *testing.T) {
+	j := newJournal()
+	j.passes = passesMax - 1
+	j.passed("s1", "s2", 10)
+	defer func() {
+		if why := recover(); why == nil || !strings.Contains(fmt.Sprint(why), "they still talk") {
+			t.Errorf("after one message more than %d: %v", passesMax, why)
+		}
+	}()
+	j.passed("s1", "s2", 10)
 }
