@@ -54,6 +54,8 @@ type worker struct {
 	mu sync.Mutex
 	// excused says that the life that runs may end: it is being killed, its disk fails, it was taken out.
 	excused bool
+	// leaving says that it is being taken out of the cluster: every life from then on may end.
+	leaving bool
 	// faults are what its disk does wrong, and blamed what it did wrong while the life that runs did, in the system's words: it may end
 	// of that when it says so.
 	faults []*nemesis.DiskFault
@@ -173,7 +175,7 @@ func (k *cluster) launch(w *worker) error {
 		<-noted // or the last life, which was excused, would be taken for the next
 	}
 	w.mu.Lock()
-	w.excused, w.blamed = false, nil
+	w.excused, w.blamed = w.leaving, nil
 	for _, f := range w.faults {
 		w.blamed = append(w.blamed, wordsOf(*f)...)
 	}
@@ -220,6 +222,13 @@ func (w *worker) excuse() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.excused = true
+}
+
+// leaves says that it is being taken out of the cluster, or that it could not be.
+func (w *worker) leaves(yes bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.leaving, w.excused = yes, w.excused || yes
 }
 
 // mayEnd says whether the life that has ended may have: it was made to, or it names what its disk did.

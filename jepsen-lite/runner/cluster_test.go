@@ -68,3 +68,34 @@ func TestCluster_Launch_MemberAfterChanges_IsToldWhereServersAre(t *testing.T) {
 		t.Errorf("it is started with %q (%v)", said, err)
 	}
 }
+
+// A server that is being taken out may end by itself, also when another fault has just started it anew.
+func TestCluster_Launch_ServerIsTakenOutMeanwhile_IsNoCrash(t *testing.T) {
+	site := procs.OpenMachine()
+	defer site.Close()
+	lives := func(leaving ...bool) string {
+		var b bytes.Buffer
+		rec := history.NewRecorder(&b, func() int64 { return 0 })
+		k := &cluster{config: &Config{Note: t.Logf}, rec: rec}
+		w := &worker{kind: "server", Process: &procs.Process{Config: procs.Config{Name: "s1", Args: []string{"false"}, Log: filepath.Join(t.TempDir(), "stdout.log"), Site: site}}}
+		for _, yes := range leaving {
+			w.leaves(yes)
+		}
+		if err := k.launch(w); err != nil {
+			t.Fatal(err)
+		}
+		k.watchers.Wait()
+		if err := rec.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	if said := lives(true); strings.Contains(said, `"what":"crash"`) || !strings.Contains(said, `"what":"exit"`) {
+		t.Errorf("taken out: %s", said)
+	}
+	for _, stays := range [][]bool{nil, {true, false}} {
+		if said := lives(stays...); !strings.Contains(said, `"what":"crash"`) {
+			t.Errorf("it stays: %s", said)
+		}
+	}
+}

@@ -175,7 +175,7 @@ func (k *cluster) leads(ctx context.Context, s *server) bool {
 
 // remove takes a server out of the cluster; it ends by itself.
 func (k *cluster) remove(ctx context.Context, old *server) error {
-	old.excuse()
+	old.leaves(true)
 	removed := k.await(ctx, func() bool {
 		for _, s := range k.list() {
 			if s == old {
@@ -194,6 +194,7 @@ func (k *cluster) remove(ctx context.Context, old *server) error {
 		return false
 	})
 	if !removed {
+		old.leaves(false)
 		return nil
 	}
 	k.mu.Lock()
