@@ -16,6 +16,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/raftnode"
@@ -82,7 +83,7 @@ func TestClient_EveryServerIsReplaced_AllGoOn(t *testing.T) {
 		{"the leader first", false, 3 * time.Second},
 		{"the leader last, and in haste", true, 0},
 		{"over a long time", false, 40 * time.Second},
-	} {
+	}[:underrace.Rounds(3, 1)] {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, 3, func(t *testing.T, w *world) {
 				m := w.member("m", nil)
@@ -160,7 +161,7 @@ func TestClient_EveryServerIsReplaced_AllGoOn(t *testing.T) {
 // Machines that vanish are waited for. A member asks them all at once, so its lease outlasts that; a lease of 20 s is given up after 10, and the
 // first one is asked for 3 more.
 func TestMember_MachinesOfAllServersVanish_KeepsItsIncarnation(t *testing.T) {
-	for _, last := range []bool{false, true} {
+	for _, last := range []bool{false, true}[:underrace.Rounds(2, 1)] {
 		bubbleWith(t, 3, func(c *raftnode.Config) { c.MemberTTL = 20 * time.Second }, func(t *testing.T, w *world) {
 			m := w.member("m", nil)
 			incarnation := m.State().Incarnation
@@ -180,7 +181,7 @@ func TestMember_MachinesOfAllServersVanish_KeepsItsIncarnation(t *testing.T) {
 
 // There is always another server that a look-up is asked of when the first one says nothing.
 func TestClient_MachinesOfAllServersVanish_GoesOn(t *testing.T) {
-	for _, last := range []bool{false, true} {
+	for _, last := range []bool{false, true}[:underrace.Rounds(2, 1)] {
 		bubble(t, 3, func(t *testing.T, w *world) {
 			w.member("m", nil)
 			c := w.client("client")
