@@ -68,11 +68,11 @@ func (d *dials) forget(but []string) {
 	maps.DeleteFunc(d.errs, func(address string, _ error) bool { return !slices.Contains(but, address) })
 }
 
-// failed says whether the last try to reach each of some addresses failed.
-func (d *dials) failed(addresses ...string) bool {
+// failed says whether the last try to reach an address failed.
+func (d *dials) failed(address string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return !slices.ContainsFunc(addresses, func(a string) bool { return d.errs[a] == nil })
+	return d.errs[address] != nil
 }
 
 // describe says of each address what happened there.
