@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/clockskew"
 	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
@@ -42,14 +45,24 @@ func (k *cluster) clockEnv(name string) []string {
 	return clockskew.Env(k.clockSocket(name), clockskew.Clock{})
 }
 
+// listenTimeout is how long a process may take from its start until it can be told how its clock is to go.
+const listenTimeout = 5 * time.Second
+
 // Clock has a process's clock go so; one that does not run, or is stopped, keeps the clock that it has, and one that starts again
-// has a clock that is right.
+// has a clock that is right until it is told otherwise.
 func (k *cluster) Clock(name string, f nemesis.ClockFault) error {
 	w := k.find(name)
 	if !k.config.Scenario.Clocks() || w == nil || !w.Runs() || w.Stopped() {
 		return nil
 	}
-	err := clockskew.Set(k.clockSocket(name), clockskew.Clock{RatePPM: f.RatePPM, Step: f.Step, Wall: f.Wall})
+	ctx, cancel := context.WithTimeout(context.Background(), listenTimeout)
+	defer cancel()
+	var err error
+	k.await(ctx, func() bool {
+		err = clockskew.Set(k.clockSocket(name), clockskew.Clock{RatePPM: f.RatePPM, Step: f.Step, Wall: f.Wall})
+		early := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
+		return !early || !w.Runs() || w.Stopped()
+	})
 	if err != nil && (!w.Runs() || w.Stopped() || errors.Is(err, os.ErrDeadlineExceeded)) {
 		return nil // it was killed or stopped meanwhile
 	}

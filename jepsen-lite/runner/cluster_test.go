@@ -1,14 +1,20 @@
 package runner
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
+	"github.com/seed13d31b7f/berth/jepsen-lite/nemesis"
 	"github.com/seed13d31b7f/berth/jepsen-lite/procs"
 )
 
@@ -66,6 +72,39 @@ func TestCluster_Launch_MemberAfterChanges_IsToldWhereServersAre(t *testing.T) {
 	}
 	if said, err := os.ReadFile(log); string(said) != "--servers a:1,b:1 --kinds room\n--servers c:1 --kinds room\n" {
 		t.Errorf("it is started with %q (%v)", said, err)
+	}
+}
+
+// A process that has just been started cannot be told at once how its clock is to go.
+func TestCluster_Clock_JustStarted(t *testing.T) {
+	site := procs.OpenMachine()
+	defer site.Close()
+	dir := t.TempDir()
+	k := &cluster{config: &Config{Scenario: Scenario{Faults: clocks}}, guarded: filepath.Join(dir, "resource")}
+	k.members = []*worker{{kind: "member", Process: &procs.Process{Config: procs.Config{Name: "m1", Args: []string{"sleep", "60"}, Log: filepath.Join(dir, "stdout.log"), Site: site}}}}
+	if err := k.members[0].Process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan string, 1)
+	time.AfterFunc(300*time.Millisecond, func() {
+		var line string
+		l, err := net.Listen("unix", filepath.Join(dir, "m1.clock"))
+		if err == nil {
+			var conn net.Conn
+			if conn, err = l.Accept(); err == nil {
+				line, err = bufio.NewReader(conn).ReadString('\n')
+				_, e := io.WriteString(conn, "\"\"\n")
+				err = errors.Join(err, e, conn.Close())
+			}
+			err = errors.Join(err, l.Close())
+		}
+		told <- fmt.Sprint(line, err)
+	})
+	if err := k.Clock("m1", nemesis.ClockFault{RatePPM: 50_000}); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-told; got != "{\"RatePPM\":50000,\"Step\":0,\"Wall\":0}\n<nil>" {
+		t.Errorf("it was told %s", got)
 	}
 }
 

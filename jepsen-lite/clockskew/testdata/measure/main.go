@@ -44,6 +44,7 @@ var things = map[string]func(){
 func main() {
 	for r := bufio.NewScanner(os.Stdin); r.Scan(); {
 		begin := time.Now()
+		fmt.Println("begun")
 		if f := things[r.Text()]; f != nil {
 			f()
 		}
