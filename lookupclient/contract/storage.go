@@ -125,7 +125,11 @@ func (s *Storage) acquire(ctx context.Context, key string) (claim, error) {
 			return claim{resp.Session, resp.Token}, nil
 		}
 		var e *lookupclient.Error
-		if !errors.As(err, &e) || !strings.HasPrefix(e.Metadata["holder"], holderWaits) || tries == 0 {
+		if !errors.As(err, &e) || e.Reason != apiv1.ReasonLockHeld || tries == 0 {
+			return claim{}, err
+		}
+		// Without a name there is nobody by now who was in the way.
+		if holder := e.Metadata["holder"]; holder != "" && !strings.HasPrefix(holder, holderWaits) {
 			return claim{}, err
 		}
 		select {

@@ -218,17 +218,17 @@ func lost(name string, token placement.Epoch, why string) error {
 	return fail(apiv1.ReasonLockLost, data, "the lock %.80q is not held: %s", name, why)
 }
 
-// lockHeld names the oldest claim that holds a lock.
+// lockHeld names the oldest claim that holds a lock, of a state that may be newer than the refusal: there is none when it was given up since.
 func lockHeld(t tenured, l snapshot.Lock) error {
 	data := map[string]string{"lock": l.Name}
-	text := "by somebody else"
+	text := "was taken by somebody who has given it up since"
 	for c := range l.Claims() {
 		m := t.claimMessage(t.group.View(), l.Name, c, true)
 		data["token"], data["session"], data["holder"] = strconv.FormatUint(m.Token, 10), strconv.FormatUint(m.Session, 10), m.Holder
 		data["left"] = m.Left.AsDuration().Round(time.Millisecond).String()
-		text = fmt.Sprintf("by %q (session %d), whose lease ends in %v unless it is kept", m.Holder, m.Session, m.Left.AsDuration().Round(100*time.Millisecond))
+		text = fmt.Sprintf("is taken by %q (session %d), whose lease ends in %v unless it is kept", m.Holder, m.Session, m.Left.AsDuration().Round(100*time.Millisecond))
 		if c.Lost != placement.LockKept {
-			text = fmt.Sprintf("for %v more, since its holder was lost (%v)", m.Left.AsDuration().Round(100*time.Millisecond), c.Lost)
+			text = fmt.Sprintf("is taken for %v more, since its holder was lost (%v)", m.Left.AsDuration().Round(100*time.Millisecond), c.Lost)
 		}
 		break
 	}
@@ -238,7 +238,7 @@ func lockHeld(t tenured, l snapshot.Lock) error {
 	if l.Use.Waiting > 0 {
 		text += fmt.Sprintf("; %d wait for it", l.Use.Waiting)
 	}
-	return fail(apiv1.ReasonLockHeld, data, "the lock %.80q is taken %s", l.Name, text)
+	return fail(apiv1.ReasonLockHeld, data, "the lock %.80q %s", l.Name, text)
 }
 
 // RenewLock keeps the session of a lock.
