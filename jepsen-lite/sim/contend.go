@@ -43,7 +43,7 @@ func (c *caller) hampered() bool {
 	c.w.mu.Lock()
 	slow := c.w.slow[host] > 0
 	c.w.mu.Unlock()
-	return slow || c.w.links.alone(host, c.w.hosts("s", c.w.Servers))
+	return slow || c.w.links.alone(host, c.w.servers())
 }
 
 // hold acquires a lock, holds it for a while or as long as it may, and releases it. It says no when the lock may be the session's until

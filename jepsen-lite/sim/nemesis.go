@@ -74,9 +74,9 @@ func (w *world) fault(f Fault) {
 		last()
 		w.links.isolate(f.Hosts[0], w.all(), false)
 	case Strand:
-		w.links.isolate(f.Hosts[0], w.hosts("s", w.Servers), true)
+		w.links.isolate(f.Hosts[0], w.servers(), true)
 		last()
-		w.links.isolate(f.Hosts[0], w.hosts("s", w.Servers), false)
+		w.links.isolate(f.Hosts[0], w.servers(), false)
 	case Kill, KillAll:
 		w.killed(f)
 	case Hold:
@@ -105,6 +105,8 @@ func (w *world) fault(f Fault) {
 		c := w.caller("operator", "operator", "")
 		c.transfer(f.Hosts...)
 		_ = c.client.Close()
+	case Replace:
+		w.replace(f)
 	case Crash:
 		if w.crash(f.Hosts[0]) { // else it is another fault's
 			last()
@@ -198,7 +200,7 @@ func (w *world) part(side map[string]int, cut bool) {
 
 // oneWay cuts the links between each server and somebody else, in one direction, or takes that away.
 func (w *world) oneWay(link func(server string) (from, to string), cut bool) {
-	for _, s := range w.hosts("s", w.Servers) {
+	for _, s := range w.servers() {
 		if from, to := link(s); from != to {
 			w.links.cut(from, to, cut)
 		}
@@ -209,7 +211,7 @@ func (w *world) oneWay(link func(server string) (from, to string), cut bool) {
 func (w *world) killed(f Fault) {
 	names := f.Hosts
 	if f.Kind == KillAll {
-		names = w.hosts("s", w.Servers)
+		names = w.servers()
 	}
 	var each sync.WaitGroup
 	for _, name := range names {
@@ -217,7 +219,9 @@ func (w *world) killed(f Fault) {
 			s := w.server(name)
 			if w.kill(s) {
 				time.Sleep(f.For)
-				w.start(s)
+				if !w.isGone(name) {
+					w.start(s)
+				}
 			}
 		})
 	}

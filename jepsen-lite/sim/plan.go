@@ -13,6 +13,8 @@ type Plan struct {
 	Seed uint64
 	// Servers, Members, Clients and Lockers are how many there are; the hosts are called s1, m1, c1 and l1.
 	Servers, Members, Clients, Lockers int
+	// Spares is how many servers are added at most, each for another one that is taken out; they are called on from the last one.
+	Spares int
 	// Length is how long there is work and there are faults.
 	Length time.Duration
 	// Rates are the rates of the clocks of servers, members and holders of locks, in percent of the true one: by host, and by
@@ -88,6 +90,8 @@ const (
 	SlowDisk Kind = "slow-disk"
 	// Transfer hands the leadership over, to a server or to any.
 	Transfer Kind = "transfer"
+	// Replace adds a server, and takes another one out.
+	Replace Kind = "replace"
 	// Crash ends a member without a word, and starts it again.
 	Crash Kind = "crash"
 	// Shuffle has identities go to a member and away from it, again and again.
@@ -178,6 +182,7 @@ func PlanOf(seed uint64) Plan {
 		at += time.Duration(r.Int64N(int64(6 * time.Second)))
 	}
 	p.jumps(p.random("jumps"), begun)
+	p.changes(p.random("changes"), begun)
 	return p
 }
 
@@ -239,7 +244,7 @@ func (p *Plan) hosts(letter string, n int) (out []string) {
 
 // all are all hosts of the run.
 func (p *Plan) all() []string {
-	return slices.Concat(p.hosts("s", p.Servers), p.hosts("m", p.Members), p.hosts("c", p.Clients), p.hosts("l", p.Lockers))
+	return slices.Concat(p.hosts("s", p.Servers+p.Spares), p.hosts("m", p.Members), p.hosts("c", p.Clients), p.hosts("l", p.Lockers))
 }
 
 func (p *Plan) fault(r *rand.Rand, k Kind, at time.Duration) Fault {

@@ -131,12 +131,8 @@ func (w *world) run() {
 	begin := time.Now()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	var all sync.WaitGroup
-	var clients []*caller
-	begins := func(c *caller, does func(*caller, context.Context)) {
-		clients = append(clients, c)
-		all.Go(func() { does(c, ctx) })
-	}
+	w.crew = &crew{ctx: ctx}
+	begins, all := w.crew.begins, &w.crew.all
 	for _, name := range w.hosts("c", w.Clients) {
 		begins(w.caller(name, name, ""), (*caller).work)
 	}
@@ -169,10 +165,27 @@ func (w *world) run() {
 	})
 	cancel()
 	all.Wait()
-	w.settle(clients[0])
-	for _, c := range clients {
+	w.settle(w.crew.callers[0])
+	for _, c := range w.crew.callers {
 		_ = c.client.Close()
 	}
+}
+
+// crew is everybody at work.
+type crew struct {
+	ctx context.Context // as long as there is work
+	all sync.WaitGroup
+
+	mu      sync.Mutex
+	callers []*caller
+}
+
+// begins has a caller work until the context ends.
+func (x *crew) begins(c *caller, does func(*caller, context.Context)) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.callers = append(x.callers, c)
+	x.all.Go(func() { does(c, x.ctx) })
 }
 
 // afterwards is how long there is work when everything has healed, at least: a lock whose holder died last is free when the lease of its
@@ -231,6 +244,7 @@ const progress = 150 * time.Second
 // settle waits until everything can be placed, each server answers for everything, and all have one state.
 func (w *world) settle(c *caller) {
 	healed := time.Now()
+	w.until(healed, "the servers are those that there should be", func(ctx context.Context) error { return w.counted(ctx, c) })
 	for at := time.Duration(0); at < w.Length; at += useFor {
 		for n := range identities {
 			id := identity(at, n)
@@ -245,7 +259,7 @@ func (w *world) settle(c *caller) {
 		}
 	}
 	w.phase(history.PhaseFinal)
-	for _, s := range w.hosts("s", w.Servers) {
+	for _, s := range w.servers() {
 		one := w.caller("final-"+s, "c1", s)
 		for at := time.Duration(0); at < w.Length; at += useFor {
 			for n := range identities {
@@ -294,7 +308,7 @@ func (w *world) agree(ctx context.Context, c *caller) error {
 	if err != nil {
 		return err
 	}
-	if len(resp.Servers) != w.Servers {
+	if len(resp.Servers) != len(w.servers()) {
 		return fmt.Errorf("there are %d servers", len(resp.Servers))
 	}
 	first := resp.Servers[0]

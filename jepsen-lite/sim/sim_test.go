@@ -128,7 +128,7 @@ func TestPlanOf_IsTheSeedsAlone(t *testing.T) {
 			t.Errorf("seed %d: clocks run at %d%% and at %d%%: the bound is a quarter", seed, slowest, fastest)
 		}
 	}
-	if len(kinds) != 17 {
+	if len(kinds) != 18 {
 		t.Errorf("the kinds of faults in 200 seeds: %v", kinds)
 	}
 }

@@ -31,6 +31,7 @@ type world struct {
 	journal *journal
 	guard   *guard
 	healed  atomic.Bool // all faults are over
+	crew    *crew
 	streams atomic.Uint64
 
 	mu      sync.Mutex
@@ -42,6 +43,7 @@ type world struct {
 	disks   map[string]*atomic.Int64
 	jumped  map[string]*atomic.Int64 // how far a host's clock has jumped ahead
 	members map[string]*member
+	roster  roster
 	up      map[string]*raftnode.Node              // by the server's name
 	acting  map[placement.Identity]placement.Epoch // of the newest activation that acts, by identity
 	found   []string                               // what breaks a promise
@@ -76,8 +78,9 @@ func newWorld(t *testing.T, p Plan) *world {
 		Plan: p, t: t, journal: newJournal(), guard: &guard{}, late: p.random("network"), drawn: p.random("faults"),
 		held: map[string]time.Time{}, slow: map[string]time.Duration{}, lag: map[string]time.Duration{}, disks: map[string]*atomic.Int64{}, jumped: map[string]*atomic.Int64{}, members: map[string]*member{},
 		up: map[string]*raftnode.Node{}, acting: map[placement.Identity]placement.Epoch{},
+		roster: roster{leaving: map[string]bool{}, gone: map[string]bool{}},
 	}
-	for _, s := range p.hosts("s", p.Servers) {
+	for _, s := range p.hosts("s", p.Servers+p.Spares) {
 		w.disks[s] = &atomic.Int64{}
 	}
 	for _, h := range p.all() {
@@ -86,18 +89,22 @@ func newWorld(t *testing.T, p Plan) *world {
 	w.cluster = raftnodetest.NewCluster(t, 0, w.config)
 	w.links = &links{network: w.cluster.Network, cuts: map[[2]string]int{}}
 	w.cluster.Network.Late = w.takes
-	for _, s := range p.hosts("s", p.Servers) {
+	for _, s := range p.hosts("s", p.Servers+p.Spares) {
 		w.cluster.Add(s)
 	}
-	for _, s := range w.cluster.Servers {
+	for _, s := range w.cluster.Servers[:p.Servers] {
 		w.start(s)
 	}
 	return w
 }
 
-// start starts a server.
+// start starts a server. One that was taken out meanwhile may refuse.
 func (w *world) start(s *raftnodetest.Server) {
-	s.Start()
+	if !w.leaves(s.Name) {
+		s.Start()
+	} else if err := s.TryStart(); err != nil {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.up[s.Name] = s.Node
@@ -129,6 +136,16 @@ func (w *world) config(c *raftnode.Config) {
 	disk, clock := w.disks[c.Name], w.clock(c.Name, c.Name)
 	if c.Name == w.Patient {
 		c.Timing = "wan"
+	}
+	// A server that is added joins those that there are.
+	first := w.hosts("s", w.Servers)
+	if c.Join = nil; !slices.Contains(first, c.Name) {
+		c.Expect, first = 0, w.servers()
+	} else {
+		c.Expect = w.Servers
+	}
+	for _, s := range first {
+		c.Join = append(c.Join, s+":7421")
 	}
 	c.ReadLease = w.ReadLease
 	c.Seams.SnapshotEntries = w.SnapshotEntries
@@ -306,9 +323,9 @@ func (w *world) close() {
 // logs are the logs of the servers, which have ended.
 func (w *world) logs() (logs map[string][]replay.Entry, err error) {
 	logs = map[string][]replay.Entry{}
-	for _, s := range w.cluster.Servers {
-		if logs[s.Name], err = replay.FromDataDir(s.Dir); err != nil {
-			return nil, fmt.Errorf("the log of %s: %w", s.Name, err)
+	for _, s := range w.servers() {
+		if logs[s], err = replay.FromDataDir(w.server(s).Dir); err != nil {
+			return nil, fmt.Errorf("the log of %s: %w", s, err)
 		}
 	}
 	return logs, nil
@@ -318,7 +335,7 @@ func (w *world) logs() (logs map[string][]replay.Entry, err error) {
 func (w *world) leads() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range w.hosts("s", w.Servers) {
+	for _, s := range w.serversLocked() {
 		if n := w.up[s]; n != nil && n.Leads() {
 			return s
 		}
@@ -332,8 +349,8 @@ func (w *world) name(host string) string {
 	switch {
 	case host == leaderNow, host == impatientNow && leader != w.Patient:
 		return leader
-	case host == followerNow, host == impatientNow:
-		others := slices.DeleteFunc(w.hosts("s", w.Servers), func(s string) bool { return s == leader })
+	case host == followerNow, host == impatientNow, w.isGone(host):
+		others := slices.DeleteFunc(w.servers(), func(s string) bool { return s == leader })
 		return others[w.below(len(others))]
 	}
 	return host
