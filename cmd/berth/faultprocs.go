@@ -22,15 +22,23 @@ func (a *app) faultProcesses() []*cobra.Command {
 	locker := command("locker", "Hold locks in a fault test", cobra.NoArgs, func(ctx context.Context, _ []string) error {
 		return workload.RunLocker(ctx, l, func() { a.joined(l.Name) })
 	})
+	var k workload.AskerConfig
+	asker := command("asker", "Be clients of a fault test", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		return workload.RunAsker(ctx, k, func() { a.joined(k.Name) })
+	})
 	disk := command("disk", "Be a disk that loses power", cobra.NoArgs, func(context.Context, []string) error {
 		return lossyfs.Serve(os.Stdin, a.out)
 	})
+	var unguarded string // what clients do is guarded by no resource
 	for _, x := range []struct {
 		c                   *cobra.Command
 		name, resource, dir *string
 		start               *int64
 		servers             *[]string
-	}{{member, &m.Name, &m.Resource, &m.Dir, &m.Start, &m.Servers}, {locker, &l.Name, &l.Resource, &l.Dir, &l.Start, &l.Servers}} {
+	}{
+		{member, &m.Name, &m.Resource, &m.Dir, &m.Start, &m.Servers}, {locker, &l.Name, &l.Resource, &l.Dir, &l.Start, &l.Servers},
+		{asker, &k.Name, &unguarded, &k.Dir, &k.Start, &k.Servers},
+	} {
 		f := x.c.Flags()
 		f.StringVar(x.name, "name", "", "its name")
 		f.StringVar(x.resource, "resource", "", "the socket of the guarded resource")
@@ -44,10 +52,16 @@ func (a *app) faultProcesses() []*cobra.Command {
 	f.StringSliceVar(&l.Careless, "careless", nil, "the lock holders that each keep a lock of their own, which all of them want, and write without a look at whether they still have it")
 	f.DurationVar(&l.TTL, "ttl", 2*time.Second, "the TTL of its sessions")
 	f.Uint64Var(&l.Seed, "seed", 0, "decides what it does")
-	for _, c := range []*cobra.Command{member, locker, disk} {
+	f = asker.Flags()
+	f.StringVar(&k.Kind, "kind", "", "the kind of the identities that they ask about")
+	f.StringSliceVar(&k.Members, "members", nil, "the members that identities are moved to")
+	f.DurationVar(&k.Every, "every", time.Second, "how long each rests between two operations, at the mean")
+	f.Uint64Var(&k.Seed, "seed", 0, "decides what they do")
+	all := []*cobra.Command{member, locker, asker, disk}
+	for _, c := range all {
 		c.Hidden = true
 	}
-	return []*cobra.Command{member, locker, disk}
+	return all
 }
 
 // joined says that a process of a fault test takes part.

@@ -95,10 +95,12 @@ func pick(w World, s Step) []string {
 		return one(w.Members())
 	case Locker:
 		return one(w.Lockers())
+	case Client:
+		return one(w.Askers())
 	case Clients:
 		return []string{ClientsHost}
 	case Everyone:
-		return slices.Concat(servers, w.Members(), w.Lockers())
+		return slices.Concat(servers, w.Members(), w.Lockers(), w.Askers())
 	}
 	return one(servers)
 }

@@ -30,6 +30,7 @@ func newPaperWorld() *paperWorld {
 func (w *paperWorld) Servers() []string { return slices.Clone(w.servers) }
 func (w *paperWorld) Members() []string { return []string{"m1", "m2"} }
 func (w *paperWorld) Lockers() []string { return []string{"l1"} }
+func (w *paperWorld) Askers() []string  { return []string{"a1"} }
 func (w *paperWorld) Leader() string    { return w.leader }
 
 func (w *paperWorld) Degrade(change func(from, to string, l *switchnet.Link)) (func() error, error) {
@@ -49,7 +50,7 @@ func (w *paperWorld) links() map[string]bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	found := map[string]bool{}
-	all := append(append(w.Servers(), w.Members()...), "l1", ClientsHost)
+	all := append(append(w.Servers(), w.Members()...), "l1", "a1", ClientsHost)
 	for _, from := range all {
 		for _, to := range all {
 			var l switchnet.Link
@@ -157,7 +158,7 @@ func begin(t *testing.T, w *paperWorld, s Step) *Begun {
 
 func TestBegin_EveryKind_IsOverAfterItsEnd(t *testing.T) {
 	kinds := []Kind{Cut, CutPeers, Mute, Deaf, Halve, Bridge, Flap, Lose, Slow, Throttle, Kill, Pause, Restart, Transfer, Replace, Damage, Block, BlockIdentity, PowerLoss, TornLoss, FullDisk, SlowDisk, BadDisk, BadReads, Drift, WallJump, Forward, Crawl}
-	targets := []Target{Leader, Follower, Server, Minority, Servers, Member, Locker, Clients, Everyone, None}
+	targets := []Target{Leader, Follower, Server, Minority, Servers, Member, Locker, Client, Clients, Everyone, None}
 	for _, k := range kinds {
 		for _, target := range targets {
 			synctest.Test(t, func(t *testing.T) {
@@ -189,11 +190,11 @@ func TestBegin_Links_AreThoseOfTheFault(t *testing.T) {
 		{CutPeers, Leader, []string{"s2>s1", "s1>s2", "s2>s3", "s3>s2", "s2>s4", "s4>s2", "s2>s5", "s5>s2"}},
 		{Crawl, Follower, []string{"s1>s2", "s2>s1", "s1>s3", "s3>s1", "s1>s4", "s4>s1", "s1>s5", "s5>s1"}},
 		{Crawl, Locker, []string{
-			"s1>l1", "s2>l1", "s3>l1", "s4>l1", "s5>l1", "m1>l1", "m2>l1", "clients>l1",
-			"l1>s1", "l1>s2", "l1>s3", "l1>s4", "l1>s5", "l1>m1", "l1>m2", "l1>clients",
+			"s1>l1", "s2>l1", "s3>l1", "s4>l1", "s5>l1", "m1>l1", "m2>l1", "a1>l1", "clients>l1",
+			"l1>s1", "l1>s2", "l1>s3", "l1>s4", "l1>s5", "l1>m1", "l1>m2", "l1>a1", "l1>clients",
 		}},
-		{Mute, Leader, []string{"s2>s1", "s2>s3", "s2>s4", "s2>s5", "s2>m1", "s2>m2", "s2>l1", "s2>clients"}},
-		{Deaf, Locker, []string{"s1>l1", "s2>l1", "s3>l1", "s4>l1", "s5>l1", "m1>l1", "m2>l1", "clients>l1"}},
+		{Mute, Leader, []string{"s2>s1", "s2>s3", "s2>s4", "s2>s5", "s2>m1", "s2>m2", "s2>l1", "s2>a1", "s2>clients"}},
+		{Deaf, Locker, []string{"s1>l1", "s2>l1", "s3>l1", "s4>l1", "s5>l1", "m1>l1", "m2>l1", "a1>l1", "clients>l1"}},
 	} {
 		w := newPaperWorld()
 		begin(t, w, Step{Fault: Fault{Kind: tt.kind, Target: tt.target}})
@@ -248,7 +249,7 @@ func TestBegin_Drift_TwoClocksStayWithinWhatLeasesAllow(t *testing.T) {
 			t.Fatal(err)
 		}
 		fast, slow := float64(slices.Max(w.rates)), float64(slices.Min(w.rates))
-		if ratio := (1e6 + fast) / (1e6 + slow); ratio > 1.25 || len(w.rates) != 8 {
+		if ratio := (1e6 + fast) / (1e6 + slow); ratio > 1.25 || len(w.rates) != 9 {
 			t.Fatalf("draw %d: the fastest of %d clocks goes %.3f times as fast as the slowest", draw, len(w.rates), ratio)
 		}
 	}

@@ -79,8 +79,9 @@ const (
 	Servers  Target = "servers" // all
 	Member   Target = "member"
 	Locker   Target = "locker"
-	Clients  Target = "clients"
-	Everyone Target = "everyone" // all servers, members and lockers
+	Client   Target = "client"   // a process of clients
+	Clients  Target = "clients"  // those of the test's own process
+	Everyone Target = "everyone" // all processes
 	None     Target = ""
 )
 

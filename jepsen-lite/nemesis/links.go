@@ -73,7 +73,7 @@ func halve(w World, rng *rand.Rand) links {
 	servers := w.Servers()
 	rng.Shuffle(len(servers), func(i, j int) { servers[i], servers[j] = servers[j], servers[i] })
 	minority := slices.Clone(servers[:(len(servers)-1)/2])
-	for _, other := range slices.Concat(w.Members(), w.Lockers(), []string{ClientsHost}) {
+	for _, other := range slices.Concat(w.Members(), w.Lockers(), w.Askers(), []string{ClientsHost}) {
 		if rng.IntN(2) == 0 {
 			minority = append(minority, other)
 		}

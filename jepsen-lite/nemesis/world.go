@@ -7,12 +7,13 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/switchnet"
 )
 
-// World is what faults are done to. Names are those of servers, members, lockers and "clients".
+// World is what faults are done to. Names are those of servers, members, lockers, askers and "clients".
 type World interface {
-	// Servers are the names of the servers of the cluster, Members and Lockers those of the other processes.
+	// Servers are the names of the servers of the cluster; Members, Lockers and Askers, in which clients ask, those of the other processes.
 	Servers() []string
 	Members() []string
 	Lockers() []string
+	Askers() []string
 	// Leader is the server that leads as far as is known; empty when nobody does.
 	Leader() string
 	// Degrade makes links worse: change is asked about each, on top of what others change, until undo is called. undo may be

@@ -40,7 +40,7 @@ type cluster struct {
 		// restored are the processes of the new cluster that is made of what was saved.
 		restored []*worker
 	}
-	members, lockers []*worker
+	members, lockers, askers []*worker
 	// power is held as disks lose what was not synced: nobody who was killed for that begins before.
 	power    sync.RWMutex
 	watchers sync.WaitGroup // of the lives of processes
@@ -101,7 +101,7 @@ func newCluster(r *run) (*cluster, error) {
 	}
 	var careless []string
 	if c.Scenario.Unfenced {
-		careless = []string{"--careless", strings.Join(hostNames(0, 0, c.Lockers)[:c.Lockers], ",")}
+		careless = []string{"--careless", strings.Join(hostNames(0, 0, c.Lockers, 0)[:c.Lockers], ",")}
 	}
 	for i := range c.Lockers {
 		l, err := k.newWorker(fmt.Sprintf("l%d", i+1), "locker", append([]string{"--locks", strings.Join(lockNames, ","), "--ttl", sessionTTL.String(),
@@ -112,8 +112,24 @@ func newCluster(r *run) (*cluster, error) {
 		l.kind = "client"
 		k.lockers = append(k.lockers, l)
 	}
+	for i := range c.Askers {
+		a, err := k.newWorker(fmt.Sprintf("a%d", i+1), "asker", "--kind", identityKind, "--members", strings.Join(k.Members(), ","), "--every", askersRest.String(),
+			"--seed", fmt.Sprint(c.Seed+uint64(i)), "--servers", strings.Join(first, ","))
+		if err != nil {
+			return k, err
+		}
+		a.kind = "client"
+		k.askers = append(k.askers, a)
+	}
 	return k, nil
 }
+
+// askersRest is how long clients in processes of their own rest between two operations, at the mean: each identity that they ask about, for a
+// while, is to have some hundred operations.
+const askersRest = 60 * time.Millisecond
+
+// users are the processes that are no servers.
+func (k *cluster) users() []*worker { return slices.Concat(k.members, k.lockers, k.askers) }
 
 const identityKind = "room"
 
@@ -155,7 +171,7 @@ func (k *cluster) newServerLocked(joined []string, expect int) (*server, error) 
 	return s, nil
 }
 
-// newWorker plans a member or a lock holder.
+// newWorker plans a member, a lock holder or a process of clients.
 func (k *cluster) newWorker(name, what string, args ...string) (*worker, error) {
 	folder, err := k.dir.Member(name)
 	if err != nil {
@@ -204,10 +220,10 @@ func (k *cluster) launch(w *worker) error {
 	return nil
 }
 
-// direct tells a member, or a holder of locks, that begins where the servers are now: whoever is given none but such as were taken out
+// direct tells a member, a holder of locks or a client that begins where the servers are now: whoever is given none but such as were taken out
 // finds nobody.
 func (k *cluster) direct(w *worker) {
-	if !slices.Contains(k.members, w) && !slices.Contains(k.lockers, w) {
+	if !slices.Contains(k.users(), w) {
 		return
 	}
 	var servers []string
@@ -257,7 +273,7 @@ func (k *cluster) launchAll() error {
 			return err
 		}
 	}
-	for _, w := range slices.Concat(k.members, k.lockers) {
+	for _, w := range k.users() {
 		if err := k.launch(w); err != nil {
 			return err
 		}
@@ -279,7 +295,7 @@ func (k *cluster) find(name string) *worker {
 			return s.worker
 		}
 	}
-	for _, w := range slices.Concat(k.members, k.lockers) {
+	for _, w := range k.users() {
 		if w.Name == name {
 			return w
 		}
@@ -322,7 +338,7 @@ func (k *cluster) everyone() []*worker {
 	for _, s := range slices.Concat(k.mu.servers, k.mu.gone) {
 		list = append(list, s.worker)
 	}
-	return slices.Concat(list, k.members, k.lockers, k.mu.restored)
+	return slices.Concat(list, k.users(), k.mu.restored)
 }
 
 // crashes looks for crashes in the logs, and records them.
@@ -339,10 +355,10 @@ func (k *cluster) crashes() error {
 	return errors.Join(errs...)
 }
 
-// whole looks whether members and lock holders, which have ended, wrote all that they saw.
+// whole looks whether members, lock holders and clients, which have ended, wrote all that they saw.
 func (k *cluster) whole() error {
 	var errs []error
-	for _, w := range slices.Concat(k.members, k.lockers) {
+	for _, w := range k.users() {
 		if w.PID() == 0 || strings.HasPrefix(w.How(), "signal: ") {
 			continue // it never ran, or nobody expects more
 		}
@@ -361,7 +377,7 @@ func (k *cluster) takeDown() error {
 	k.mu.Lock()
 	all, restored := slices.Concat(k.mu.servers, k.mu.gone), slices.Clone(k.mu.restored)
 	k.mu.Unlock()
-	err := errors.Join(stop(slices.Concat(k.lockers, k.members)), stop(restored), k.whole())
+	err := errors.Join(stop(k.users()), stop(restored), k.whole())
 	var servers []*worker
 	for _, s := range all {
 		servers = append(servers, s.worker)

@@ -33,15 +33,16 @@ type Config struct {
 	Network switchnet.Kind
 	// Root is the folder that gets the run's folder. Needed.
 	Root string
-	// Binary is the berth that runs, and Command how it is told to be a member, a lock holder or a disk of the test: the words
-	// between the binary and "member", "locker" and "disk". Needed; a scenario about clocks builds a berth of its own, of Source, instead.
+	// Binary is the berth that runs, and Command how it is told to be a member, a lock holder, a client or a disk of the test: the words
+	// between the binary and "member", "locker", "asker" and "disk". Needed; a scenario about clocks builds a berth of its own, of Source, instead.
 	Binary  string
 	Command []string
 	// Source is the directory of berth's source, from which a berth is built whose clocks can be skewed, when a scenario is about
 	// clocks; empty where there is none.
 	Source string
-	// Members, Lockers and Clients are how many there are. Defaults 3, 2 and 8.
-	Members, Lockers, Clients int
+	// Members, Lockers and Clients are how many there are; clients within the process of the test. Askers are processes in which clients ask as well.
+	// Defaults 3, 2, 8 and 1.
+	Members, Lockers, Clients, Askers int
 	// Rest is how long a client rests between two operations, at the mean. Default 15 ms.
 	Rest time.Duration
 	// Mutant is the name of the fault that was put into the binary on purpose; empty for none.
@@ -63,6 +64,7 @@ func (c *Config) withDefaults() {
 	number(&c.Members, 3)
 	number(&c.Lockers, 2)
 	number(&c.Clients, 8)
+	number(&c.Askers, 1)
 	number(&c.Tier, c.Scenario.Tier())
 	if c.Duration == 0 {
 		c.Duration = 15 * time.Second
@@ -97,6 +99,7 @@ func (c Config) Validate() error {
 	fault(c.Members < 1 || c.Members > 9, "%d members: 1 to 9 are allowed", c.Members)
 	fault(c.Lockers < 0 || c.Lockers > 9, "%d lock holders: at most 9 are allowed", c.Lockers)
 	fault(c.Scenario.Unfenced && c.Lockers < 2, "%d lock holders: %s needs two, one that loses a lock and one that gets it", c.Lockers, c.Scenario.Name)
+	fault(c.Askers < 1 || c.Askers > 3, "%d processes of clients: 1 to 3 are allowed", c.Askers)
 	fault(c.Clients < 1 || c.Clients > clientsMax, "%d clients: 1 to %d are allowed", c.Clients, clientsMax)
 	return errors.Join(errs...)
 }

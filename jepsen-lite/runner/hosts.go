@@ -170,12 +170,12 @@ func (h *hosts) left() []string {
 }
 
 // hostNames are the names of a run.
-func hostNames(servers, members, lockers int) []string {
+func hostNames(servers, members, lockers, askers int) []string {
 	var list []string
 	for _, of := range []struct {
 		prefix string
 		count  int
-	}{{"s", servers}, {"m", members}, {"l", lockers}} {
+	}{{"s", servers}, {"m", members}, {"l", lockers}, {"a", askers}} {
 		for i := range of.count {
 			list = append(list, fmt.Sprintf("%s%d", of.prefix, i+1))
 		}

@@ -161,7 +161,7 @@ func (r *run) body(ctx context.Context) (err error) {
 		return err
 	}
 	servers := c.Scenario.Servers + c.Scenario.spares()
-	if r.hosts, err = openHosts(c, hostNames(servers, c.Members, c.Lockers), servers); err != nil {
+	if r.hosts, err = openHosts(c, hostNames(servers, c.Members, c.Lockers, c.Askers), servers); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.hosts.close()) }()
@@ -205,7 +205,7 @@ func (r *run) live(ctx context.Context) (err error) {
 	}
 	r.clients = workload.NewClients(workload.ClientsConfig{
 		Count: c.Clients, Servers: at, Members: r.Members(), Kind: identityKind, Identities: 6, Every: c.Rest, Seed: c.Seed, Readers: c.Scenario.Readers, Stale: c.Scenario.Stale,
-		Dial: r.dial(nemesis.ClientsHost), Recorder: r.rec,
+		Common: history.Clock(r.start), Dial: r.dial(nemesis.ClientsHost), Recorder: r.rec,
 	})
 	r.identities = func() (list []string) {
 		for _, key := range r.clients.Current() {
@@ -226,7 +226,7 @@ func (r *run) live(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := stop(r.lockers); err != nil {
+	if err := stop(slices.Concat(r.lockers, r.askers)); err != nil {
 		return err
 	}
 	r.phase(history.PhaseFinal)
@@ -315,7 +315,7 @@ func (r *run) heal() error {
 	for _, s := range r.list() {
 		errs = append(errs, s.mendDisk())
 	}
-	for _, name := range slices.Concat(r.Servers(), r.Members(), r.Lockers()) {
+	for _, name := range slices.Concat(r.Servers(), namesOf(r.users())) {
 		errs = append(errs, r.Resume(name), r.Start(name), r.Clock(name, nemesis.ClockFault{}))
 	}
 	return errors.Join(errs...)
@@ -341,7 +341,7 @@ func (r *run) header() *history.Run {
 	for _, f := range c.Scenario.Faults {
 		h.Faults = append(h.Faults, f.String())
 	}
-	names := hostNames(c.Scenario.Servers, c.Members, 0)
+	names := hostNames(c.Scenario.Servers, c.Members, 0, 0)
 	h.Servers, h.Members = names[:c.Scenario.Servers], names[c.Scenario.Servers:c.Scenario.Servers+c.Members]
 	return h
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -90,6 +91,48 @@ func TestRun_Processes_KilledAndStopped_Passes(t *testing.T) {
 	}
 	kept(t, report)
 	observed(t, report)
+}
+
+// Processes of clients are stopped for longer than every lease, and killed. They ask about what those ask about that are not.
+func TestRun_Clients_StoppedAndKilled_Passes(t *testing.T) {
+	c := short(t, fault(nemesis.Pause, nemesis.Client, 2700*ms, 2800*ms), fault(nemesis.Kill, nemesis.Client, 300*ms, 800*ms))
+	c.Duration = 6 * time.Second
+	report := passes(t, c)
+	h, err := history.Open(report.Dir.History())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := map[string]int64{} // when what was done to it first
+	for _, p := range h.Processes {
+		if p.V.Name == "a1" && at[p.V.What] == 0 {
+			at[p.V.What] = p.At
+		}
+	}
+	stopped, goesOn := at[history.ProcessStop], at[history.ProcessGoOn]
+	if goesOn-stopped < int64(2700*ms) || at[history.ProcessKill] == 0 {
+		t.Fatalf("a1 was not stopped and killed: %v", at)
+	}
+	meanwhile, later, lives, both := 0, 0, map[string]bool{}, map[string]int{}
+	for _, op := range h.Ops {
+		life, ofA1 := strings.CutPrefix(op.Client, "a1.")
+		if ofA1 && op.Outcome == history.OutcomeOK {
+			life, _, _ = strings.Cut(life, ".")
+			lives[life] = true
+			both[op.Identity] |= 1
+		} else if op.Client == "common" && op.Outcome == history.OutcomeOK {
+			both[op.Identity] |= 2
+		}
+		switch {
+		case !ofA1 || op.Begin <= stopped: // the signal came before it was written down
+		case op.Begin < goesOn-int64(100*ms):
+			meanwhile++
+		case op.Begin > goesOn && op.Outcome == history.OutcomeOK:
+			later++
+		}
+	}
+	if meanwhile > 0 || later == 0 || len(lives) < 2 || !slices.Contains(slices.Collect(maps.Values(both)), 3) {
+		t.Errorf("a1 asks %d times while it is stopped, and is answered %d times when it goes on; lives with answers: %v; who is asked about by whom: %v", meanwhile, later, lives, both)
+	}
 }
 
 // observed looks whether each server was seen with a read lease that it had then, and with a state whose digest was computed anew.
@@ -316,7 +359,7 @@ func TestUnknownServer_NobodyReached_IsNotThat(t *testing.T) {
 }
 
 func TestOpenHosts_PortsOfServers_AreDistinct(t *testing.T) {
-	h, err := openHosts(&Config{Tier: 2, Seed: 1}, hostNames(3, 1, 1), 3)
+	h, err := openHosts(&Config{Tier: 2, Seed: 1}, hostNames(3, 1, 1, 0), 3)
 	if err != nil {
 		t.Fatal(err)
 	}

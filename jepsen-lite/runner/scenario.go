@@ -104,6 +104,7 @@ var (
 		fault(nemesis.CutPeers, nemesis.Leader, 800*ms, longest),
 		fault(nemesis.Cut, nemesis.Member, 800*ms, longest),
 		fault(nemesis.Cut, nemesis.Locker, 800*ms, longest),
+		fault(nemesis.Cut, nemesis.Client, 800*ms, longest),
 		fault(nemesis.Cut, nemesis.Minority, 800*ms, longest),
 	}
 	oneWay = []nemesis.Fault{
@@ -130,13 +131,17 @@ var (
 		fault(nemesis.Kill, nemesis.Servers, 100*ms, 1000*ms),
 		fault(nemesis.Kill, nemesis.Member, 100*ms, longest),
 		fault(nemesis.Kill, nemesis.Locker, 100*ms, 1000*ms),
+		fault(nemesis.Kill, nemesis.Client, 100*ms, 1000*ms),
 	}
-	pauses = []nemesis.Fault{
-		fault(nemesis.Pause, nemesis.Leader, 500*ms, longest),
-		fault(nemesis.Pause, nemesis.Follower, 500*ms, longest),
+	pausesOfOwners = []nemesis.Fault{
 		fault(nemesis.Pause, nemesis.Member, 2700*ms, longest),
 		fault(nemesis.Pause, nemesis.Locker, 2700*ms, longest),
 	}
+	pauses = append([]nemesis.Fault{
+		fault(nemesis.Pause, nemesis.Leader, 500*ms, longest),
+		fault(nemesis.Pause, nemesis.Follower, 500*ms, longest),
+		fault(nemesis.Pause, nemesis.Client, 2700*ms, longest),
+	}, pausesOfOwners...)
 	changes = []nemesis.Fault{
 		fault(nemesis.Replace, nemesis.Follower, 500*ms, 1000*ms),
 		fault(nemesis.Replace, nemesis.Leader, 500*ms, 1000*ms),
@@ -187,9 +192,9 @@ func menu(lists ...[]nemesis.Fault) []nemesis.Fault {
 func Scenarios() []Scenario {
 	return []Scenario{
 		{Name: "steady", About: "no fault at all: what every other run begins with", Servers: 3},
-		{Name: "crashes", About: "SIGKILL for the leader, followers, all servers at once, members, lock holders", Servers: 3, Faults: crashes},
-		{Name: "pauses", About: "SIGSTOP for the leader, followers, members and lock holders, longer than every lease", Servers: 3, Faults: pauses},
-		{Name: "pauses-of-owners", About: "SIGSTOP for members and lock holders alone, longer than every lease", Servers: 3, Faults: pauses[2:]},
+		{Name: "crashes", About: "SIGKILL for the leader, followers, all servers at once, members, lock holders, clients", Servers: 3, Faults: crashes},
+		{Name: "pauses", About: "SIGSTOP for the leader, followers, members, lock holders and clients, longer than every lease", Servers: 3, Faults: pauses},
+		{Name: "pauses-of-owners", About: "SIGSTOP for members and lock holders alone, longer than every lease", Servers: 3, Faults: pausesOfOwners},
 		{Name: "changes", About: "servers are added, removed and restarted in order, the leadership is handed over", Servers: 3, Faults: changes},
 		{Name: "blocks", About: "members and identities are put on the block list and taken off it, and the leader is killed", Servers: 3, Faults: blocks},
 		{Name: "restores", About: "crashes, and in the end a new cluster is made of the newest state that was saved meanwhile", Servers: 3, Faults: crashes, Restore: true},
@@ -197,7 +202,7 @@ func Scenarios() []Scenario {
 		{Name: "compaction", About: "a snapshot every few hundred entries, and crashes", Servers: 3, Faults: menu(crashes, changes), Compact: true},
 		{Name: "power-loss", About: "servers lose power, one or all, with all or some of what was not synced", Servers: 3, Faults: powers},
 		{Name: "bad-disks", About: "disks are full, slow, or fail what is written, synced or read", Servers: 3, Faults: badDisks, Compact: true},
-		{Name: "partitions", About: "the network is divided: halves, the leader alone, members and lock holders alone", Servers: 3, Faults: partitions},
+		{Name: "partitions", About: "the network is divided: halves, the leader alone, members, lock holders and clients alone", Servers: 3, Faults: partitions},
 		{Name: "one-way", About: "links carry frames in one direction", Servers: 3, Faults: oneWay},
 		{Name: "bridges", About: "two halves that see each other through one server alone", Servers: 5, Faults: bridges},
 		{Name: "bad-links", About: "links flap, lose, delay, double and reorder frames, or are slow", Servers: 3, Faults: badLinks},

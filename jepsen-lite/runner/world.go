@@ -40,6 +40,9 @@ func (k *cluster) Members() []string { return namesOf(k.members) }
 // Lockers are the names of the lock holders.
 func (k *cluster) Lockers() []string { return namesOf(k.lockers) }
 
+// Askers are the names of the processes in which clients ask.
+func (k *cluster) Askers() []string { return namesOf(k.askers) }
+
 // Leader is the server that led when they were last asked.
 func (k *cluster) Leader() string {
 	k.mu.Lock()

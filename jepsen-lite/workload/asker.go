@@ -22,7 +22,7 @@ type asker struct {
 	name   string
 	lives  int
 	server string // the one that it asks; empty when it asks any
-	pool   *pool
+	pool   identities
 	client *lookupclient.Client
 	api    apiv1.PlacementsClient
 	rng    *rand.Rand
@@ -76,7 +76,7 @@ func (a *asker) next() history.F {
 
 // invoke records the beginning of an operation.
 func (a *asker) invoke(f history.F, key string, c history.Call) uint64 {
-	c.Client, c.F, c.Identity, c.Server = a.name, f, a.pool.kind+"/"+key, a.server
+	c.Client, c.F, c.Identity, c.Server = a.name, f, a.config.Kind+"/"+key, a.server
 	if a.lives > 0 {
 		c.Client = fmt.Sprintf("%s-%d", a.name, a.lives)
 	}
@@ -142,7 +142,7 @@ func (a *asker) lookupAt(ctx context.Context, key string, level apiv1.Level_Name
 		a.lookupBatch(ctx, op, key, level)
 		return
 	}
-	resp, err := a.api.Lookup(ctx, &apiv1.LookupRequest{Kind: a.pool.kind, Key: key, Level: level})
+	resp, err := a.api.Lookup(ctx, &apiv1.LookupRequest{Kind: a.config.Kind, Key: key, Level: level})
 	switch {
 	case errors.Is(err, lookupclient.ErrNotPlaced):
 		a.ok(key, history.Answer{Op: op, Phase: history.Absent}, nil)
@@ -154,7 +154,7 @@ func (a *asker) lookupAt(ctx context.Context, key string, level apiv1.Level_Name
 }
 
 func (a *asker) lookupBatch(ctx context.Context, op uint64, key string, level apiv1.Level_Name) {
-	resp, err := a.api.BatchLookup(ctx, &apiv1.BatchLookupRequest{Identities: []*apiv1.Identity{{Kind: a.pool.kind, Key: key}}, Level: level})
+	resp, err := a.api.BatchLookup(ctx, &apiv1.BatchLookupRequest{Identities: []*apiv1.Identity{{Kind: a.config.Kind, Key: key}}, Level: level})
 	if err != nil {
 		a.fail(op, err, false)
 		return
@@ -195,7 +195,7 @@ func (a *asker) place(ctx context.Context, key string) string {
 	defer cancel()
 	retry := a.retry()
 	op := a.invoke(history.Place, key, history.Call{Request: retry.RequestId})
-	resp, err := a.api.Place(ctx, &apiv1.PlaceRequest{Kind: a.pool.kind, Key: key, Retry: retry})
+	resp, err := a.api.Place(ctx, &apiv1.PlaceRequest{Kind: a.config.Kind, Key: key, Retry: retry})
 	if err != nil {
 		a.fail(op, err, true)
 		return ""
@@ -220,7 +220,7 @@ func (a *asker) remove(ctx context.Context, key string) {
 	retry := a.retry()
 	op := a.invoke(history.Remove, key, history.Call{Request: retry.RequestId, Epoch: epoch})
 	for first := true; ; first = false {
-		resp, err := a.api.Remove(ctx, &apiv1.RemoveRequest{Kind: a.pool.kind, Key: key, Epoch: epoch, Retry: retry, Wait: durationpb.New(removeWait)})
+		resp, err := a.api.Remove(ctx, &apiv1.RemoveRequest{Kind: a.config.Kind, Key: key, Epoch: epoch, Retry: retry, Wait: durationpb.New(removeWait)})
 		switch {
 		case err != nil && !first && (errors.Is(err, lookupclient.ErrNotPlaced) || errors.Is(err, lookupclient.ErrFenced)):
 			a.ok("", history.Answer{Op: op, Phase: history.Absent, Epoch: epoch}, nil) // it came about between two calls
@@ -252,7 +252,7 @@ func (a *asker) move(ctx context.Context, key, to string) {
 	retry := a.retry()
 	op := a.invoke(history.Move, key, history.Call{Request: retry.RequestId, To: to})
 	for first := true; ; first = false {
-		resp, err := a.api.Move(ctx, &apiv1.MoveRequest{Kind: a.pool.kind, Key: key, To: to, Retry: retry, Wait: durationpb.New(removeWait)})
+		resp, err := a.api.Move(ctx, &apiv1.MoveRequest{Kind: a.config.Kind, Key: key, To: to, Retry: retry, Wait: durationpb.New(removeWait)})
 		switch {
 		case err != nil && !first:
 			a.fail(op, fmt.Errorf("it was asked for, and goes on: %s", err), true)

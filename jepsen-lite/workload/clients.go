@@ -31,6 +31,9 @@ type ClientsConfig struct {
 	Readers bool
 	// Stale has all look-ups take what the asked server has, however old, and be recorded as if they did not.
 	Stale bool
+	// Common is the clock of all histories of the run, when others ask in processes of their own (RunAsker): one client more asks about what those
+	// ask about. Nil for none.
+	Common func() int64
 	// Every is how long a client rests between two operations, at the mean.
 	Every time.Duration
 	Seed  uint64
@@ -45,7 +48,7 @@ type Server struct{ Name, Address string }
 // Clients are clients of the cluster. Begin them with Run.
 type Clients struct {
 	config  ClientsConfig
-	pools   []*pool
+	pools   []identities
 	done    atomic.Int64 // operations that ended ok
 	asked   atomic.Int64
 	streams atomic.Uint64 // of watchers, that were begun
@@ -63,7 +66,7 @@ type Clients struct {
 func NewClients(c ClientsConfig) *Clients {
 	w := &Clients{config: c}
 	for i := range (c.Count + ClientsMax - 1) / ClientsMax {
-		w.pools = append(w.pools, newPool(c.Kind, fmt.Sprintf("g%d", i+1), c.Identities))
+		w.pools = append(w.pools, newPool(fmt.Sprintf("g%d", i+1), c.Identities))
 	}
 	return w
 }
@@ -85,6 +88,9 @@ func (w *Clients) Keys() []string {
 	var list []string
 	for _, p := range w.pools {
 		list = append(list, p.keys()...)
+	}
+	if w.config.Common != nil {
+		list = append(list, common{w.config.Common}.keys()...)
 	}
 	for _, m := range w.config.Members {
 		list = append(list, keptKey(m))
@@ -130,6 +136,13 @@ func (w *Clients) Run(ctx context.Context) (err error) {
 		if c := client(servers...); c != nil {
 			a := w.asker(c, fmt.Sprintf("c%d", i+1), i)
 			a.server, a.pool = server, w.pools[i/ClientsMax]
+			all = append(all, func() { a.run(ctx) })
+		}
+	}
+	if w.config.Common != nil {
+		if c := client(w.config.Servers...); c != nil {
+			a := w.asker(c, "common", 5*clientsOfOne)
+			a.pool = common{w.config.Common}
 			all = append(all, func() { a.run(ctx) })
 		}
 	}

@@ -15,6 +15,8 @@ const livesMax = 1000
 // File is the history of one life of a process.
 type File struct {
 	*history.Recorder
+	// Life is the number of the life, from 1 on.
+	Life int
 	file *os.File
 }
 
@@ -34,7 +36,7 @@ func NewFile(dir, name string, start int64) (*File, error) {
 		}
 		r := history.NewRecorder(f, history.Clock(start))
 		r.Record(history.Event{Run: &history.Run{Format: history.Format, Scenario: name}})
-		return &File{r, f}, nil
+		return &File{r, life, f}, nil
 	}
 	return nil, fmt.Errorf("%s has had %d lives", name, livesMax)
 }

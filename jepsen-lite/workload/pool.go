@@ -12,9 +12,18 @@ const (
 	askedMax = 200
 )
 
-// pool is the identities that a group of clients asks about. It is safe for concurrent use.
+// identities are those that a group of clients asks about. They are safe for concurrent use.
+type identities interface {
+	// take returns the key of an identity to ask about; draw chooses among n.
+	take(draw func(n int) int) string
+	// keys are all keys that were ever offered, and current those that are offered at the moment.
+	keys() []string
+	current() []string
+}
+
+// pool is the identities of a group within one process.
 type pool struct {
-	kind, prefix string
+	prefix string
 
 	mu    sync.Mutex
 	slots []slot
@@ -29,8 +38,8 @@ type slot struct {
 }
 
 // newPool returns a pool that offers so many identities at a time.
-func newPool(kind, prefix string, size int) *pool {
-	p := &pool{kind: kind, prefix: prefix, slots: make([]slot, size)}
+func newPool(prefix string, size int) *pool {
+	p := &pool{prefix: prefix, slots: make([]slot, size)}
 	for i := range p.slots {
 		p.fillLocked(i)
 	}
@@ -43,7 +52,6 @@ func (p *pool) fillLocked(i int) {
 	p.all = append(p.all, p.slots[i].key)
 }
 
-// take returns the key of an identity to ask about; draw chooses among n.
 func (p *pool) take(draw func(n int) int) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,14 +63,12 @@ func (p *pool) take(draw func(n int) int) string {
 	return p.slots[i].key
 }
 
-// keys are all keys that were ever offered.
 func (p *pool) keys() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]string(nil), p.all...)
 }
 
-// current are the keys that are offered at the moment.
 func (p *pool) current() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
