@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/placement"
 )
 
@@ -111,7 +112,7 @@ func TestCache_AgreesWithTheModel(t *testing.T) {
 	}
 	put, end := map[int]map[known]bool{}, map[int]uint64{}
 	index := uint64(1)
-	for range 200_000 {
+	for range underrace.Rounds(200_000, 30_000) {
 		i := rng.IntN(2 * cacheSplit)
 		id := cached(i, 0, 0).Identity
 		index += uint64(rng.IntN(2))

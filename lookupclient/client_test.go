@@ -340,7 +340,7 @@ func TestClient_LeaderKilled_CallsGoOn(t *testing.T) {
 		if _, err := c.PlaceAll(ctx, carts(100)); err != nil {
 			t.Fatal(err)
 		}
-		for round := range underrace.Rounds(4, 2) {
+		for round := range underrace.Rounds(4, 1) {
 			l := w.c.Leader(nil)
 			stop := make(chan struct{})
 			var tasks sync.WaitGroup

@@ -43,7 +43,7 @@ func TestClient_AllIsWell_FewAreAskedForTwice(t *testing.T) {
 			}
 			return time.Duration(rng.Int64N(int64(time.Millisecond)))
 		}, 11},
-	} {
+	}[:underrace.Rounds(4, 2)] {
 		bubble(t, 3, func(t *testing.T, w *world) {
 			w.member("m", nil)
 			var mu sync.Mutex

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/raftnode/raftnodetest"
@@ -271,7 +272,7 @@ func TestBadInput_HellosUnderManyNames_AreForgotten(t *testing.T) {
 			return m.HeapAlloc
 		}
 		before, tasks := live(), runtime.NumGoroutine()
-		for i := range 2000 {
+		for i := range underrace.Rounds(2000, 300) {
 			g := map[string]any{"cluster": l.Node.Cluster(), "server": fmt.Sprint("x", i), "incarnation": "x", "address": fmt.Sprintf("nowhere:%d", i), "hello": hello}
 			if _, _, err := send(t, c, l.Host+":7421", greeting(1, kindHello, g)); err != nil {
 				t.Fatal(err)

@@ -311,7 +311,7 @@ func TestLocks_RestoredAndKept_HaveTheFullTime(t *testing.T) {
 // Ten thousand wait for one lock, each in a call of its own, and get it one after the other in the order of their tokens.
 // What is shown of the lock is bounded.
 func TestLocks_TenThousandWaiters_InTheirOrder(t *testing.T) {
-	n := uint32(underrace.Rounds(10_000, 2000))
+	n := uint32(underrace.Rounds(10_000, 500))
 	site(t, 1, nil, func(t *testing.T, c *raftnodetest.Cluster, _ *lookupclient.Client) {
 		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 		defer cancel()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed13d31b7f/berth/internal/freeport"
+	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
@@ -61,7 +62,7 @@ func TestRestore_Killed_NothingOrTheWhole(t *testing.T) {
 	// The moment of the kill is what is tried, so it is a time: nearer to the end while that is not reached, and further from
 	// it when it is.
 	delay := whole / 2
-	for try := 0; outcomes["refused"] < 4 || outcomes["whole"] < 2; try++ {
+	for try := 0; outcomes["refused"] < underrace.Rounds(4, 1) || outcomes["whole"] < underrace.Rounds(2, 1); try++ {
 		if try == 100 {
 			t.Fatalf("of 100 kills %v: none was in the middle, or none at the end", outcomes)
 		}
