@@ -120,6 +120,31 @@ func TestNode_FormingIsSeenHalfway_AllAreFounders(t *testing.T) {
 	}
 }
 
+// A greeting is of another moment than the hello in it: what a server of no cluster makes of the two is decided by the hello alone.
+func TestNode_GreetingAndHelloDiffer_HelloDecides(t *testing.T) {
+	for _, tt := range []struct{ greeting, hello string }{{"k", ""}, {"", "k"}} {
+		bubble(t, 0, nil, func(t *testing.T, c *raftnodetest.Cluster) {
+			s := c.Add("s1")
+			c.Add("s2")
+			s.Start() // it waits for s2
+			g := map[string]any{"server": "s2", "incarnation": "x", "address": "s2:7421", "hello": map[string]any{}}
+			if tt.greeting != "" {
+				g["cluster"] = tt.greeting
+			}
+			if tt.hello != "" {
+				g["hello"] = map[string]any{"cluster": tt.hello}
+			}
+			if _, _, err := send(t, c, "s1:7421", greeting(1, kindHello, g)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			if got := s.Node.Cluster(); got != tt.hello {
+				t.Errorf("the greeting is of cluster %q, the hello of %q: the server is of %q", tt.greeting, tt.hello, got)
+			}
+		})
+	}
+}
+
 func TestNode_FourthServer_JoinsAndIsPromoted(t *testing.T) {
 	bubble(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster) {
 		c.Leader(nil)
