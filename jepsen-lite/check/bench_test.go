@@ -12,7 +12,7 @@ import (
 
 var opsMax = flag.Int("ops", 100_000, "how many operations the largest history of a benchmark has")
 
-// BenchmarkRun is each checker's time for histories of a thousand operations and more, a hundred to an identity, eight clients.
+// BenchmarkRun is each checker's time, and that of all of them, for histories of a thousand operations and more, a hundred to an identity, eight clients.
 func BenchmarkRun(b *testing.B) {
 	for n := 1000; n <= *opsMax; n *= 10 {
 		w := checktest.Make(checktest.Config{Seed: 1, Ops: n, Clients: 8, Unknown: 1})
@@ -25,10 +25,14 @@ func BenchmarkRun(b *testing.B) {
 			b.Fatal(err)
 		}
 		w.Events = nil
-		for _, name := range Names() {
+		for _, name := range append(Names(), "all") {
+			only := []string{name}
+			if name == "all" {
+				only = nil
+			}
 			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
 				for b.Loop() {
-					if r := Run(h, Options{Log: timeline, Only: []string{name}}); r.Valid != True {
+					if r := Run(h, Options{Log: timeline, Only: only}); r.Valid != True {
 						b.Fatalf("%+v", r.Checkers)
 					}
 				}

@@ -87,11 +87,11 @@ func Run(ctx context.Context, c Config) (_ *Report, err error) {
 	}
 	before := leaksBefore()
 	if r.dir, err = rundir.Create(c.Root, c.Scenario.Name, c.Seed, time.Now()); err != nil {
-		return nil, r.broken(err)
+		return nil, r.broken(&UnavailableError{fmt.Errorf("the folder for its results: %w", err)})
 	}
 	r.report.Dir = r.dir
 	if r.tmp, err = scratch.New("", "berth-fault"); err != nil {
-		return r.report, r.broken(err)
+		return r.report, r.broken(&UnavailableError{fmt.Errorf("a folder for what is needed meanwhile: %w", err)})
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(r.tmp)) }()
 	if r.file, err = os.OpenFile(r.ownHistory(), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {

@@ -66,7 +66,7 @@ func room(path, use string, bytes uint64) error {
 		at = filepath.Dir(at)
 	}
 	if err != nil {
-		return fmt.Errorf("look how much room there is in %s: %w", path, err)
+		return &UnavailableError{fmt.Errorf("look how much room there is in %s, %s: %w", path, use, err)}
 	}
 	if free := uint64(s.Bavail) * uint64(s.Bsize); free < bytes {
 		return &SpaceError{path, use, fmt.Errorf("%s are free, and %s are needed", humanize.IBytes(free), humanize.IBytes(bytes))}

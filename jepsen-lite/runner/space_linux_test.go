@@ -94,6 +94,32 @@ func TestRun_NoRoomToBegin_SaysSoAndLeavesNothing(t *testing.T) {
 	}
 }
 
+// A folder that cannot be made is told as what the machine has not.
+func TestRun_FolderCannotBeMade_CannotBeRun(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, filepath.Join(file, "below")} {
+		for use, name := range map[string]func(*testing.T, *Config){
+			storeUse: func(_ *testing.T, c *Config) { c.Root = path }, scratchUse: func(t *testing.T, _ *Config) { t.Setenv("TMPDIR", path) },
+		} {
+			t.Run(use, func(t *testing.T) {
+				c := Config{Scenario: Scenarios()[0], Root: t.TempDir(), Binary: "berth"}
+				name(t, &c)
+				_, err := Run(t.Context(), c)
+				var missing *UnavailableError
+				if !errors.As(err, &missing) || !strings.Contains(err.Error(), path) {
+					t.Errorf("%s is %s: %v, want an UnavailableError that names it", use, path, err)
+				}
+				if c.Root != path && len(names(t, c.Root)) > 0 {
+					t.Errorf("it left %v", names(t, c.Root))
+				}
+			})
+		}
+	}
+}
+
 func TestRun_RoomRunsOut_IsBrokenOffAndRemoved(t *testing.T) {
 	for use, next := range map[string]string{storeUse: "--store", scratchUse: "TMPDIR"} {
 		t.Run(use, func(t *testing.T) {
