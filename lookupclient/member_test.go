@@ -682,7 +682,7 @@ func TestMember_Turmoil_OneOwner(t *testing.T) {
 				}
 			})
 		}
-		for round := range underrace.Rounds(6, 3) {
+		for round := range underrace.Rounds(6, 1) {
 			l := w.c.Leader(nil)
 			victim := fmt.Sprint("m", round%4)
 			w.isolate(victim, true)

@@ -70,7 +70,7 @@ func TestClient_ServerVanishes_CallsGoOn(t *testing.T) {
 			_, _, err := c.Place(context.Background(), cart(1000+n))
 			return err
 		}},
-	} {
+	}[:underrace.Rounds(5, 2)] {
 		t.Run(x.name, func(t *testing.T) {
 			bubble(t, 3, func(t *testing.T, w *world) {
 				w.member("m", nil)
@@ -158,7 +158,7 @@ func TestClient_ServerIsCutOffFromTheOthers_IsPassedOver(t *testing.T) {
 		{"look-ups", 0, 100 * time.Millisecond, lookupPlaced},
 		{"look-ups that are asked for once", -1, 3 * time.Second, lookupPlaced},
 		{"placements", 0, 4 * time.Second, place},
-	} {
+	}[:underrace.Rounds(3, 1)] {
 		bubble(t, 3, func(t *testing.T, w *world) {
 			w.member("m", nil)
 			c := w.clientWith("client", func(c *lookupclient.Config) { c.HedgeAfter = x.after })
