@@ -65,7 +65,8 @@ type Error struct {
 	// RetryAfter is when the same call may succeed; zero when nothing is known about that.
 	RetryAfter time.Duration
 	// Attempts is how often the call was made, and LastReason why the last attempt failed: that is Reason, unless the outcome had
-	// become unknown before. They are not set for an item of a batch, and on a stream.
+	// become unknown before, or the context ended during that attempt: then Reason is what the one before was told, and LastReason
+	// UNREACHABLE. They are not set for an item of a batch, and on a stream.
 	Attempts   int
 	LastReason apiv1.Reason
 

@@ -10,6 +10,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -141,7 +142,7 @@ func (x *persistence) run(ctx context.Context, attempt func() (metadata.MD, erro
 			return errClientClosed
 		}
 		e := c.classify(ctx, err, x.changes)
-		x.failed(e)
+		x.failed(ctx, e)
 		if !x.again(ctx, e) {
 			return x.last
 		}
@@ -169,10 +170,11 @@ func (x *persistence) closed() error {
 }
 
 // failed takes in what an attempt failed with. An outcome that became unknown stays so, unless a later attempt was decided by the
-// state, which knows the request by its name.
-func (x *persistence) failed(e *Error) {
+// state, which knows the request by its name. What a server said stays as well when the end of the call cuts the next attempt short, for
+// that one says nothing.
+func (x *persistence) failed(ctx context.Context, e *Error) {
 	x.conn.warnings.failed(x.method, e)
-	if x.last == nil || !isUnknown(x.last) || e.decided() {
+	if x.last == nil || !isUnknown(x.last) && !e.cutShort(ctx) || e.decided() {
 		x.last = e
 	}
 	x.last.Attempts, x.last.LastReason = x.made, e.Reason
@@ -200,6 +202,11 @@ func (c *Conn) gaveUp(away time.Time) bool {
 func isUnknown(e *Error) bool { return e.Reason == apiv1.ReasonOutcomeUnknown }
 
 func (e *Error) isUnavailable() bool { return errors.Is(e, ErrUnavailable) }
+
+// cutShort says whether the error is nothing but the end of the call, which a server had, and changed nothing.
+func (e *Error) cutShort(ctx context.Context) bool {
+	return ctx.Err() != nil && e.Reason == apiv1.ReasonUnreachable && status.FromContextError(ctx.Err()).Code() == status.Code(e.err) && sent(e.err)
+}
 
 // decided says whether the error says something of the attempts before it, too: the state that they were made for was
 // asked.

@@ -65,6 +65,45 @@ func TestClient_Attempts_OfLookups(t *testing.T) {
 	}
 }
 
+// A look-up whose time runs out during an attempt says what a server told it before. When no server told it anything, or none is there any
+// more, it says that.
+func TestClient_EndsInAnAttempt_SaysWhatItWasToldBefore(t *testing.T) {
+	patient := func(c *lookupclient.Config) { c.Timeout, c.HedgeAfter = time.Second, -1 }
+	for _, x := range []struct {
+		takes time.Duration
+		gone  bool // the server, after its first answer
+		want  apiv1.Reason
+		made  int
+	}{
+		{400 * time.Millisecond, false, apiv1.ReasonTooStale, 3},
+		{2 * time.Second, false, apiv1.ReasonUnreachable, 1},
+		{400 * time.Millisecond, true, apiv1.ReasonUnreachable, 0},
+	} {
+		behind := func(ctx context.Context, _ *apiv1.LookupRequest) (*apiv1.LookupResponse, error) {
+			select {
+			case <-time.After(x.takes):
+				return nil, apiv1.Status(apiv1.ReasonTooStale, "x", nil, 0).Err()
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		told(t, patient, []answer{behind}, func(t *testing.T, c *lookupclient.Client, servers []*teller) {
+			if x.gone {
+				time.AfterFunc(x.takes+time.Millisecond, servers[0].stop)
+			}
+			begin := time.Now()
+			_, err := c.Lookup(context.Background(), cart(1))
+			var e *lookupclient.Error
+			if !errors.As(err, &e) || e.Reason != x.want || e.LastReason != apiv1.ReasonUnreachable || time.Since(begin) != time.Second {
+				t.Errorf("%+v: %v after %v", x, err, time.Since(begin))
+			}
+			if x.made > 0 && e.Attempts != x.made {
+				t.Errorf("%+v: %d attempts", x, e.Attempts)
+			}
+		})
+	}
+}
+
 // An outcome that is unknown stays so when the client is closed in the pause before the next attempt.
 func TestClient_Close_InAPause_UnknownStaysUnknown(t *testing.T) {
 	for why, want := range map[apiv1.Reason]error{apiv1.ReasonOutcomeUnknown: lookupclient.ErrUnknown, apiv1.ReasonOverloaded: lookupclient.ErrClosed} {
