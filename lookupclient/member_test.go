@@ -421,6 +421,38 @@ func TestMember_ActivateHangs_NextCandidate(t *testing.T) {
 	})
 }
 
+// A member that is chosen dies before it confirms, when it had refused the same identity shortly before. That is no reason to refuse the
+// call: another member may take it.
+func TestMember_DiesBeforeItConfirms_FormerFailuresAreOver(t *testing.T) {
+	patient := func(c *raftnode.Config) { c.ActivationTimeout = time.Minute }
+	bubbleWith(t, 3, patient, func(t *testing.T, w *world) {
+		var refused atomic.Bool
+		a := w.member("a", func(c *lookupclient.MemberConfig) {
+			c.Kinds["cart"] = lookupclient.Kind{Activate: func(ctx context.Context, _ *lookupclient.Activation) error {
+				if refused.CompareAndSwap(false, true) {
+					return errors.New("no memory")
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			}}
+		})
+		c := w.client("client")
+		ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
+		defer cancel()
+		if _, _, err := c.Place(ctx, cart(1)); !errors.Is(err, lookupclient.ErrNoMember) || !strings.Contains(err.Error(), "a failed: no memory") {
+			t.Fatalf("place: %v", err)
+		}
+		go func() {
+			time.Sleep(time.Second)
+			w.member("b", nil)
+			a.Close()
+		}()
+		if p, _, err := c.Place(ctx, cart(1)); err != nil || p.Member != "b" {
+			t.Errorf("place: %+v, %v", p, err)
+		}
+	})
+}
+
 // Two clients wait for the same placement, whose owner dies before it confirms: what takes its place was made by one of them.
 func TestMember_DiesBeforeItConfirms_OneCallHasMadeThePlacement(t *testing.T) {
 	patient := func(c *raftnode.Config) { c.ActivationTimeout = time.Minute }

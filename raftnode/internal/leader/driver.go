@@ -179,11 +179,12 @@ func (d *Driver) note(changes []fsm.Change) {
 			d.memberEndedLocked(c.Member.Incarnation)
 		case fsm.PlacementChanged:
 			delete(d.mu.open, c.Identity)
+			next, none := c.Entry.Phase == placement.Pending && c.Entry.Attempt > 0, c.Entry.Phase == placement.Absent && c.Cause == fsm.CauseFail
+			if !next && !none { // it is not about another candidate
+				delete(d.mu.failures, c.Identity)
+			}
 			if c.Entry.Phase == placement.Pending || c.Entry.Draining {
 				d.orderLocked(c.Identity, c.Entry, now)
-			}
-			if c.Entry.Phase == placement.Settled {
-				delete(d.mu.failures, c.Identity)
 			}
 			d.wakeLocked(c.Identity)
 		case fsm.RemovalsCompleted:
@@ -213,6 +214,7 @@ func (d *Driver) memberEndedLocked(inc placement.Incarnation) {
 	for id, o := range d.mu.open {
 		if o.owner == inc {
 			delete(d.mu.open, id)
+			delete(d.mu.failures, id)
 		}
 	}
 	d.wakeAllLocked() // whoever waits for something that it owned
@@ -311,7 +313,8 @@ func (d *Driver) Attached(inc placement.Incarnation) bool {
 	return d.mu.sessions[inc] != nil
 }
 
-// failuresKept is how long the reasons of failures are kept for whoever asked for the placement.
+// failuresKept is how long the reasons of failures are kept for whoever asked for the placement. They are over when another placement
+// begins, and when anything but a failure ends it: then another candidate may take the identity, and nobody is to be told that none may.
 const failuresKept = 30 * time.Second
 
 // Failed notes why an incarnation could not activate something.
@@ -330,7 +333,7 @@ func (d *Driver) failureLocked(id placement.Identity, inc placement.Incarnation,
 	d.mu.failures[id] = list[max(0, len(list)-placement.AttemptsMax):]
 }
 
-// Failures returns why candidates for an identity failed lately.
+// Failures returns why candidates for an identity failed lately, in one placement: the one that goes on, or the newest, which came to nothing.
 func (d *Driver) Failures(id placement.Identity) []Failure {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -376,6 +376,48 @@ func TestDriver_Failures_AreFewAndForgotten(t *testing.T) {
 	}
 }
 
+// The failures of candidates are of one placement: they are over when it begins, and when anything but a failure ends it.
+func TestDriver_Failures_AreOfOnePlacement(t *testing.T) {
+	pending := placement.Entry{Phase: placement.Pending, Epoch: 7}
+	next := placement.Entry{Phase: placement.Pending, Epoch: 8, Attempt: 1}
+	ended := func(cause fsm.Cause) fsm.Change {
+		return fsm.Change{Type: fsm.PlacementChanged, Cause: cause, Identity: id(1)}
+	}
+	is := func(cause fsm.Cause, e placement.Entry) fsm.Change {
+		return fsm.Change{Type: fsm.PlacementChanged, Cause: cause, Identity: id(1), Entry: e}
+	}
+	for name, x := range map[string]struct {
+		changes []fsm.Change
+		left    int
+	}{
+		"the next candidate is asked": {[]fsm.Change{is(fsm.CauseFail, next)}, 1},
+		"there is none":               {[]fsm.Change{ended(fsm.CauseFail)}, 1},
+		"somebody removed it":         {[]fsm.Change{ended(fsm.CauseEvict)}, 0},
+		"the next one died":           {[]fsm.Change{is(fsm.CauseFail, next), {Type: fsm.MemberEnded}}, 0},
+		"it is placed anew":           {[]fsm.Change{ended(fsm.CauseFail), is(fsm.CausePlace, pending)}, 0},
+		"it is settled":               {[]fsm.Change{is(fsm.CauseConfirm, placement.Entry{Phase: placement.Settled, Epoch: 8})}, 0},
+	} {
+		s, d := begun(t, nil)
+		inc := s.join("a")
+		for i := range x.changes {
+			c := &x.changes[i]
+			if c.Type == fsm.MemberEnded {
+				c.Member = s.View().Incarnation(inc)
+			}
+			if c.Entry.Phase != placement.Absent {
+				c.Entry.Owner = inc
+			}
+		}
+		pending.Owner = inc
+		d.note([]fsm.Change{is(fsm.CausePlace, pending)})
+		d.Failed(id(1), inc, placement.Failure{Text: "no memory"})
+		d.note(x.changes)
+		if f := d.Failures(id(1)); len(f) != x.left {
+			t.Errorf("%s: %d failures, want %d", name, len(f), x.left)
+		}
+	}
+}
+
 func TestDriver_Watch_IsToldOnce(t *testing.T) {
 	s, d := begun(t, func(s *state) { s.join("a") })
 	one, other, same, gone := d.Watch(id(1)), d.Watch(id(2)), d.Watch(id(1)), d.Watch(id(1))
