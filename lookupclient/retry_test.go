@@ -95,7 +95,10 @@ func TestClient_EndsInAnAttempt_SaysWhatItWasToldBefore(t *testing.T) {
 			_, err := c.Lookup(context.Background(), cart(1))
 			var e *lookupclient.Error
 			if !errors.As(err, &e) || e.Reason != x.want || e.LastReason != apiv1.ReasonUnreachable || time.Since(begin) != time.Second {
-				t.Errorf("%+v: %v after %v", x, err, time.Since(begin))
+				t.Fatalf("%+v: %v after %v", x, err, time.Since(begin))
+			}
+			if x.made == 1 && !strings.Contains(e.Message, "s1:7420 has not answered") {
+				t.Errorf("%+v: it does not say who did not: %v", x, err)
 			}
 			if x.made > 0 && e.Attempts != x.made {
 				t.Errorf("%+v: %d attempts", x, e.Attempts)
