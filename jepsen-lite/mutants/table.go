@@ -229,6 +229,15 @@ func ofState() []Mutant {
 			Name: "epochs-restart", About: "epochs are counted anew from time to time, as after a restore that keeps the generation", Checkers: append([]string{"fence"}, answers...),
 			patches: []patch{{"fsm/machine.go", "v.Index-v.Cluster.EpochBase, m.place", "(v.Index-v.Cluster.EpochBase)%97, m.place"}},
 		},
+		{
+			Name: "blocked-member-chosen", About: "a member on the block list goes on being given placements", Checkers: []string{"blocks", "run"},
+			Refusal: "the blocks say otherwise",
+			patches: []patch{{"fsm/blocks.go", "member != nil && member.State != placement.MemberBlocked {", "member != nil && member.State == placement.MemberSuperseded {"}},
+		},
+		{
+			Name: "blocked-identity-placed", About: "an identity on the block list is placed", Checkers: []string{"blocks"},
+			patches: []patch{{"fsm/placements.go", "snapshot.Subject{Identity: c.Identity}); blocked {\n			return e, placement.Blocked", "snapshot.Subject{Identity: c.Identity}); blocked && e.Phase != placement.Absent {\n			return e, placement.Blocked"}},
+		},
 	}
 }
 

@@ -2,14 +2,14 @@
 // locks, on a network in memory, with everything that goes wrong decided by a seed. A minute of a cluster's life takes a second or
 // so. What everybody saw is written down as a history, and judged by package check.
 //
-//	go test ./jepsen-lite/sim                 a few seeds that were not run before, and says which
+//	go test ./jepsen-lite/sim                 a seed that was not run before, and says which
 //	make sim SEEDS=100 FIRST=1                many, so that a seed decides everything; what fails is made smaller
 //
 // A Plan is what the seed decides beforehand: how many there are, how fast each one's clock runs, within the bound of the lease
 // protocol, how long messages take, and the faults: partitions, cuts in one direction, hosts cut off, servers cut off from the other
 // servers alone, killed servers, one or all, members that crash, hosts whose messages are held while their clocks go on, broken
-// connections, slow links and slow disks, clocks that jump ahead, leadership that is handed over, identities that are moved to and fro. Most
-// come together, as scenes that leases are there for, and each run begins with a scene of its own. When all is over everything must work again, on
+// connections, slow links and slow disks, clocks that jump ahead, leadership that is handed over, servers that are replaced, identities that are moved to and fro, members
+// and identities on the block list. Most come together, as scenes that leases are there for, and each run begins with a scene of its own. When all is over everything must work again, on
 // every server, and the servers must agree.
 //
 // With plain go test the seed decides what is done and when; in which order goroutines run that can run is left to chance, so a

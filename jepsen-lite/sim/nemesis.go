@@ -116,6 +116,8 @@ func (w *world) fault(f Fault) {
 		w.shuffle(f)
 	case Gather:
 		w.gather(f)
+	case Block, BlockIdentity:
+		w.block(f)
 	case Jump:
 		w.jumped[f.Hosts[0]].Add(int64(f.Delay))
 	}

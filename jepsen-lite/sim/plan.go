@@ -98,6 +98,9 @@ const (
 	Shuffle Kind = "shuffle"
 	// Gather has the identities that are kept go to a member.
 	Gather Kind = "gather"
+	// Block puts a member on the block list, and BlockIdentity one of the identities in use, until the end.
+	Block         Kind = "block"
+	BlockIdentity Kind = "block-identity"
 	// Jump has the clock of a host jump ahead by Delay, as if its machine had been suspended, and others' not. A leader's does not: what
 	// it granted it would take to be over.
 	Jump Kind = "jump"
@@ -183,6 +186,7 @@ func PlanOf(seed uint64) Plan {
 	}
 	p.jumps(p.random("jumps"), begun)
 	p.changes(p.random("changes"), begun)
+	p.blocks(p.random("blocks"), begun)
 	return p
 }
 

@@ -57,8 +57,12 @@ func Run(t *testing.T, p Plan) *Outcome {
 	var trace func(uint64) string
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, p)
+		work := []string{check.WorkLookup, check.WorkActivation, check.WorkLock, check.WorkWatch, check.WorkExport}
+		if p.hasBlocks() {
+			work = append(work, check.WorkBlock)
+		}
 		w.journal.Record(history.Event{Run: &history.Run{
-			Format: history.Format, Scenario: "sim", Seed: p.Seed, Tier: 1, Workload: []string{check.WorkLookup, check.WorkActivation, check.WorkLock, check.WorkWatch, check.WorkExport},
+			Format: history.Format, Scenario: "sim", Seed: p.Seed, Tier: 1, Workload: work,
 			Servers: p.hosts("s", p.Servers), Members: p.hosts("m", p.Members), Bounds: history.Bounds{Progress: int64(2 * progress)},
 		}})
 		w.run()
