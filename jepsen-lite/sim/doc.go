@@ -8,9 +8,10 @@
 // A Plan is what the seed decides beforehand: how many there are, how fast each one's clock runs, within the bound of the lease
 // protocol, how long messages take, and the faults: partitions, cuts in one direction, hosts cut off, servers cut off from the other
 // servers alone, killed servers, one or all, members that crash, hosts whose messages are held while their clocks go on, broken
-// connections, slow links and slow disks, clocks that jump ahead, leadership that is handed over, servers that are replaced, identities that are moved to and fro, members
-// and identities on the block list. Most come together, as scenes that leases are there for, and each run begins with a scene of its own. When all is over everything must work again, on
-// every server, and the servers must agree.
+// connections, slow links and slow disks, clocks that jump ahead, leadership that is handed over, servers that are replaced,
+// identities that are moved to and fro, members and identities on the block list. Most come together, as scenes that leases are
+// there for, and each run begins with a scene of its own. When all is over everything must work again, on every server, and the
+// servers must agree.
 //
 // With plain go test the seed decides what is done and when; in which order goroutines run that can run is left to chance, so a
 // seed that failed may pass. Build makes the same tests with a Go whose runtime has no chance left in it, by go build -overlay
