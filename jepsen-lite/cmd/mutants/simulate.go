@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/mutants"
+	"github.com/seed13d31b7f/berth/jepsen-lite/procs"
 	"github.com/seed13d31b7f/berth/jepsen-lite/sim"
 )
 
@@ -95,7 +96,7 @@ func (h *hunt) runSeed(ctx context.Context, binary string, seed uint64) (string,
 	limited := fmt.Sprintf(`ulimit -v %d && exec "$0" "$@"`, seedMemory)
 	c := exec.CommandContext(ctx, "sh", append([]string{"-c", limited, binary}, sim.Arguments(seed, "", 0)...)...)
 	c.Env = append(os.Environ(), "TMPDIR="+h.files)
-	out, err := c.CombinedOutput()
+	out, err := procs.CombinedOutput(c)
 	if ctx.Err() != nil {
 		err = errors.Join(err, fmt.Errorf("it did not end within %v", seedTimeout))
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/mutants"
+	"github.com/seed13d31b7f/berth/jepsen-lite/procs"
 )
 
 // testTimeout bounds the test of a mutant.
@@ -22,7 +23,7 @@ func test(ctx context.Context, m *mutants.Mutant, binary string) (f found, err e
 	defer cancel()
 	c := exec.CommandContext(ctx, binary, "-test.run", "^"+m.Test+"$")
 	c.Dir = filepath.FromSlash(m.Package)
-	out, err := c.CombinedOutput()
+	out, err := procs.CombinedOutput(c)
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:

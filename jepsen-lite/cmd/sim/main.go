@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed13d31b7f/berth/internal/scratch"
 	"github.com/seed13d31b7f/berth/jepsen-lite/mutants"
+	"github.com/seed13d31b7f/berth/jepsen-lite/procs"
 	"github.com/seed13d31b7f/berth/jepsen-lite/sim"
 )
 
@@ -141,6 +142,6 @@ func summary(out string, ok bool) string {
 func (r *runs) one(ctx context.Context, seed uint64, drop string) (out string, ok bool) {
 	c := exec.CommandContext(ctx, r.program, sim.Arguments(seed, drop, r.until)...)
 	c.Env = append(os.Environ(), "TMPDIR="+r.files)
-	b, err := c.CombinedOutput()
+	b, err := procs.CombinedOutput(c)
 	return string(b), err == nil
 }
