@@ -96,7 +96,7 @@ func TestPlan_Until_IsItsBeginning(t *testing.T) {
 				t.Errorf("seed %d: %v", seed, f)
 			}
 		}
-		if same := all.Until(0); same.Length != LengthDefault || len(same.Faults) != len(whole.Faults) {
+		if same := all.Until(0); same.Length != whole.Length || len(same.Faults) != len(whole.Faults) {
 			t.Errorf("seed %d: %d of %d faults in %v", seed, len(same.Faults), len(whole.Faults), same.Length)
 		}
 	}
@@ -126,7 +126,7 @@ func TestPlanOf_IsTheSeedsAlone(t *testing.T) {
 			t.Errorf("seed %d: clocks run at %d%% and at %d%%: the bound is a quarter", seed, slowest, fastest)
 		}
 	}
-	if len(kinds) != 18 {
+	if len(kinds) != 20 {
 		t.Errorf("the kinds of faults in 200 seeds: %v", kinds)
 	}
 }
