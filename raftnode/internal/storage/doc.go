@@ -17,6 +17,8 @@
 //   - The identity has a checksum. So have bbolt's meta pages, and both must be whole: bbolt would go back to the older.
 //   - The pages of a bbolt file are looked through before it is opened: bbolt has assertions on goroutines of its own, and
 //     a damaged page ends the process.
+//   - A page that the disk does not give is an error: bbolt maps its files into memory, and a fault of memory ends the
+//     process on the spot, without a word to whoever looks after it.
 //   - A record of the log is checked when it is read: bbolt accepts a flipped bit.
 //   - Long deletions from the front of the log are cut into pieces, since each holds the only write lock.
 //   - Files and directories are synced when they are made: bbolt does not, and a power cut takes the whole log.

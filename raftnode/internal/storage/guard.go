@@ -2,7 +2,10 @@ package storage
 
 import (
 	"fmt"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -12,6 +15,7 @@ type Guard struct {
 	stall time.Duration
 	stop  func(error)
 	once  sync.Once
+	torn  atomic.Bool // a use of a mapped file was broken off by a fault
 	// Before, when set, is called before each write, under the same watch; an error takes the write's place. It is for
 	// tests.
 	Before func(what string) error
@@ -39,7 +43,7 @@ func (g *Guard) write(what string, f func() error) error {
 		err = g.Before(what)
 	}
 	if err == nil {
-		err = f()
+		err = g.mapped(f)
 	}
 	timer.Stop()
 	if g.OnWrite != nil {
@@ -50,4 +54,30 @@ func (g *Guard) write(what string, f func() error) error {
 		g.Fail(err)
 	}
 	return err
+}
+
+// mapped runs what uses a file that is mapped into memory. A page of it that the disk does not give is a fault of memory, which ends a Go
+// program on the spot, and nobody is told why: here it is an error. What f held may stay locked then, so the file must not be closed any more.
+func (g *Guard) mapped(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if _, fault := p.(interface{ Addr() uintptr }); !fault {
+			panic(p)
+		}
+		g.torn.Store(true)
+		err = fmt.Errorf("a page of the file cannot be read: %w", syscall.EIO)
+	}()
+	return f()
+}
+
+// close closes such a file, unless a fault may have left it locked: then it ends with the process, as the guard has it.
+func (g *Guard) close(f func() error) error {
+	if g.torn.Load() {
+		return nil
+	}
+	return g.mapped(f)
 }

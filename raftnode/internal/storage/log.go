@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
@@ -60,11 +61,23 @@ func (l *Log) FirstIndex() (uint64, error) { return l.index(l.store.FirstIndex) 
 func (l *Log) LastIndex() (uint64, error) { return l.index(l.store.LastIndex) }
 
 func (l *Log) index(f func() (uint64, error)) (uint64, error) {
-	i, err := f()
+	i, err := l.read(f)
 	if err != nil {
-		l.fail(fmt.Errorf("read %s: %w", l.path, err))
+		l.fail(err)
 	}
 	return i, err
+}
+
+// read reads an index from the store.
+func (l *Log) read(f func() (uint64, error)) (i uint64, err error) {
+	err = l.guard.mapped(func() (err error) {
+		i, err = f()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", l.path, err)
+	}
+	return i, nil
 }
 
 // fail ends the server, unless the log was closed and is read by a straggler.
@@ -85,10 +98,12 @@ func (l *Log) GetLog(index uint64, log *raft.Log) error {
 }
 
 func (l *Log) get(index uint64, log *raft.Log) error {
-	err := l.store.GetLog(index, log)
+	err := l.guard.mapped(func() error { return l.store.GetLog(index, log) })
 	switch {
 	case errors.Is(err, raft.ErrLogNotFound):
 		return raft.ErrLogNotFound // Raft compares the value
+	case errors.Is(err, syscall.EIO):
+		return fmt.Errorf("read entry %d of %s: %w", index, l.path, err)
 	case err != nil:
 		return &CorruptError{Path: l.path, What: fmt.Sprintf("entry %d cannot be read", index), Err: err}
 	}
@@ -175,5 +190,5 @@ func (l *Log) Verify() error { return l.each(func(*raft.Log) error { return nil 
 // Close closes the store.
 func (l *Log) Close() error {
 	l.closed.Store(true)
-	return l.close()
+	return l.guard.close(l.close)
 }

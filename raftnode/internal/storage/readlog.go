@@ -41,13 +41,13 @@ func ReadLog(path string, f func(*raft.Log) error) (err error) {
 
 // each reads every entry, and proves that none is missing in between.
 func (l *Log) each(f func(*raft.Log) error) error {
-	first, err := l.store.FirstIndex()
+	first, err := l.read(l.store.FirstIndex)
 	if err != nil {
-		return &CorruptError{Path: l.path, What: "it cannot be read", Err: err}
+		return err
 	}
-	last, err := l.store.LastIndex()
+	last, err := l.read(l.store.LastIndex)
 	if err != nil {
-		return &CorruptError{Path: l.path, What: "it cannot be read", Err: err}
+		return err
 	}
 	for i := first; i <= last && i != 0; i++ {
 		var log raft.Log

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -500,6 +501,43 @@ func TestGuard_FailingDisk_StopsTheServer(t *testing.T) {
 	}
 	if len(stopped) != 1 || !errors.Is(stopped[0], full) {
 		t.Errorf("stopped by %v", stopped)
+	}
+}
+
+// A page that the disk does not give while the file is mapped into memory is an error that says so, and the server ends of it: it is no
+// crash. The file is cut off here, for which the system has the same signal.
+func TestGuard_PageOfAMappedFileIsGone_StopsTheServer(t *testing.T) {
+	for name, use := range map[string]func(*Stores) error{
+		"an entry is read": func(s *Stores) error { return s.Log.GetLog(1, new(raft.Log)) },
+		"the last index is read": func(s *Stores) error {
+			_, err := s.Log.LastIndex()
+			return err
+		},
+		"an entry is written":  func(s *Stores) error { return s.Log.StoreLog(&raft.Log{Index: 501, Term: 1}) },
+		"entries are deleted":  func(s *Stores) error { return s.Log.DeleteRange(1, 100) },
+		"the log is compacted": func(s *Stores) error { return s.Log.DeleteRange(1, 500) },
+		"a vote is written":    func(s *Stores) error { return s.Vote.SetUint64([]byte("CurrentTerm"), 2) },
+	} {
+		path := filled(t, 500)
+		var stopped []error
+		id := testIdentity
+		id.Stores = true
+		d, stores, err := tryOpen(path, id, NewGuard(time.Minute, func(err error) { stopped = append(stopped, err) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{logFile, voteFile} {
+			if err := os.Truncate(filepath.Join(path, file), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := use(stores); !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(stopped) != 1 || !strings.Contains(stopped[0].Error(), "a page of the file cannot be read: input/output error") {
+			t.Errorf("%s: stopped by %v", name, stopped)
+		}
+		_ = errors.Join(stores.Close(), d.Close())
 	}
 }
 

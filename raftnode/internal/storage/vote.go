@@ -44,7 +44,7 @@ func openVoteStore(path string, guard *Guard) (*VoteStore, error) {
 		return nil, err
 	}
 	s := &VoteStore{db: db, guard: guard}
-	if err := s.load(); err != nil {
+	if err := guard.mapped(s.load); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
@@ -139,4 +139,4 @@ func (s *VoteStore) GetUint64(key []byte) (uint64, error) {
 }
 
 // Close closes the file.
-func (s *VoteStore) Close() error { return s.db.Close() }
+func (s *VoteStore) Close() error { return s.guard.close(s.db.Close) }
