@@ -122,7 +122,7 @@ func ofMembers() []Mutant {
 			Gap:     "nobody is marked before the lease is over, and a life that is over takes no answer (lookupclient, life.go); the model, whose members do, finds it, as rule M4 mark",
 		},
 		{
-			Name: "new-leader-does-not-wait", About: "a new leader takes members' leases to be half over (M3)", Checkers: two,
+			Name: "new-leader-does-not-wait", About: "a new leader takes members' leases to be half over (M3)", Checkers: two, Seeds: 72,
 			patches: []patch{{"raftnode/lease/members.go", "		m.seen[inc] = begun\n", "		m.seen[inc] = begun.Add(-m.full / 2)\n"}},
 		},
 		{
@@ -139,7 +139,7 @@ func ofMembers() []Mutant {
 			patches: []patch{{"fsm/placements.go", "		return e.Evict(h.epoch)\n", "		if after, v := e.Evict(h.epoch); v != placement.Done || after.Phase != placement.Settled {\n			return after, v\n		}\n		return placement.Entry{Phase: placement.Tombstone, Removed: m.out.Index}, placement.Done\n"}},
 		},
 		{
-			Name: "any-epoch-confirms", About: "a confirmation counts under an epoch that is over", Checkers: append([]string{"order", "linearizable"}, two...),
+			Name: "any-epoch-confirms", About: "a confirmation counts under an epoch that is over", Checkers: append([]string{"order", "linearizable"}, two...), Seeds: 72,
 			patches: []patch{{"placement/transition.go", "	case e.Epoch != epoch:\n		return EpochMismatch\n	case e.Owner != owner:", "	case e.Owner != owner:"}},
 		},
 	}
@@ -308,7 +308,7 @@ func ofRaft() []Mutant {
 			Gap:     "a new leader's heartbeat has to come between two steps of the old one's goroutine",
 		},
 		{
-			Name: "double-vote", About: "hashicorp/raft: a server votes for everybody who asks in a term", Checkers: lost,
+			Name: "double-vote", About: "hashicorp/raft: a server votes for everybody who asks in a term", Checkers: lost, Seeds: 72,
 			raft: []patch{{"raft.go", "if lastVoteTerm == req.Term && lastVoteCandBytes != nil {", "if false && lastVoteTerm == req.Term && lastVoteCandBytes != nil {"}},
 		},
 		{

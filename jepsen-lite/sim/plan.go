@@ -187,6 +187,7 @@ func PlanOf(seed uint64) Plan {
 	p.jumps(p.random("jumps"), begun)
 	p.changes(p.random("changes"), begun)
 	p.blocks(p.random("blocks"), begun)
+	p.closes(p.random("end"))
 	return p
 }
 

@@ -117,7 +117,7 @@ func (p *Plan) provedLate(r *rand.Rand, at time.Duration, host string) []Fault {
 	mute := Fault{Kind: OneWay, At: slow.At + within(r, 2500*time.Millisecond, 3500*time.Millisecond), Hosts: []string{host}}
 	slow.For = mute.At + 2*slow.Delay - slow.At // until what is under way is proved
 	away := Fault{Kind: Isolate, At: mute.At + 2*slow.Delay + 4*p.Latency, Hosts: []string{host}}
-	away.For = ttl*100/time.Duration(p.Rates[host]) + within(r, 500*time.Millisecond, 3*time.Second)
+	away.For = p.lasts(host) + within(r, 500*time.Millisecond, 3*time.Second)
 	mute.For = away.At + away.For - mute.At
 	return []Fault{slow, mute, away}
 }
