@@ -115,3 +115,30 @@ func TestClusterCases_BrokenResolver_IsSeen(t *testing.T) {
 		})
 	}
 }
+
+// A resolution of which nobody waits for the end any more ends: what it has begun is not found later, hidden.
+func TestResolver_NobodyWaitsAnyMore_Ends(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which fails when anything goes on after its end
+		hosts, m := NewHosts(), NewMemory(10*time.Second)
+		hosts.Add("member-1", map[string]func(placement.Identity) error{"cart": func(placement.Identity) error { return nil }})
+		r := NewResolver(m, noStores{m}, hosts)
+		soon, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		later, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		gaveUp := make(chan struct{})
+		go func() {
+			defer close(gaveUp)
+			if _, err := r.Ensure(soon, identity("1")); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Ensure that nobody can answer = %v", err)
+			}
+		}()
+		_, err := r.Ensure(later, identity("1"))
+		if <-gaveUp; !errors.Is(err, context.DeadlineExceeded) || hosts.Begun() < 2 {
+			t.Errorf("Ensure beside another that gave up = %v, with %d begun: it is to go on", err, hosts.Begun())
+		}
+		if acting, hidden := hosts.Of(identity("1")); acting != 0 || hidden != 0 {
+			t.Errorf("%d act and %d are hidden after the end", acting, hidden)
+		}
+	})
+}

@@ -24,11 +24,13 @@ type Resolver struct {
 	flights map[placement.Identity]*resolving
 }
 
-// resolving is one resolution that all who ask meanwhile share.
+// resolving is one resolution that all who ask meanwhile share. It ends with the last of them that gives up.
 type resolving struct {
-	done chan struct{}
-	a    placement.Activated
-	err  error
+	waiting int // of Resolver.mu
+	cancel  context.CancelFunc
+	done    chan struct{}
+	a       placement.Activated
+	err     error
 }
 
 const (
@@ -52,30 +54,61 @@ func (r *Resolver) Ensure(ctx context.Context, id placement.Identity) (placement
 	if f == nil {
 		f = &resolving{done: make(chan struct{})}
 		r.flights[id] = f
-		go r.resolve(context.WithoutCancel(ctx), id, f) // ends after its tries, each of which is bounded
+		var all context.Context
+		all, f.cancel = context.WithTimeout(context.WithoutCancel(ctx), patience)
+		go r.resolve(all, id, f) // ends after its tries, or with all
 	}
+	f.waiting++
 	r.mu.Unlock()
 	select {
 	case <-f.done:
 		return f.a, f.err
 	case <-ctx.Done():
+		r.giveUp(id, f)
 		return placement.Activated{}, context.Cause(ctx)
 	}
 }
 
+// giveUp is the end of one that waited. The last one ends the resolution, and waits until nothing of it goes on.
+func (r *Resolver) giveUp(id placement.Identity, f *resolving) {
+	r.mu.Lock()
+	f.waiting--
+	last := f.waiting == 0
+	if last && r.flights[id] == f {
+		delete(r.flights, id)
+	}
+	r.mu.Unlock()
+	if last {
+		f.cancel()
+		<-f.done
+	}
+}
+
 func (r *Resolver) resolve(ctx context.Context, id placement.Identity, f *resolving) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	defer close(f.done)
+	defer f.cancel()
 	for try := range resolveTries {
-		if f.a, f.err = r.try(ctx, id); f.err == nil || errors.Is(f.err, placement.ErrNoHost) || ctx.Err() != nil {
+		if f.a, f.err = r.try(ctx, id); f.err == nil || errors.Is(f.err, placement.ErrNoHost) || !slept(ctx, time.Duration(try+1)*resolvePause) {
 			break
 		}
-		time.Sleep(time.Duration(try+1) * resolvePause)
 	}
 	r.mu.Lock()
-	delete(r.flights, id)
+	if r.flights[id] == f {
+		delete(r.flights, id)
+	}
 	r.mu.Unlock()
+}
+
+// slept says whether the time has passed before ctx ended.
+func slept(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // try finds the activation that there is, or makes one.
