@@ -28,16 +28,24 @@ func main() {
 	flag.StringVar(&h.store, "store", "berth-faults", "the folder that gets the runs' folders")
 	flag.Uint64Var(&h.seeds, "seeds", 3, "how many seeds of a scenario with real processes a mutant may survive")
 	flag.Uint64Var(&h.simulated, "simulated", 0, "how many seeds of the simulation; 0 for each one's own number")
-	flag.IntVar(&h.sample, "sample", 0, "how many to try, drawn from those that the simulation finds; 0 for all")
+	flag.IntVar(&h.sample, "sample", 0, "how many to try, drawn from those that must be found without real processes; 0 for all")
+	table := flag.String("table", "", "a file that has the table: the seed that found a mutant before is the first")
 	only := flag.String("only", "", "the mutants to try, with commas between them; none is the berth without a fault")
 	scenario := flag.String("scenario", "", "the scenario to try them with, or sim; empty for each one's own")
 	write := flag.String("write", "", "a file that has the table: what was found is written into it")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, cancel) // a second signal ends the process at once
-	rows, err := h.all(ctx, *only, *scenario)
-	err = errors.Join(err, printTable(rows))
-	if *write != "" {
+	var err error
+	if *table != "" {
+		h.known, err = seedsOfTable(*table)
+	}
+	var rows []row
+	if err == nil {
+		rows, err = h.all(ctx, *only, *scenario)
+		err = errors.Join(err, printTable(rows))
+	}
+	if *write != "" && rows != nil {
 		err = errors.Join(err, writeTable(*write, rows))
 	}
 	if err != nil {
@@ -68,9 +76,10 @@ type found struct {
 type hunt struct {
 	store            string
 	seeds, simulated uint64
-	sample           int    // how many are tried of those that the simulation must find; 0 for all mutants
-	dir              string // of what is built
-	files            string // of what the seeds of the simulation have on their disks
+	known            map[string]uint64 // the seeds of the simulation that begin, by the mutant's name; others begin with the first
+	sample           int               // how many are tried of those that must be found without real processes; 0 for all mutants
+	dir              string            // of what is built
+	files            string            // of what the seeds of the simulation have on their disks
 }
 
 // unbroken is the berth without a fault: what is found in it would be found in every mutant.
@@ -119,7 +128,9 @@ func (h *hunt) drawn(all []mutants.Mutant) []mutants.Mutant {
 	if h.sample == 0 {
 		return all
 	}
-	all = slices.DeleteFunc(all, func(m mutants.Mutant) bool { return m.Scenario != "" || m.Gap != "" || m.Name == unbroken.Name })
+	all = slices.DeleteFunc(all, func(m mutants.Mutant) bool {
+		return m.Name == unbroken.Name || m.Test == "" && (m.Scenario != "" || m.Gap != "")
+	})
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all[:min(h.sample, len(all))]
 }

@@ -42,20 +42,34 @@ var signs = []struct {
 // atOnce is how many seeds run at once: one has one processor.
 const atOnce = 2
 
+// order is the seeds of a budget, from 1 on. One that is known is the first of them.
+func order(budget, known uint64) []uint64 {
+	seeds := make([]uint64, 0, budget)
+	if known != 0 && known <= budget {
+		seeds = append(seeds, known)
+	}
+	for seed := uint64(1); seed <= budget; seed++ {
+		if seed != known {
+			seeds = append(seeds, seed)
+		}
+	}
+	return seeds
+}
+
 // simulate runs seeds of the simulation, as many as the budget has, until a mutant is found.
 func (h *hunt) simulate(ctx context.Context, m *mutants.Mutant, binary string, budget uint64) (f found, err error) {
-	for first := uint64(1); first <= budget; first += atOnce {
+	for seeds := range slices.Chunk(order(budget, h.known[m.Name]), atOnce) {
 		var all sync.WaitGroup
-		outs, errs := make([]string, min(atOnce, budget-first+1)), make([]error, atOnce)
-		for i := range outs {
-			all.Go(func() { outs[i], errs[i] = h.runSeed(ctx, binary, first+uint64(i)) })
+		outs, errs := make([]string, len(seeds)), make([]error, len(seeds))
+		for i, seed := range seeds {
+			all.Go(func() { outs[i], errs[i] = h.runSeed(ctx, binary, seed) })
 		}
 		all.Wait()
 		if ctx.Err() != nil {
 			return f, context.Cause(ctx)
 		}
 		for i, out := range outs {
-			f.seed = first + uint64(i)
+			f.seed = seeds[i]
 			if f.checker, f.why = sees(m, out); f.checker != "" {
 				return f, nil
 			}
@@ -64,6 +78,7 @@ func (h *hunt) simulate(ctx context.Context, m *mutants.Mutant, binary string, b
 			}
 		}
 	}
+	f.seed = budget
 	return f, nil
 }
 

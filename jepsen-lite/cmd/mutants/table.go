@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -98,6 +100,29 @@ func tableLines(table string) map[string]string {
 		}
 	}
 	return lines
+}
+
+// foundBySeed is what the table has of a mutant that a seed of the simulation found.
+var foundBySeed = regexp.MustCompile(`^\| (\S+) \|.*\| sim \| \d+ \| \w+, seed (\d+)`)
+
+// seedsOfTable is which seeds of the simulation found mutants, by their names, as the table in a file has it.
+func seedsOfTable(path string) (map[string]uint64, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	seeds := map[string]uint64{}
+	for line := range strings.Lines(string(b)) {
+		if x := foundBySeed.FindStringSubmatch(line); x != nil {
+			if seeds[x[1]], err = strconv.ParseUint(x[2], 10, 64); err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", path, x[1], err)
+			}
+		}
+	}
+	if len(seeds) == 0 {
+		return nil, fmt.Errorf("%s has no mutant that a seed of the simulation found", path)
+	}
+	return seeds, nil
 }
 
 // everyone is the berth without a fault, and all mutants.
