@@ -57,7 +57,7 @@ ALONE := $(addprefix github.com/seed13d31b7f/berth/,cmd/internal/houserules fsm 
 UNDETECTED := ^(TestContracts_CallsFail|TestRun_CorruptedHistory_NamedCheckersRefuse|TestList_FewAreWanted_EachCallIsBounded|\
 TestList_CountMore_SaysHowMany|TestRing_IsBounded|\
 TestOverlap_ClocksThatDoNotCountAStop_AreFound|TestGroup_Heal_WithoutTheGate_IsSlow|TestBerth_WithoutSync_IsFound|\
-TestBerth_LeaderJumpsAhead_MembersJoinAgain|TestRun_(MembersThatDoNotFence_AreFound|LocksUnfenced_AreFound|StaleLookups_AreFound|\
+TestBerth_LeaderJumpsAhead_MembersJoinAgain|TestRun_(MembersThatDoNotFence_AreFound|ClocksBeyond_AreFound|LocksUnfenced_AreFound|StaleLookups_AreFound|\
 HostsJoinedByVethPairs_CutOff_Passes|Clients_StoppedAndKilled_Passes))$$
 
 # A process under the race detector sleeps for a second when it ends, to hear of more, and tests start a thousand.

@@ -28,6 +28,17 @@ func TestRun_StaleLookups_AreFound(t *testing.T) {
 	passes(t, expected(t, "stale-lookups"))
 }
 
+// They build a berth whose clocks can be skewed.
+func TestRun_ClocksBeyond_AreFound(t *testing.T) {
+	for _, name := range []string{"clocks-beyond", "server-clocks-beyond"} {
+		t.Run(name, func(t *testing.T) {
+			c := expected(t, name)
+			c.Source = "../.."
+			passes(t, c)
+		})
+	}
+}
+
 func TestVerdict_NothingFoundThatHadToBe_SaysSo(t *testing.T) {
 	for _, x := range []struct {
 		valid        check.Valid
