@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed13d31b7f/berth/fsm"
 	"github.com/seed13d31b7f/berth/internal/freeport"
+	"github.com/seed13d31b7f/berth/internal/scratch"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode"
@@ -70,7 +71,8 @@ func dial(b *testing.B, address string) *grpc.ClientConn {
 
 const processEnv = "BERTH_TEST_SERVER"
 
-// TestMain makes this binary a server in a process of its own when a benchmark, which kills it, has started it as one.
+// TestMain makes this binary a server in a process of its own when a benchmark, which kills it, has started it as one. In
+// tests servers keep their files in memory where that can be.
 func TestMain(m *testing.M) {
 	if given := os.Getenv(processEnv); given != "" {
 		if err := serveProcess(given); err != nil {
@@ -79,7 +81,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(scratch.Tests(m))
 }
 
 // serveProcess serves until the end of standard input.

@@ -116,11 +116,3 @@ func determine(f *overlay.Files, dir string) error {
 // seeded has a seed decide, from now on, what chance decides otherwise; false gives that back to chance. It returns where the numbers
 // of the seed have come to, which says how many were drawn. It is nil unless the build is one by Build.
 var seeded func(on bool, seed uint64) (state uint64)
-
-// InMemory is a directory for servers' files, in memory where that can be; empty for the one that there is for such files.
-func InMemory() string {
-	if fi, err := os.Stat("/dev/shm"); err == nil && fi.IsDir() {
-		return "/dev/shm"
-	}
-	return ""
-}

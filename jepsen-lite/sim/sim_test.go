@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed13d31b7f/berth/internal/scratch"
+	"github.com/seed13d31b7f/berth/internal/underrace"
 )
 
 var (
@@ -22,11 +25,7 @@ var (
 
 // TestMain has servers keep their files in memory where that can be.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	if dir := InMemory(); dir != "" && os.Getenv("TMPDIR") == "" {
-		_ = os.Setenv("TMPDIR", dir)
-	}
-	code := m.Run()
+	code := scratch.Tests(m)
 	if seeded != nil {
 		if dir, err := os.Getwd(); err == nil {
 			_ = os.Remove(dir) // its own, and empty
@@ -55,10 +54,14 @@ func TestSeeds(t *testing.T) {
 	if from == 0 {
 		from = uint64(time.Now().UnixNano()) / 1000
 	}
+	lasts := *until
+	if lasts == 0 && underrace.On {
+		lasts = 20 * time.Second // a whole plan would take two minutes
+	}
 	for i := range uint64(*seeds) {
 		seed := from + i
 		begin := time.Now()
-		p := without(t, PlanOf(seed), *drop).Until(*until)
+		p := without(t, PlanOf(seed), *drop).Until(lasts)
 		out := Run(t, p)
 		t.Logf("seed %d: %v of %d servers in %v, %d faults, %d operations, trace %s", seed, out.Lived.Round(time.Second), p.Servers,
 			time.Since(begin).Round(time.Millisecond), len(p.Faults), len(out.History.Ops), out.Trace)
