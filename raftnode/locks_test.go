@@ -1,8 +1,10 @@
 package raftnode_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/url"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -194,6 +197,184 @@ func TestLocks_LeaderChanges_WaitGoesOn(t *testing.T) {
 		}
 		l.Start()
 	})
+}
+
+// Who waits for a lock and loses the connection asks again, and has kept its place. Who goes away has none soon.
+func TestLocks_ConnectionBreaks_PlaceIsKept(t *testing.T) {
+	for name, opened := range map[string]bool{"session of its own": true, "session for the lock": false} {
+		t.Run(name, func(t *testing.T) {
+			site(t, 3, nil, func(t *testing.T, c *raftnodetest.Cluster, client *lookupclient.Client) {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				defer cancel()
+				sessions, locks := apiv1.NewSessionsClient(client.Conn()), apiv1.NewLocksClient(client.Conn())
+				ask := func(ctx context.Context, holder string, wait time.Duration) (*apiv1.AcquireLockResponse, error) {
+					req := &apiv1.AcquireLockRequest{Name: "one", Wait: durationpb.New(wait)}
+					if !opened {
+						req.Holder, req.Ttl = holder, durationpb.New(2*time.Minute)
+						return locks.AcquireLock(ctx, req)
+					}
+					s, err := sessions.OpenSession(ctx, &apiv1.OpenSessionRequest{Holder: holder, Ttl: durationpb.New(2 * time.Minute)})
+					if err != nil {
+						return nil, err
+					}
+					req.Session = s.Session.Id
+					return locks.AcquireLock(ctx, req)
+				}
+				first, err := ask(ctx, "first", 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				type got struct {
+					resp *apiv1.AcquireLockResponse
+					err  error
+				}
+				waits := make(chan got, 1)
+				go func() {
+					resp, err := ask(ctx, "second", 40*time.Second)
+					waits <- got{resp, err}
+				}()
+				time.Sleep(time.Second)
+				going, goes := context.WithCancel(ctx)
+				gone := make(chan error, 1)
+				go func() {
+					_, err := ask(going, "third", 40*time.Second)
+					gone <- err
+				}()
+				time.Sleep(time.Second)
+				for _, host := range []string{"m1", c.Servers[0].Host, c.Servers[1].Host, c.Servers[2].Host} {
+					c.Network.Break(host)
+					time.Sleep(5 * time.Second)
+				}
+				if v := c.Save(); v.ClaimCount() != 3 {
+					t.Errorf("%d claims, want 3", v.ClaimCount())
+				}
+				goes()
+				if err := <-gone; !errors.Is(err, context.Canceled) && status.Code(err) != codes.Canceled {
+					t.Errorf("the third: %v", err)
+				}
+				time.Sleep(2 * time.Second)
+				if v := c.Save(); v.ClaimCount() != 2 {
+					t.Errorf("%d claims, want 2: who went away has none", v.ClaimCount())
+				}
+				if _, err := locks.ReleaseLock(ctx, &apiv1.ReleaseLockRequest{Name: "one", Session: first.Session}); err != nil {
+					t.Fatal(err)
+				}
+				if g := <-waits; g.err != nil || !g.resp.Held {
+					t.Errorf("the second: %v, %v", g.resp, g.err)
+				}
+			})
+		})
+	}
+}
+
+// Two calls wait for one claim: the one whose time is over first gives nothing up.
+func TestLocks_TwoCallsWaitForOneClaim_TheShorterGivesNothingUp(t *testing.T) {
+	site(t, 1, nil, func(t *testing.T, c *raftnodetest.Cluster, _ *lookupclient.Client) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		sessions, locks := locksOf(c, c.Leader(nil))
+		var ids []uint64
+		for range 2 {
+			s, err := sessions.OpenSession(ctx, &apiv1.OpenSessionRequest{Holder: "h", Ttl: durationpb.New(2 * time.Minute)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, s.Session.Id)
+		}
+		if _, err := locks.AcquireLock(ctx, &apiv1.AcquireLockRequest{Name: "one", Session: ids[0]}); err != nil {
+			t.Fatal(err)
+		}
+		long := make(chan error, 1)
+		go func() {
+			_, err := locks.AcquireLock(ctx, &apiv1.AcquireLockRequest{Name: "one", Session: ids[1], Wait: durationpb.New(40 * time.Second)})
+			long <- err
+		}()
+		time.Sleep(time.Second)
+		if _, err := locks.AcquireLock(ctx, &apiv1.AcquireLockRequest{Name: "one", Session: ids[1], Wait: durationpb.New(3 * time.Second)}); status.Code(err) == codes.OK || !strings.Contains(err.Error(), "taken by") {
+			t.Errorf("the shorter: %v", err)
+		}
+		time.Sleep(time.Second)
+		if _, err := locks.ReleaseLock(ctx, &apiv1.ReleaseLockRequest{Name: "one", Session: ids[0]}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-long; err != nil {
+			t.Errorf("the longer: %v", err)
+		}
+	})
+}
+
+// A caller that goes away leaves nothing: neither a place in the queue for longer than its own deadline, nor a lock that it was granted
+// after it had gone, under a session that nobody knows. One that asks again in time keeps what it is given.
+func TestLocks_CallerGoesAway_LeavesNothing(t *testing.T) {
+	const id = "01JD3VXK5N8Y2T3B4C5D6E7F8G"
+	for name, tt := range map[string]struct {
+		deadline       time.Duration // of the call that goes away after a second
+		release, again time.Duration // after that, when the lock is released, and when the call is made again; zero for never
+		wait           time.Duration // of that call, which is not granted the lock then; zero for one that is
+		after          time.Duration // after which there are
+		claims         int
+	}{
+		"its deadline comes":           {deadline: 1500 * time.Millisecond, after: 500 * time.Millisecond, claims: 1},
+		"it waits":                     {deadline: time.Minute, after: 1100 * time.Millisecond, claims: 1},
+		"it is granted the lock":       {deadline: time.Minute, release: 300 * time.Millisecond, after: 1100 * time.Millisecond, claims: 0},
+		"it asks again and has it":     {deadline: time.Minute, release: 300 * time.Millisecond, again: 600 * time.Millisecond, after: 5 * time.Second, claims: 1},
+		"it asks again and is granted": {deadline: time.Minute, release: 600 * time.Millisecond, again: 300 * time.Millisecond, after: 5 * time.Second, claims: 1},
+		"it asks again, for a moment":  {deadline: time.Minute, again: 300 * time.Millisecond, wait: 200 * time.Millisecond, after: 1100 * time.Millisecond, claims: 1},
+		"it asks again and waits":      {deadline: time.Minute, release: 4 * time.Second, again: 300 * time.Millisecond, after: 5 * time.Second, claims: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			site(t, 1, nil, func(t *testing.T, c *raftnodetest.Cluster, _ *lookupclient.Client) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				sessions, locks := locksOf(c, c.Leader(nil))
+				ask := func(ctx context.Context, wait time.Duration, again bool) (*apiv1.AcquireLockResponse, error) {
+					return locks.AcquireLock(ctx, &apiv1.AcquireLockRequest{
+						Name: "one", Holder: "second", Ttl: durationpb.New(2 * time.Minute), Wait: durationpb.New(wait),
+						Retry: &apiv1.Retry{RequestId: id, Again: again},
+					})
+				}
+				first, err := locks.AcquireLock(ctx, &apiv1.AcquireLockRequest{Name: "one", Holder: "first", Ttl: durationpb.New(2 * time.Minute)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				going, goes := context.WithTimeout(ctx, tt.deadline)
+				gone := make(chan error, 1)
+				go func() {
+					_, err := ask(going, 40*time.Second, false)
+					gone <- err
+				}()
+				time.Sleep(time.Second)
+				goes()
+				if err := <-gone; status.Code(err) != codes.Canceled {
+					t.Errorf("who went away: %v", err)
+				}
+				begin := time.Now()
+				var work sync.WaitGroup
+				if tt.release > 0 {
+					work.Go(func() {
+						time.Sleep(tt.release)
+						if _, err := sessions.CloseSession(ctx, &apiv1.CloseSessionRequest{Session: first.Session}); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				if tt.again > 0 {
+					work.Go(func() {
+						time.Sleep(tt.again)
+						wait := cmp.Or(tt.wait, 40*time.Second)
+						if resp, err := ask(ctx, wait, true); (err == nil) != (tt.wait == 0) || err == nil && !resp.Held {
+							t.Errorf("asking again: %v, %v", resp, err)
+						}
+					})
+				}
+				time.Sleep(time.Until(begin.Add(tt.after)))
+				work.Wait()
+				if v := c.Save(); v.ClaimCount() != tt.claims || v.SessionCount() != tt.claims {
+					t.Errorf("%d claims and %d sessions, want %d each", v.ClaimCount(), v.SessionCount(), tt.claims)
+				}
+			})
+		})
+	}
 }
 
 // Every rule that a call about locks can break is named in its error.

@@ -4966,7 +4966,9 @@ type AcquireLockRequest struct {
 	Mode LockMode_Name `protobuf:"varint,3,opt,name=mode,proto3,enum=berth.v1.LockMode_Name" json:"mode,omitempty"`
 	// 1 to 32,768 for a semaphore: the same in every claim to it.
 	Permits uint32 `protobuf:"varint,4,opt,name=permits,proto3" json:"permits,omitempty"`
-	// How long to wait for the lock, at most 60 s and as long as the call lasts. Zero: not at all.
+	// How long to wait for the lock, at most 60 s and as long as the call lasts. Zero: not at all. The place in the queue is kept for a
+	// second more when the call is broken off, so that the same call finds it, made again over another connection; a session that was opened
+	// for the lock is closed after it, and another one has what it was granted.
 	Wait *durationpb.Duration `protobuf:"bytes,5,opt,name=wait,proto3" json:"wait,omitempty"`
 	// Keep the place in the queue when the wait is over, for half a minute: the answer says that the lock is not held yet, and
 	// the same call goes on waiting. It needs a session.

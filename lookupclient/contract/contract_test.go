@@ -448,6 +448,44 @@ func TestStorage_WaitersPass_LockIsGranted(t *testing.T) {
 	})
 }
 
+// Whoever gives up waiting is in nobody's way either, at whatever moment, by a deadline or without one.
+func TestStorage_WaiterGivesUp_LockIsGranted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s, _ := w.storage(contract.Config{})
+		givesUp := func(name string, want error, ctx context.Context) {
+			l, err := s.TryAcquire(within(t), cart)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := s.Wait(ctx, cart); !errors.Is(err, want) {
+				t.Errorf("%s: Wait: %v", name, err)
+			}
+			if err := s.Release(within(t), l); err != nil {
+				t.Fatal(err)
+			}
+			begin := time.Now()
+			if l, err = s.TryAcquire(within(t), cart); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if took := time.Since(begin); took > 200*time.Millisecond {
+				t.Errorf("%s: TryAcquire took %v", name, took)
+			}
+			if err := s.Release(within(t), l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for after := 3 * time.Millisecond; after < 4*time.Second; after += after / 3 {
+			ctx, cancel := context.WithCancel(within(t))
+			time.AfterFunc(after, cancel)
+			givesUp(fmt.Sprint("cancelled after ", after), context.Canceled, ctx)
+			ctx, cancel = context.WithTimeout(within(t), after)
+			givesUp(fmt.Sprint("a deadline of ", after), context.DeadlineExceeded, ctx)
+			cancel()
+		}
+	})
+}
+
 // An operator that breaks a lock of a storage takes the activation away, and its owner is told.
 func TestStorage_LockIsBroken_IsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

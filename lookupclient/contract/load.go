@@ -97,19 +97,26 @@ func (s *Storage) Wait(ctx context.Context, id placement.Identity) (a placement.
 	}
 }
 
-// await waits for a turn until nobody has the lock.
+// await waits for a turn until nobody has the lock. It waits under a session of its own, to be out of everybody's way when ctx ends: a
+// server keeps the place of a call that is broken off for a while.
 func (s *Storage) await(ctx context.Context, key string) (free bool, err error) {
-	call, cancel := context.WithTimeout(ctx, waitTurn+waitMargin)
-	defer cancel()
-	resp, err := s.locks.AcquireLock(call, &apiv1.AcquireLockRequest{
-		Name: s.config.spawnName(key), Mode: apiv1.LockMode_SHARED, Wait: durationpb.New(waitTurn), Ttl: durationpb.New(waitTTL), Holder: holderWaits + key,
-	})
-	if errors.Is(err, lookupclient.ErrLockHeld) || errors.Is(err, lookupclient.ErrLockLost) && ctx.Err() == nil {
-		return false, nil // the turn is over
-	}
+	resp, err := s.sessions.OpenSession(ctx, &apiv1.OpenSessionRequest{Ttl: durationpb.New(waitTTL), Holder: holderWaits + key})
 	if err != nil {
 		return false, err
 	}
-	s.abandon(ctx, resp.Session)
-	return true, nil
+	session := resp.Session.Id
+	call, cancel := context.WithTimeout(ctx, waitTurn+waitMargin)
+	defer cancel()
+	_, err = s.locks.AcquireLock(call, &apiv1.AcquireLockRequest{
+		Name: s.config.spawnName(key), Mode: apiv1.LockMode_SHARED, Wait: durationpb.New(waitTurn), Session: session,
+	})
+	if err == nil {
+		s.abandon(ctx, session)
+		return true, nil
+	}
+	s.abandonLater(ctx, session)
+	if errors.Is(err, lookupclient.ErrLockHeld) || errors.Is(err, lookupclient.ErrLockLost) && ctx.Err() == nil {
+		return false, nil // the turn is over
+	}
+	return false, err
 }

@@ -210,3 +210,12 @@ func (s *Storage) abandon(ctx context.Context, session uint64) {
 	defer cancel()
 	_ = s.end(ctx, session)
 }
+
+// abandonLater does so without waiting for it. Close does.
+func (s *Storage) abandonLater(ctx context.Context, session uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.tasks.Go(func() { s.abandon(ctx, session) })
+	}
+}

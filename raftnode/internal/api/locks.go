@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 	"github.com/seed13d31b7f/berth/placement"
 	"github.com/seed13d31b7f/berth/raftnode/internal/group"
+	"github.com/seed13d31b7f/berth/raftnode/internal/leader"
 	"github.com/seed13d31b7f/berth/snapshot"
 )
 
@@ -20,6 +22,9 @@ const (
 	lockWaitMax = 60 * time.Second
 	// lockPatience is how long a claim waits when the call that waits for it is gone.
 	lockPatience = 30 * time.Second
+	// takeUpWithin is how long a claim is left alone when the call that waits for it is gone before its time is over: its caller may have lost
+	// the connection, or a server in between, and make the same call again.
+	takeUpWithin = time.Second
 	// withdrawBudget bounds the withdrawal of a claim whose call is over.
 	withdrawBudget = 2 * time.Second
 	// claimsShown and claimsListed are how many claims an answer about one lock shows, and each lock of a list.
@@ -43,18 +48,18 @@ func (s *Server) AcquireLock(ctx context.Context, req *apiv1.AcquireLockRequest)
 		return nil, err
 	}
 	if req.Session == 0 {
-		session, err := a.open(ctx, open)
+		session, remembered, err := a.open(ctx, open)
 		if err != nil {
 			return nil, err
 		}
-		a.body.Session, a.changed = session.ID, true
+		a.body.Session, a.opened, a.again, a.changed = session.ID, true, remembered, true
 	}
 	held, err := a.run(ctx)
 	if err != nil && a.changed {
 		err = laterError(err)
 	}
 	if err != nil {
-		if r, _, _ := apiv1.ReasonOf(err); req.Session == 0 && r != apiv1.ReasonNoLeader && r != apiv1.ReasonOutcomeUnknown {
+		if r, _, _ := apiv1.ReasonOf(err); a.opened && !a.takenUp && r != apiv1.ReasonNoLeader && r != apiv1.ReasonOutcomeUnknown {
 			a.closeSession(ctx)
 		}
 		return nil, err
@@ -74,7 +79,10 @@ type acquiring struct {
 	wait    time.Duration
 	stay    bool
 	token   placement.Epoch
+	opened  bool // the session is one for this lock
+	again   bool // it was opened by the same call before
 	changed bool // a session was opened, or a claim was made
+	takenUp bool // the claim is another call's
 }
 
 func acquiringOf(req *apiv1.AcquireLockRequest) (*acquiring, error) {
@@ -120,34 +128,68 @@ func (a *acquiring) run(ctx context.Context) (held bool, err error) {
 	a.token, a.changed = r.Token, a.changed || r.Verdict == placement.Done
 	timer := time.NewTimer(a.wait)
 	defer timer.Stop()
-	for {
-		w := a.driver.WatchClaim(a.body.Name, a.token)
-		held, err := a.look()
-		if held || err != nil {
-			a.driver.UnwatchClaim(w)
-			return held, err
-		}
-		over := false
-		select {
-		case <-w.C:
-		case <-timer.C:
-			over = true
-		case <-ctx.Done():
-			over = true
-		case <-a.driver.Tenure().Context().Done():
-			err = outcomeError(group.ErrNotLeader)
-		}
-		a.driver.UnwatchClaim(w)
-		if err != nil {
+	w := a.driver.WatchClaim(a.body.Name, a.token)
+	defer a.driver.UnwatchClaim(w)
+	if a.again { // not before there is a watch, which a call that lingers looks for
+		if _, _, err := a.keep(ctx, a.body.Session); err != nil {
 			return false, err
 		}
-		if over && a.stay {
+	}
+	for {
+		held, err := a.look()
+		if held || err != nil {
+			return held, err
+		}
+		select {
+		case <-w.C:
+			continue
+		case <-timer.C:
+		case <-ctx.Done():
+			if !a.stay && errors.Is(ctx.Err(), context.Canceled) {
+				return a.linger(ctx, w)
+			}
+		case <-a.driver.Tenure().Context().Done():
+			return false, outcomeError(group.ErrNotLeader)
+		}
+		if a.stay {
 			return false, nil
 		}
-		if over {
-			return a.withdraw(ctx)
+		if a.driver.UnwatchClaim(w) {
+			return false, a.leave()
 		}
+		return a.withdraw(ctx)
 	}
+}
+
+// leave leaves the claim to another call. Its error is that of a lock that is held.
+func (a *acquiring) leave() error {
+	a.takenUp = true
+	l, _ := a.group.View().Lock(a.body.Name)
+	return lockHeld(a.tenured, l)
+}
+
+// linger waits for as long as the same call may take to be made again, and ends what the call has made when it is not. It fails when this
+// server does not lead any more: then the next one has the claim in its hands.
+func (a *acquiring) linger(ctx context.Context, w *leader.ClaimWatch) (held bool, err error) {
+	a.driver.LingerOnClaim(w)
+	d := takeUpWithin
+	if at, ok := ctx.Deadline(); ok {
+		d = min(d, time.Until(at)) // it holds for the same call, too
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-a.driver.Tenure().Context().Done():
+		return false, outcomeError(group.ErrNotLeader)
+	}
+	if a.driver.UnwatchClaim(w) {
+		return false, a.leave()
+	}
+	if a.opened {
+		return false, lost(a.body.Name, a.token, "who asked for it has gone away") // its session is closed: the lock may have been granted
+	}
+	return a.withdraw(ctx)
 }
 
 // look says whether the claim holds the lock. The error is LOCK_LOST when it will not any more.

@@ -28,7 +28,10 @@ func (s *Server) OpenSession(ctx context.Context, req *apiv1.OpenSessionRequest)
 	if err != nil {
 		return nil, err
 	}
-	session, err := t.open(ctx, c)
+	session, remembered, err := t.open(ctx, c)
+	if err == nil && remembered {
+		_, _, err = t.keep(ctx, session.ID)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -52,23 +55,18 @@ func openCommand(ttl *durationpb.Duration, holder, owner string, retry *apiv1.Re
 }
 
 // open opens a session. The command is proposed after the request arrived and commits in this term, so its answer is as good
-// as that of a keepalive; a remembered one is not, and the session is kept first.
-func (t tenured) open(ctx context.Context, c fsm.Command) (placement.Session, error) {
+// as that of a keepalive; a remembered one is not, and the session is to be kept before an answer leaves.
+func (t tenured) open(ctx context.Context, c fsm.Command) (session placement.Session, remembered bool, err error) {
 	r, err := t.propose(ctx, c)
+	if err == nil {
+		err = lockError(t, "", &r)
+	}
 	if err != nil {
-		return placement.Session{}, err
+		return placement.Session{}, false, err
 	}
-	if err := lockError(t, "", &r); err != nil {
-		return placement.Session{}, err
-	}
-	if r.Remembered {
-		if _, _, err := t.keep(ctx, r.Session); err != nil {
-			return placement.Session{}, err
-		}
-	}
-	session := c.Body.(*fsm.OpenSession).Session
+	session = c.Body.(*fsm.OpenSession).Session
 	session.ID = r.Session
-	return session, nil
+	return session, r.Remembered, nil
 }
 
 // propose encodes and proposes one command.

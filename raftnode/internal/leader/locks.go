@@ -154,15 +154,17 @@ func (d *Driver) DelayLeft(name string, c placement.Claim) time.Duration {
 // ClaimWatch tells when a claim may have changed. While there is one, somebody asks for the claim, and its patience does not
 // end.
 type ClaimWatch struct {
-	// C is closed at the first change of the claim after the watch was made, or when changes were lost.
-	C   chan struct{}
-	key claimKey
+	// C has an element when the claim has changed since it was received from, or changes were lost.
+	C       chan struct{}
+	key     claimKey
+	lingers bool // nobody asks
+	joined  bool // another watch of the claim was made since it lingers
 }
 
-// WatchClaim watches a claim for one change. Look at the state after making it, and call UnwatchClaim when it is not needed
-// any more.
+// WatchClaim watches a claim. Look at the state after making it and after each element of C, and call UnwatchClaim when it is not
+// needed any more.
 func (d *Driver) WatchClaim(name string, token placement.Epoch) *ClaimWatch {
-	w := &ClaimWatch{C: make(chan struct{}), key: claimKey{name, token}}
+	w := &ClaimWatch{C: make(chan struct{}, 1), key: claimKey{name, token}}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	all := d.mu.locks.watches[w.key]
@@ -170,33 +172,52 @@ func (d *Driver) WatchClaim(name string, token placement.Epoch) *ClaimWatch {
 		all = map[*ClaimWatch]struct{}{}
 		d.mu.locks.watches[w.key] = all
 	}
+	for other := range all {
+		other.joined = true
+	}
 	all[w] = struct{}{}
 	return w
 }
 
-// UnwatchClaim ends a watch. The claim's patience is counted from now on.
-func (d *Driver) UnwatchClaim(w *ClaimWatch) {
+// LingerOnClaim says that whoever asked for a watch's claim has gone, and may come again.
+func (d *Driver) LingerOnClaim(w *ClaimWatch) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w.lingers, w.joined = true, false
+}
+
+// UnwatchClaim ends a watch. The claim's patience is counted from the end of the last one. It says whether the claim is to be left to others:
+// one of them asks for it now, or has done so since the watch lingers. Ending a watch again does nothing.
+func (d *Driver) UnwatchClaim(w *ClaimWatch) (left bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	all := d.mu.locks.watches[w.key]
+	_, there := all[w]
 	delete(all, w)
-	if len(all) == 0 {
-		delete(d.mu.locks.watches, w.key)
+	left = w.lingers && w.joined
+	for other := range all {
+		left = left || !other.lingers
 	}
-	if _, waits := d.mu.locks.patience.At(w.key); !waits {
-		return
+	if !there || len(all) > 0 {
+		return left
 	}
-	l, _ := d.group.View().Lock(w.key.name)
-	if c, held, ok := l.Claim(w.key.token); ok && !held {
-		d.mu.locks.patience.Set(w.key, d.config.Now().Add(c.Patience))
+	delete(d.mu.locks.watches, w.key)
+	if _, waits := d.mu.locks.patience.At(w.key); waits {
+		l, _ := d.group.View().Lock(w.key.name)
+		if c, held, ok := l.Claim(w.key.token); ok && !held {
+			d.mu.locks.patience.Set(w.key, d.config.Now().Add(c.Patience))
+		}
 	}
+	return left
 }
 
 func (d *Driver) wakeClaimLocked(k claimKey) {
 	for w := range d.mu.locks.watches[k] {
-		close(w.C)
+		select {
+		case w.C <- struct{}{}:
+		default:
+		}
 	}
-	delete(d.mu.locks.watches, k)
 }
 
 // lockBatch is how many commands of one kind the driver proposes with one tick at most, so that many that are due together

@@ -260,14 +260,16 @@ func TestDriver_NobodyAsks_ClaimIsWithdrawn(t *testing.T) {
 	}
 }
 
-func TestDriver_WatchClaim_IsToldOnce(t *testing.T) {
+func TestDriver_WatchClaim_IsTold(t *testing.T) {
 	var a, b placement.SessionID
 	s, d := begun(t, func(s *state) { a, b = s.open(time.Minute), s.open(time.Minute) })
 	s.lock("one", a)
 	token := s.lock("one", b)
 	s.feed(d)
 	one, other, gone := d.WatchClaim("one", token), d.WatchClaim("two", token), d.WatchClaim("one", token)
-	d.UnwatchClaim(gone)
+	if !d.UnwatchClaim(gone) {
+		t.Error("a claim that is asked for is not left")
+	}
 	told := func(w *ClaimWatch) bool {
 		select {
 		case <-w.C:
@@ -282,10 +284,43 @@ func TestDriver_WatchClaim_IsToldOnce(t *testing.T) {
 		t.Errorf("told: %t, of another %t, and after the end %t", told(one), told(other), told(gone))
 	}
 	d.look(s.view)
-	if !told(other) || len(d.mu.locks.watches) != 0 {
-		t.Errorf("changes that were lost concern all: %t, %d watches left", told(other), len(d.mu.locks.watches))
+	if !told(one) || !told(other) || told(other) {
+		t.Errorf("changes that were lost concern all, once")
 	}
-	d.UnwatchClaim(one)
+	if d.UnwatchClaim(one) || d.UnwatchClaim(other) || len(d.mu.locks.watches) != 0 {
+		t.Errorf("claims are left to nobody; %d watches are left", len(d.mu.locks.watches))
+	}
+}
+
+// A claim is left to whoever asks for it, and not to one who has gone.
+func TestDriver_LingerOnClaim_LeavesItToWhoAsks(t *testing.T) {
+	s, d := begun(t, nil)
+	token := s.lock("one", s.open(time.Minute))
+	s.feed(d)
+	watch := func() *ClaimWatch { return d.WatchClaim("one", token) }
+	gone := func(w *ClaimWatch) *ClaimWatch {
+		d.LingerOnClaim(w)
+		return w
+	}
+	is := func(what string, w *ClaimWatch, want bool) {
+		if left := d.UnwatchClaim(w); left != want {
+			t.Errorf("%s: it is left to others: %t", what, left)
+		}
+	}
+	first, second := watch(), watch()
+	first = gone(first)
+	is("the second, beside one who has gone", second, false)
+	is("the first, whom nobody joined since", first, false)
+	first = gone(watch())
+	second = watch()
+	is("the second, beside one who has gone before", second, false)
+	is("the first, whom the second joined", first, true)
+	first, second = gone(watch()), gone(watch())
+	is("the first, whom one joined who has gone", first, true)
+	is("the second of two who have gone", second, false)
+	first, second = gone(watch()), watch()
+	is("the first, beside one who asks", first, true)
+	is("the second, alone", second, false)
 }
 
 // What happened among changes that were lost is found out from the view.
