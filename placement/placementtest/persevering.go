@@ -24,6 +24,7 @@ type heldLock struct {
 	now     placement.SpawnLock // the one that stands for it
 	over    bool                // released or used
 	storing int                 // calls of Store on their way
+	stored  int                 // and those that are over, whatever became of them
 }
 
 // live says that whoever has the lock may use it still.
@@ -110,29 +111,33 @@ func (p perseveringCaller) Load(ctx context.Context, id placement.Identity) (a p
 	return a, ok, err
 }
 
-// Wait is that of placement.Storage. While a Store is on its way that has lost its lock by a failure, it goes on.
+// Wait is that of placement.Storage. A Store that is on its way may have lost its lock by a failure: what was not there meanwhile may be
+// there when it is over.
 func (p perseveringCaller) Wait(ctx context.Context, id placement.Identity) (a placement.StoredActivation, ok bool, err error) {
 	for {
+		_, before := p.stores(id)
 		err = again(func() error {
 			a, ok, err = p.inner.Wait(ctx, id)
 			return err
 		})
-		if err != nil || ok || !p.storing(id) {
+		if now, after := p.stores(id); err != nil || ok || now == 0 && after == before {
 			return a, ok, err
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-func (p perseveringCaller) storing(id placement.Identity) bool {
+// stores counts the calls of Store for an identity that are on their way, and those that are over.
+func (p perseveringCaller) stores(id placement.Identity) (now, over int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for l, h := range p.locks {
-		if l.Identity == id && h.storing > 0 {
-			return true
+		if l.Identity == id {
+			now += h.storing
+			over += h.stored
 		}
 	}
-	return false
+	return now, over
 }
 
 // Store is that of placement.Storage.
@@ -147,6 +152,7 @@ func (p perseveringCaller) Store(ctx context.Context, l placement.SpawnLock, a p
 	defer func() {
 		p.mu.Lock()
 		h.storing--
+		h.stored++
 		p.mu.Unlock()
 	}()
 	for {

@@ -160,7 +160,9 @@ func (t *transport) install(id raft.ServerID, to raft.ServerAddress, req *raft.I
 		case <-failing:
 			failing, back = nil, t.untilBack(id)
 		case <-back:
-			back, moment = nil, time.After(t.timing.Election/2) // the answer may be on its way
+			// The answer may be on its way: it was sent before the heartbeat's, on another connection. Longer would be felt: the
+			// peer is found 1.5 elections after it has healed at the latest, and is to have everything after two.
+			back, moment = nil, time.After(t.timing.Election/8)
 		case <-moment:
 			return errLost
 		}
