@@ -10,8 +10,10 @@ SEED     ?= 0
 CACHE    := .ci/cache
 TIDY     := $(GO) mod tidy -diff
 DRIVERS  := lookupclient/fence/drivers
-# One package more at a time than there are processors: some wait for real time to pass.
+# One package more at a time than there are processors: some wait for real time to pass. Those that take longest begin first.
 ATONCE   := -p $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+LONGEST  := $(addprefix github.com/seed13d31b7f/berth/,jepsen-lite/runner lookupclient raftnode cmd/berth fsm)
+ALL      = $(LONGEST) $(filter-out $(LONGEST),$(shell $(GO) list ./...))
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test testdrivers databases test386 race lint gen gencheck fuzz model sim bench bench10m churn overlap determinism jepsen soak faults mutants verify clean
@@ -25,8 +27,11 @@ build: ## build bin/berth
 demo: build ## run the main job: place real files, kill the leader, prove that nothing was lost
 	./bin/berth demo
 
+# Runs of fault tests that failed leave their folders in .ci/failed.
 test: testdrivers ## run all tests: at most 10 minutes on 2 cores
-	$(GO) test -count=1 $(ATONCE) ./...
+	@rm -rf .ci/failed && mkdir -p .ci/failed
+	$(GO) test -count=1 $(ATONCE) -artifacts -outputdir $(CURDIR)/.ci/failed $(ALL)
+	@rm -rf .ci/failed
 
 testdrivers: databases ## run the tests of fencing in real databases
 	$(GO) -C $(DRIVERS) test -count=1 ./...
@@ -42,7 +47,7 @@ test386: ## run the tests of what replicas must agree on as 32-bit programs
 # Packages that run whole clusters in virtual time. Under the race detector they get one processor: go1.26's synctest runs the
 # timers of a bubble in one context of the detector, and does so on two processors at once, which ends the process now and then
 # (SIGSEGV, or "CHECK failed: tsan_rtl.cpp"). The detector goes by what happens before what, and sees as much with one.
-CLUSTERS := $(addprefix github.com/seed13d31b7f/berth/,jepsen-lite/sim lookupclient lookupclient/contract lookupclient/lookuptest raftnode raftnode/internal/group)
+CLUSTERS := $(addprefix github.com/seed13d31b7f/berth/,lookupclient jepsen-lite/sim lookupclient/contract lookupclient/lookuptest raftnode raftnode/internal/group)
 
 # Half of what they take is waiting for the disk, and to the detector all disks are alike. Where Linux has two gigabytes of memory
 # as a directory, they get it. Programs may not be started from there everywhere, so go builds them elsewhere.
@@ -55,18 +60,21 @@ ALONE := $(addprefix github.com/seed13d31b7f/berth/,cmd/internal/houserules fsm 
 # Left out under the detector, since they take long: they show it what other tests with the same code do, have one goroutine, or run
 # programs that are built without it.
 UNDETECTED := ^(TestContracts_CallsFail|TestRun_CorruptedHistory_NamedCheckersRefuse|TestList_FewAreWanted_EachCallIsBounded|\
-TestList_CountMore_SaysHowMany|TestRing_IsBounded|\
+TestList_CountMore_SaysHowMany|TestRing_IsBounded|TestWatch_NeverRead_TakesLittle|TestWatch_SlowReader_IsGivenASnapshot|\
+TestReadLease_NobodyReads_NothingIsWritten|TestMember_MachinesOfAllServersVanish_KeepsItsIncarnation|TestClient_MachinesOfAllServersVanish_GoesOn|\
+TestSession_TwentyElections_LivingOnesLast|TestRun_ServersAreReplaced_OthersTakeTheirPlace|TestRun_MembersAndIdentitiesAreBlocked_WatchersAreTold|\
 TestOverlap_ClocksThatDoNotCountAStop_AreFound|TestGroup_Heal_WithoutTheGate_IsSlow|TestBerth_WithoutSync_IsFound|\
-TestBerth_LeaderJumpsAhead_MembersJoinAgain|TestRun_(MembersThatDoNotFence_AreFound|ClocksBeyond_AreFound|LocksUnfenced_AreFound|StaleLookups_AreFound|\
-HostsJoinedByVethPairs_CutOff_Passes|Clients_StoppedAndKilled_Passes))$$
+TestBerth_LeaderJumpsAhead_MembersJoinAgain|TestRun_MembersThatDoNotFence_AreFound|TestRun_ClocksBeyond_AreFound|TestRun_LocksUnfenced_AreFound|\
+TestRun_StaleLookups_AreFound|TestRun_HostsJoinedByVethPairs_CutOff_Passes|TestRun_Clients_StoppedAndKilled_Passes)$$|\
+^TestScripts$$/^(fault|demo|dev|restore|history|kind|rebalance|levels|plan|diff)$$
 
 # A process under the race detector sleeps for a second when it ends, to hear of more, and tests start a thousand.
 race: export GORACE := atexit_sleep_ms=10
 race: ## run the tests with the race detector
 	@scratch=$$(mktemp -d $(addsuffix /berth.XXXXXX,$(MEMORY))) || exit 1; trap 'rm -rf "$$scratch"' EXIT; trap 'exit 1' INT TERM; \
 	export GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=$$scratch; set -x; \
-	$(GO) test -count=1 -race -timeout 20m -cpu 1 -skip '$(subst $() $(),,$(UNDETECTED))' $(CLUSTERS)
-	$(GO) test -count=1 $(ATONCE) -race -timeout 20m -skip '$(subst $() $(),,$(UNDETECTED))' $(filter-out $(CLUSTERS) $(ALONE),$(shell $(GO) list ./...))
+	$(GO) test -count=1 $(ATONCE) -race -timeout 20m -cpu 1 -skip '$(subst $() $(),,$(UNDETECTED))' $(CLUSTERS)
+	$(GO) test -count=1 $(ATONCE) -race -timeout 20m -skip '$(subst $() $(),,$(UNDETECTED))' $(filter-out $(CLUSTERS) $(ALONE),$(ALL))
 	@$(GO) test -list '^TestView_ReadWhileItIsEdited$$' ./snapshot | grep -q ^TestView || { echo "the test of readers and the writer is gone"; exit 1; }
 	$(GO) test -count=1 -race -run '^TestView_ReadWhileItIsEdited$$' ./snapshot
 
@@ -142,4 +150,4 @@ mutants: ## show that the fault tests find berths that are broken on purpose: so
 verify: test test386 race lint gencheck demo ## all that guards main, but the fuzzing
 
 clean: ## remove what was built
-	rm -rf bin $(CACHE) .ci/faults
+	rm -rf bin $(CACHE) .ci/faults .ci/failed

@@ -13,8 +13,9 @@ import (
 	"github.com/seed13d31b7f/berth/cmd/internal/localcluster"
 )
 
-// binary is the berth that the scripts run: the real one, in processes of its own.
-var binary string
+// binary is the berth that the scripts run: the real one, in processes of its own. It is built like the tests; undetected is the one that users
+// run.
+var binary, undetected string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -24,10 +25,18 @@ func TestMain(m *testing.M) {
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
 		binary = filepath.Join(dir, "berth")
-		build := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", binary, ".")...)
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
-			return 1
+		undetected = binary
+		builds := map[string][]string{binary: buildFlags}
+		if buildFlags != nil {
+			undetected = filepath.Join(dir, "undetected")
+			builds[undetected] = nil
+		}
+		for path, flags := range builds {
+			build := exec.Command("go", append(append([]string{"build"}, flags...), "-o", path, ".")...)
+			if out, err := build.CombinedOutput(); err != nil {
+				fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+				return 1
+			}
 		}
 		return m.Run()
 	}())
@@ -40,9 +49,16 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Cmds:                scriptCommands,
+		Condition: func(name string) (bool, error) {
+			if name != "race" {
+				return false, fmt.Errorf("there is no condition %q", name)
+			}
+			return buildFlags != nil, nil
+		},
 		Setup: func(e *testscript.Env) error {
 			data := filepath.Join(e.WorkDir, "xdg")
 			e.Setenv("XDG_DATA_HOME", data)
+			e.Setenv("UNDETECTED", undetected)
 			e.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
 			e.Defer(func() {
 				for _, name := range []string{"dev", "ephemeral"} {
