@@ -65,6 +65,28 @@ func TestRun_ExpectedToFail_NothingElseMayBeBroken(t *testing.T) {
 	}
 }
 
+// An owner that looked once may have been told so long before: in the time of another it proves nothing. It does when it looks again.
+func TestRun_OneLookInTheTimeOfAnother_ProvesNothing(t *testing.T) {
+	for _, of := range []func(h *history.Hold){
+		func(h *history.Hold) { h.Identity = "cart/two" },
+		func(h *history.Hold) { h.Lock = "gate" },
+	} {
+		for length, passed := range map[int64]bool{0: true, 10: false} {
+			w := checktest.Make(checktest.Config{Seed: 5, Ops: 300, Clients: 3})
+			events := w.Events
+			end := events[len(events)-2].At
+			holds := []history.Hold{{Member: "m1", Epoch: 1000, From: end - 2000, To: end}, {Member: "m2", Epoch: 1001, From: end - 1000, To: end - 1000 + length, Ended: true, Why: "released"}}
+			for i := range holds {
+				of(&holds[i])
+				events = slices.Insert(events, len(events)-1, history.Event{At: end, Hold: &holds[i]})
+			}
+			if r := judge(t, w, events); r.Passed != passed {
+				t.Errorf("%+v: passed is %t", holds, r.Passed)
+			}
+		}
+	}
+}
+
 // Histories that are right are accepted by every checker, with and without their log.
 func TestRun_RandomValidHistories_AllAccept(t *testing.T) {
 	for seed := range uint64(24) {

@@ -11,8 +11,8 @@ import (
 
 func number(n uint64) string { return strconv.FormatUint(n, 10) }
 
-// checkOwner looks for two beliefs in one identity at one moment. A process that was stopped did not believe anything
-// meanwhile: nothing was written down then. Beliefs that touch do not overlap.
+// checkOwner looks for two beliefs in one identity at one moment. A process that was stopped believed meanwhile what it believed before,
+// if it still does when it goes on. Beliefs that touch do not overlap.
 func checkOwner(h *history.History, _ *Options, f *finding) {
 	for name, list := range beliefs(h, func(h *history.Hold) string { return h.Identity }) {
 		overlaps(list, f, func(a, b *history.Hold) bool {
@@ -26,12 +26,13 @@ func checkOwner(h *history.History, _ *Options, f *finding) {
 	}
 }
 
-// beliefs are the holds by what is held, each by From.
+// beliefs are the holds by what is held, each by From. Those that end where they begin are left out: who looked once believed at no moment
+// that is known.
 func beliefs(h *history.History, of func(*history.Hold) string) func(yield func(string, []*history.Hold) bool) {
 	by := map[string][]*history.Hold{}
 	for i := range h.Holds {
 		x := &h.Holds[i].V
-		if name := of(x); name != "" {
+		if name := of(x); name != "" && x.From < x.To {
 			by[name] = append(by[name], x)
 		}
 	}

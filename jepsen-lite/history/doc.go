@@ -22,8 +22,9 @@
 // # Its life
 //
 // A Recorder writes whole lines and appends only, so a history is readable after the process that wrote it was killed: the
-// last line may be torn, and nothing else. Read takes that, and refuses everything else that is wrong with the number of
-// the line. Merge makes one history of those that several processes wrote.
+// last line may be torn, and nothing else. A call is written before its request is made (Invoke), so that what a log says was
+// asked for is in the history; the other events of the last moment may be missing. Read takes that, and refuses everything
+// else that is wrong with the number of the line. Merge makes one history of those that several processes wrote.
 //
 // The format only grows: Format is raised with each field, and old histories are read for ever.
 package history

@@ -301,6 +301,49 @@ func TestRecorder_NothingFollows_WrittenSoon(t *testing.T) {
 	})
 }
 
+// What is asked of a server is in the history before it is asked: who is killed while it asks leaves no request that nobody has made.
+func TestRecorder_Invoke_ReturnsWhenItIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &slowWriter{gate: make(chan struct{})}
+		r := NewRecorder(w, func() int64 { return 0 })
+		var asked atomic.Int64
+		const clients = 3
+		for c := range clients {
+			go func() {
+				r.Invoke(Call{Client: fmt.Sprint(c), F: Lookup, Identity: "cart/1"})
+				asked.Add(1)
+			}()
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := asked.Load(); n != 0 {
+			t.Errorf("%d clients ask, and nothing is written", n)
+		}
+		close(w.gate)
+		synctest.Wait()
+		if n := asked.Load(); n != clients {
+			t.Errorf("%d clients ask when all is written, want %d", n, clients)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Who asks does not wait for a history that can't be written.
+func TestRecorder_Invoke_DiskIsFull_Returns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRecorder(&fullDisk{}, func() int64 { return 0 })
+		for range 3 {
+			r.Invoke(Call{Client: "c1", F: Lookup, Identity: "cart/1"})
+		}
+		if err := r.Close(); !errors.Is(err, errFull) {
+			t.Errorf("close: %v", err)
+		}
+		r.Invoke(Call{Client: "c1", F: Lookup, Identity: "cart/1"})
+	})
+}
+
 type lockedBuffer struct {
 	sync.Mutex
 	bytes.Buffer
@@ -525,6 +568,20 @@ func BenchmarkRecorder(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		r.OK(Answer{Op: 1, Phase: Settled, Member: "m1", Epoch: 4096, Read: &Proof{Server: "s1", Index: 17}})
+	}
+	_ = r.Close()
+}
+
+func BenchmarkRecorder_Invoke(b *testing.B) {
+	f, err := os.Create(filepath.Join(b.TempDir(), "history.jsonl"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	r := NewRecorder(f, Clock(Now()))
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Invoke(Call{Client: "c1", F: Lookup, Identity: "cart/1"})
 	}
 	_ = r.Close()
 }

@@ -15,7 +15,7 @@ const (
 	// LineBytesMax is the length of the longest line, its end included.
 	LineBytesMax = 64 << 10
 	// bufferBytesMax is how much may wait to be written. Whoever records more waits: not smaller, since a disk may take a
-	// moment, and not larger, since what waits is lost when the process is killed.
+	// moment, and not larger, since what waits is lost when the process is killed (calls are waited for).
 	bufferBytesMax = 1 << 20
 	// flushEvery is how long an event waits at most.
 	flushEvery = 10 * time.Millisecond
@@ -32,8 +32,10 @@ type Recorder struct {
 
 	mu struct {
 		sync.Mutex
-		room    sync.Cond // there is room in waiting, or there was an error
+		moved   sync.Cond // there is room in waiting, or a batch is written, or there was an error
 		waiting []byte    // whole lines
+		batch   uint64    // the number of what waits
+		written uint64    // what has a smaller number is written
 		err     error
 		closed  bool
 	}
@@ -46,7 +48,7 @@ type Recorder struct {
 // that counts from the bubble's beginning).
 func NewRecorder(w io.Writer, clock func() int64) *Recorder {
 	r := &Recorder{w: w, clock: clock, flush: make(chan struct{}, 1), done: make(chan struct{}), failed: make(chan struct{})}
-	r.mu.room.L = &r.mu
+	r.mu.moved.L = &r.mu
 	go r.write()
 	return r
 }
@@ -54,10 +56,17 @@ func NewRecorder(w io.Writer, clock func() int64) *Recorder {
 // Now is the moment on the recorder's clock.
 func (r *Recorder) Now() int64 { return r.clock() }
 
-// Invoke records the beginning of an operation and returns the number that it gave it. Call it before the request is made.
+// Invoke records the beginning of an operation and returns the number that it gave it, when it is written or can't be: call it
+// before the request is made, and no process that is killed leaves a request that its history does not have.
 func (r *Recorder) Invoke(c Call) uint64 {
 	c.Op = r.ops.Add(1)
-	r.Record(Event{Invoke: &c})
+	batch := r.record(&Event{Invoke: &c})
+	r.hurry()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.mu.written <= batch && r.mu.err == nil {
+		r.mu.moved.Wait()
+	}
 	return c.Op
 }
 
@@ -72,18 +81,16 @@ func (r *Recorder) Unknown(a Answer) { r.Record(Event{Unknown: &a}) }
 
 // Record records an event at this moment. It waits while too much is waiting to be written. An event that breaks a rule is an
 // error of the test: Err says which.
-func (r *Recorder) Record(e Event) {
-	e.At = r.clock()
-	r.append(&e)
-}
+func (r *Recorder) Record(e Event) { r.record(&e) }
 
-// append encodes an event and hands it over.
-func (r *Recorder) append(e *Event) {
+// record encodes an event and hands it over. It returns the number of the batch that the event is in.
+func (r *Recorder) record(e *Event) uint64 {
+	e.At = r.clock()
 	line, err := Append(nil, e)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for len(r.mu.waiting)+len(line) > bufferBytesMax && r.mu.err == nil && !r.mu.closed {
-		r.mu.room.Wait()
+		r.mu.moved.Wait()
 	}
 	if r.mu.closed {
 		err = errors.Join(err, errors.New("an event was recorded after the end"))
@@ -92,12 +99,13 @@ func (r *Recorder) append(e *Event) {
 		r.failLocked(err)
 	}
 	if r.mu.err != nil {
-		return
+		return r.mu.batch
 	}
 	r.mu.waiting = append(r.mu.waiting, line...)
 	if len(r.mu.waiting) > bufferBytesMax/2 {
 		r.hurry()
 	}
+	return r.mu.batch
 }
 
 func (r *Recorder) hurry() {
@@ -121,17 +129,28 @@ func (r *Recorder) write() {
 		r.mu.Lock()
 		closed, err := r.mu.closed, r.mu.err
 		lines, r.mu.waiting = r.mu.waiting, lines[:0]
-		r.mu.room.Broadcast()
+		r.mu.batch++
+		batch := r.mu.batch
+		r.mu.moved.Broadcast()
 		r.mu.Unlock()
 		if err == nil && len(lines) > 0 {
 			if _, err = r.w.Write(lines); err != nil {
 				r.fail(fmt.Errorf("write history: %w", err))
 			}
 		}
+		r.wrote(batch)
 		if closed {
 			return
 		}
 	}
+}
+
+// wrote notes that what has a smaller number is written.
+func (r *Recorder) wrote(batch uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.written = batch
+	r.mu.moved.Broadcast()
 }
 
 func (r *Recorder) fail(err error) {
@@ -146,7 +165,7 @@ func (r *Recorder) failLocked(err error) {
 		return
 	}
 	r.mu.err = err
-	r.mu.room.Broadcast()
+	r.mu.moved.Broadcast()
 	close(r.failed)
 }
 
@@ -164,7 +183,7 @@ func (r *Recorder) Err() error {
 func (r *Recorder) Close() error {
 	r.mu.Lock()
 	r.mu.closed = true
-	r.mu.room.Broadcast()
+	r.mu.moved.Broadcast()
 	r.mu.Unlock()
 	r.hurry()
 	<-r.done

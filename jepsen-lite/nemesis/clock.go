@@ -12,9 +12,9 @@ const (
 	// driftMax is a tenth, in millionths: a clock that is a tenth fast beside one that is a tenth slow is within the quarter by
 	// which leases are stretched.
 	driftMax = 100_000
-	// crawl is a third of the rate, and serverCrawl a tenth of it: a server's lease is to outlast what the others wait for also when they
-	// elect another leader meanwhile, which waits anew.
-	crawl, serverCrawl = -667_000, -900_000
+	// crawl is a tenth of the rate: a lease is to outlast what the others wait for also when they elect another leader meanwhile, which waits
+	// anew.
+	crawl = -900_000
 	// wallMax is how far the time of day jumps, and forwardMax how far a clock does.
 	wallMax, forwardMax = 24 * time.Hour, 10 * time.Second
 )
@@ -22,16 +22,14 @@ const (
 // crawling has the targets' clocks go slowly, and cuts them off: nothing tells them that their leases are over. Servers are cut off from each
 // other alone, so that clients still ask them.
 func crawling(w World, s Step, targets []string) (*Begun, error) {
-	rate, detail := int64(crawl), "its clock goes at a third of its rate, "
 	if s.Target != Member && s.Target != Locker {
-		rate, detail = serverCrawl, "its clock goes at a tenth of its rate, "
 		s.Kind = CutPeers
 	}
 	l := linksOf(s, w, targets)
 	undo, err := w.Degrade(l.change)
-	slow := each(targets, func(name string) error { return w.Clock(name, ClockFault{RatePPM: rate}) })
+	slow := each(targets, func(name string) error { return w.Clock(name, ClockFault{RatePPM: crawl}) })
 	well := each(targets, func(name string) error { return w.Clock(name, ClockFault{}) })
-	return &Begun{Targets: targets, Detail: detail + l.detail, End: func(ctx context.Context) error {
+	return &Begun{Targets: targets, Detail: "its clock goes at a tenth of its rate, " + l.detail, End: func(ctx context.Context) error {
 		return errors.Join(undo(), well(ctx))
 	}}, errors.Join(err, slow(context.Background()))
 }

@@ -59,8 +59,8 @@ const (
 
 	// The kinds from here on need processes whose clocks can be skewed. Drift has a clock go up to a tenth faster or slower, which
 	// leases allow for; WallJump has the time of day jump by up to a day, which nothing may depend on; Forward has the clock of a
-	// member or a holder jump ahead, as if it had been stopped. Crawl has it go at a third of its rate, with the target cut off, or that of a server
-	// at a tenth, with that cut off from the other servers alone: no lease is safe from that.
+	// member or a holder jump ahead, as if it had been stopped. Crawl has it go at a tenth of its rate, with the target cut off, a
+	// server from the other servers alone: no lease is safe from that.
 	Drift    Kind = "drift"
 	WallJump Kind = "wall-jump"
 	Forward  Kind = "forward"

@@ -32,6 +32,7 @@ type Process struct {
 		sync.Mutex
 		life    *life
 		stopped bool
+		signals int
 	}
 }
 
@@ -112,6 +113,14 @@ func (p *Process) Stopped() bool {
 	return p.runsLocked() && p.mu.stopped
 }
 
+// Signals is how many signals were sent to the process, in all its lives: who asked it for something and was not answered sees
+// whether it was stopped or killed meanwhile.
+func (p *Process) Signals() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.signals
+}
+
 // PID is the number of the process, or of its last life; zero before the first.
 func (p *Process) PID() int {
 	p.mu.Lock()
@@ -155,6 +164,7 @@ func (p *Process) signal(s syscall.Signal) (*life, error) {
 		}
 		return nil, fmt.Errorf("%v to %s: %w", s, p.Name, err)
 	}
+	p.mu.signals++
 	switch s {
 	case syscall.SIGSTOP:
 		p.mu.stopped = true
@@ -173,10 +183,27 @@ func (p *Process) Kill() error {
 	return err
 }
 
-// Pause stops the process with SIGSTOP. It fails with ErrEnded.
+// stopPatience is how long a process may go on that was sent SIGSTOP. Where others want all processors it takes tens of milliseconds.
+const stopPatience = 10 * time.Second
+
+// Pause stops the process with SIGSTOP. On Linux it waits until all threads of the process have stopped, since what they do after the signal was
+// sent would be taken for the deed of one that stands still. It fails with ErrEnded, also when the process ends meanwhile.
 func (p *Process) Pause() error {
-	_, err := p.signal(syscall.SIGSTOP)
-	return err
+	l, err := p.signal(syscall.SIGSTOP)
+	if err != nil {
+		return err
+	}
+	for begin := time.Now(); !hasStopped(l.cmd.Process.Pid); time.Sleep(time.Millisecond) {
+		switch {
+		case !p.Runs():
+			return fmt.Errorf("%s: %w", p.Name, ErrEnded)
+		case !p.Stopped(): // somebody else has it go on
+			return nil
+		case time.Since(begin) > stopPatience:
+			return fmt.Errorf("%s goes on %v after SIGSTOP", p.Name, stopPatience)
+		}
+	}
+	return nil
 }
 
 // Resume has a process that was stopped go on. It fails with ErrEnded.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -49,10 +48,14 @@ func (k *cluster) clockEnv(name string) []string {
 const listenTimeout = 5 * time.Second
 
 // Clock has a process's clock go so; one that does not run, or is stopped, keeps the clock that it has, and one that starts again
-// has a clock that is right until it is told otherwise.
+// has a clock that is right until it is told otherwise. A process that does not answer, though nobody stops or kills it, is an error.
 func (k *cluster) Clock(name string, f nemesis.ClockFault) error {
 	w := k.find(name)
-	if !k.config.Scenario.Clocks() || w == nil || !w.Runs() || w.Stopped() {
+	if !k.config.Scenario.Clocks() || w == nil {
+		return nil
+	}
+	signals := w.Signals() // before it is looked at: one that comes in between counts
+	if !w.Runs() || w.Stopped() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), listenTimeout)
@@ -63,7 +66,7 @@ func (k *cluster) Clock(name string, f nemesis.ClockFault) error {
 		early := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
 		return !early || !w.Runs() || w.Stopped()
 	})
-	if err != nil && (!w.Runs() || w.Stopped() || errors.Is(err, os.ErrDeadlineExceeded)) {
+	if err != nil && (!w.Runs() || w.Signals() != signals) {
 		return nil // it was killed or stopped meanwhile
 	}
 	return err

@@ -108,6 +108,38 @@ func TestCluster_Clock_JustStarted(t *testing.T) {
 	}
 }
 
+// A clock that can't be set is no fault that was done, unless the process was stopped or killed meanwhile.
+func TestCluster_Clock_ProcessDoesNotAnswer_IsAnError(t *testing.T) {
+	for name, stops := range map[string]bool{"it runs": false, "it is stopped meanwhile": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // as long as a process may take to answer
+			site := procs.OpenMachine()
+			defer site.Close()
+			dir := t.TempDir()
+			m := procs.Process{Config: procs.Config{Name: "m1", Args: []string{"sleep", "60"}, Log: filepath.Join(dir, "stdout.log"), Site: site}}
+			k := &cluster{config: &Config{Scenario: Scenario{Faults: []nemesis.Fault{{Kind: nemesis.Drift}}}}, guarded: filepath.Join(dir, "guarded"), members: []*worker{{kind: "member", Process: &m}}}
+			if err := m.Start(); err != nil {
+				t.Fatal(err)
+			}
+			l, err := net.Listen("unix", filepath.Join(dir, "m1.clock"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = l.Close() }()
+			if stops {
+				time.AfterFunc(100*time.Millisecond, func() {
+					if err := errors.Join(m.Pause(), m.Resume()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			if err := k.Clock("m1", nemesis.ClockFault{RatePPM: 50_000}); errors.Is(err, os.ErrDeadlineExceeded) == stops {
+				t.Errorf("its clock was not set: %v", err)
+			}
+		})
+	}
+}
+
 // A server that is being taken out may end by itself, also when another fault has just started it anew.
 func TestCluster_Launch_ServerIsTakenOutMeanwhile_IsNoCrash(t *testing.T) {
 	site := procs.OpenMachine()

@@ -34,7 +34,7 @@ const (
 	// readyTimeout is how long the processes may take to form a cluster.
 	readyTimeout = 30 * time.Second
 	// steady is how long the load runs before the first fault, and steadyTries how often it is given so long to come up to
-	// steadyRateMin, on a machine that has much else to do.
+	// steadyRateMin, and to have each member own what is kept there, on a machine that has much else to do.
 	steady      = 1500 * time.Millisecond
 	steadyTries = 8
 	// steadyRateMin is how many operations a second there must be then: a run without load proves nothing.
@@ -54,7 +54,7 @@ const (
 	finalTimeout = 20 * time.Second
 )
 
-// ErrNoLoad: there was too little load for the run to prove anything.
+// ErrNoLoad: there was too little load for the run to prove anything, or not every member had something to own.
 var ErrNoLoad = errors.New("there was too little load before the first fault")
 
 // run is one run.
@@ -245,7 +245,7 @@ func (r *run) live(ctx context.Context) (err error) {
 // phases are those in which there is load.
 func (r *run) phases(ctx context.Context) error {
 	r.phase(history.PhaseSteady)
-	for n := 0; n < steadyTries && r.report.SteadyRate < steadyRateMin; n++ {
+	for n := 0; n < steadyTries && (r.report.SteadyRate < steadyRateMin || !r.clients.Kept()); n++ {
 		before := r.clients.Done()
 		if err := sleep(ctx, steady); err != nil {
 			return err
@@ -255,6 +255,9 @@ func (r *run) phases(ctx context.Context) error {
 	r.config.Note("steady: %.0f operations a second", r.report.SteadyRate)
 	if r.report.SteadyRate < steadyRateMin {
 		return fmt.Errorf("%w: %.0f operations a second, at least %d are needed", ErrNoLoad, r.report.SteadyRate, steadyRateMin)
+	}
+	if !r.clients.Kept() {
+		return fmt.Errorf("%w: not every member owns what is kept there, after %v", ErrNoLoad, steadyTries*steady)
 	}
 	r.phase(history.PhaseFaults)
 	err := r.faults(ctx)

@@ -23,6 +23,7 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/switchnet"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/raftnode/lease"
 )
 
 // berth builds the real binary, once.
@@ -56,9 +57,15 @@ func short(t *testing.T, faults ...nemesis.Fault) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
+	root := t.ArtifactDir() // what a test leaves that failed
+	t.Cleanup(func() {
+		if !t.Failed() {
+			_ = os.RemoveAll(root)
+		}
+	})
 	return Config{
 		Scenario: Scenario{Name: "test", Servers: 3, Faults: faults}, Seed: uint64(time.Now().UnixNano()) % 1000, Duration: 4500 * ms,
-		Root: t.TempDir(), Binary: binary, Command: []string{"fault"}, Note: t.Logf,
+		Root: root, Binary: binary, Command: []string{"fault"}, Note: t.Logf,
 	}
 }
 
@@ -96,7 +103,12 @@ func TestRun_Processes_KilledAndStopped_Passes(t *testing.T) {
 // Processes of clients are stopped for longer than every lease, and killed. They ask about what those ask about that are not.
 func TestRun_Clients_StoppedAndKilled_Passes(t *testing.T) {
 	c := short(t, fault(nemesis.Pause, nemesis.Client, 2700*ms, 2800*ms), fault(nemesis.Kill, nemesis.Client, 300*ms, 800*ms))
-	c.Duration = 6 * time.Second
+	c.Duration = 7500 * ms // time for both, however long it rests between them
+	for seed := range uint64(1000) {
+		if steps := nemesis.Plan(c.Scenario.Faults, false, seed, c.Duration); len(steps) < 2 || steps[0].Kind == steps[1].Kind {
+			t.Fatalf("seed %d: %v", seed, steps)
+		}
+	}
 	report := passes(t, c)
 	h, err := history.Open(report.Dir.History())
 	if err != nil {
@@ -314,7 +326,7 @@ func TestConfig_Validate_NamesEveryFault(t *testing.T) {
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "needs tier 3") {
 		t.Errorf("faults of the network in tier 2: %v", err)
 	}
-	for name, least := range map[string]string{"clocks-beyond": "5.3s", "server-clocks-beyond": "7.3s", "locks-unfenced": "5.3s", "stale-lookups": "5.3s"} {
+	for name, least := range map[string]string{"clocks-beyond": "7.3s", "server-clocks-beyond": "7.3s", "locks-unfenced": "7.3s", "stale-lookups": "7.3s"} {
 		beyond, _ := Find(name)
 		c := Config{Scenario: beyond, Duration: 5 * time.Second, Lockers: 1, Root: "x", Binary: "x"}
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), name+" needs "+least) {
@@ -322,6 +334,19 @@ func TestConfig_Validate_NamesEveryFault(t *testing.T) {
 		}
 		if err := c.Validate(); strings.Contains(err.Error(), "needs two") != beyond.Unfenced {
 			t.Errorf("%s with one holder of locks: %v", name, err)
+		}
+	}
+}
+
+// What breaks a promise on purpose lasts until another one can have what was promised, also when the leader changes: the next one takes each
+// lease to begin with itself.
+func TestScenarios_Beyond_OutlastANewLeadersWait(t *testing.T) {
+	const election = time.Second
+	for _, s := range Scenarios() {
+		for _, f := range s.Faults {
+			if wait := 2*lease.Stretch(memberTTL) + election; len(s.Breaks) > 0 && f.Least < wait {
+				t.Errorf("%s: %s of a %s lasts %v, and others may wait for %v", s.Name, f.Kind, f.Target, f.Least, wait)
+			}
 		}
 	}
 }

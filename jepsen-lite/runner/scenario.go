@@ -177,6 +177,12 @@ var (
 	}
 )
 
+// beyond is a fault that breaks a promise, and so has to be found: it outlasts what the servers wait for until somebody's lease is over, also when
+// they elect another leader meanwhile, which waits anew.
+func beyond(kind nemesis.Kind, target nemesis.Target) nemesis.Fault {
+	return fault(kind, target, 6500*ms, 7*time.Second)
+}
+
 // stale are the checkers that look whether answers go back in time.
 var stale = []string{"order", "linearizable"}
 
@@ -216,16 +222,14 @@ func Scenarios() []Scenario {
 			Servers: 5, Together: true, Compact: true, Faults: menu(partitions, oneWay, bridges, badLinks, crashes, pauses, changes, powers, badDisks)},
 		{Name: "clocks", About: "clocks go up to a tenth fast or slow, jump ahead, the time of day jumps; members and leaders are stopped meanwhile", Servers: 3,
 			Together: true, Faults: menu(clocks, pauses)},
-		{Name: "clocks-beyond", About: "clocks of members go at a third of their rate while they are cut off: two owners, which has to be found", Servers: 3,
-			Breaks: []string{"owner"}, Faults: []nemesis.Fault{fault(nemesis.Crawl, nemesis.Member, 4*time.Second, 5*time.Second)}},
+		{Name: "clocks-beyond", About: "clocks of members go at a tenth of their rate while they are cut off: two owners, which has to be found", Servers: 3,
+			Breaks: []string{"owner"}, Faults: []nemesis.Fault{beyond(nemesis.Crawl, nemesis.Member)}},
 		{Name: "server-clocks-beyond", About: "the clock of a server goes at a tenth of its rate while it is cut off: answers that are not true any more, which have to be found", Servers: 3,
-			Readers: true, ReadLease: time.Second, Breaks: stale, Faults: []nemesis.Fault{fault(nemesis.Crawl, nemesis.Follower, 6500*ms, 7*time.Second)}},
+			Readers: true, ReadLease: time.Second, Breaks: stale, Faults: []nemesis.Fault{beyond(nemesis.Crawl, nemesis.Follower)}},
 		{Name: "locks-unfenced", About: "lock holders are stopped for longer than their lease, and write to what looks at no token: which has to be found", Servers: 3,
-			Unfenced: true, Breaks: []string{"fence"}, Faults: []nemesis.Fault{fault(nemesis.Pause, nemesis.Locker, 4*time.Second, 5*time.Second)}},
+			Unfenced: true, Breaks: []string{"fence"}, Faults: []nemesis.Fault{beyond(nemesis.Pause, nemesis.Locker)}},
 		{Name: "stale-lookups", About: "servers are cut off, and clients take what they have, however old, for the newest: which has to be found", Servers: 3,
-			Readers: true, Stale: true, Breaks: stale, Faults: []nemesis.Fault{
-				fault(nemesis.CutPeers, nemesis.Follower, 4*time.Second, 5*time.Second), fault(nemesis.CutPeers, nemesis.Leader, 4*time.Second, 5*time.Second),
-			}},
+			Readers: true, Stale: true, Breaks: stale, Faults: []nemesis.Fault{beyond(nemesis.CutPeers, nemesis.Follower), beyond(nemesis.CutPeers, nemesis.Leader)}},
 		{Name: "turmoil", About: "crashes and pauses, two at a time", Servers: 3, Together: true, Faults: menu(crashes, pauses)},
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// closes adds, to one run of two, a scene at its end, when everything else is over: some promises are broken in sight only where nothing
+// closes adds, to two runs of three, a scene at its end, when everything else is over: some promises are broken in sight only where nothing
 // else happens for long enough, for a new leader completes no removal at first. Everything before is as it is without.
 func (p *Plan) closes(r *rand.Rand) {
 	at := (max(p.Length, over(p.Faults)) + 3*time.Second).Round(time.Millisecond)
@@ -17,6 +17,8 @@ func (p *Plan) closes(r *rand.Rand) {
 		p.Faults = append(p.Faults, p.estranged(r, at)...)
 	case 2:
 		p.Faults = append(p.Faults, p.contested(r, at)...)
+	case 3:
+		p.Faults = append(p.Faults, p.answeredLate(r, at)...)
 	default:
 		return
 	}
@@ -57,6 +59,19 @@ func (p *Plan) contested(r *rand.Rand, at time.Duration) (list []Fault) {
 		list = append(list, Fault{Kind: Kill, At: at + time.Duration(1+4*n)*time.Second, For: within(r, 100*time.Millisecond, time.Second), Hosts: []string{leaderNow}})
 	}
 	return list
+}
+
+// answeredLate has a holder of locks, who keeps the one that it has since its links are slow, hear late from everybody, and be heard at once, until
+// nothing that it says is heard: the answer to what it said last still comes, and from then on it hears nothing, for longer than its lease lasts.
+// All of that has the time of one name of the locks, for nobody waits for the former ones.
+func (p *Plan) answeredLate(r *rand.Rand, at time.Duration) []Fault {
+	host := []string{fmt.Sprint("l", r.IntN(p.Lockers)+1)}
+	slow := Fault{Kind: Slow, At: (at + useFor - 1).Truncate(useFor) + 1200*time.Millisecond, Delay: within(r, 10*time.Millisecond, 50*time.Millisecond), Hosts: host}
+	lag := Fault{Kind: Lag, At: slow.At + within(r, 2500*time.Millisecond, 3500*time.Millisecond), Delay: within(r, 700*time.Millisecond, 900*time.Millisecond), Hosts: host}
+	mute := Fault{Kind: OneWay, At: lag.At + within(r, 2200*time.Millisecond, 3*time.Second), Hosts: host}
+	away := Fault{Kind: Isolate, At: mute.At + 2*lag.Delay + 4*p.Latency, For: p.lasts(host[0]) + within(r, time.Second, 3*time.Second), Hosts: host}
+	slow.For, lag.For, mute.For = away.At-slow.At, away.At-lag.At, away.At+away.For-mute.At
+	return []Fault{slow, lag, mute, away}
 }
 
 // lasts is how long a lease lasts at most, by the true clock, of somebody on a host.

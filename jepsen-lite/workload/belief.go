@@ -10,9 +10,6 @@ const (
 	// lookEvery is how often an owner looks whether it is one. Not longer: an overlap that is shorter is not seen. Not
 	// shorter: dozens of owners look, on two cores.
 	lookEvery = 4 * time.Millisecond
-	// gapMax is how far two looks may be apart for one hold; behind a longer gap, as of a process that was stopped, another
-	// begins.
-	gapMax = 40 * time.Millisecond
 	// reportEvery is how long a hold lasts at most before it is recorded: what an owner that is killed has not said by then
 	// is not known.
 	reportEvery = 50 * time.Millisecond
@@ -21,11 +18,11 @@ const (
 // belief is the belief of one owner. It is for one goroutine.
 //
 // Who was asked twice, and was the owner both times, was the owner from the end of the first look to the beginning of the
-// second: one that has ended does not come back. Nothing else is recorded, so that two holds that overlap prove two owners.
+// second, however long that is: one that has ended does not come back. Nothing else is recorded, so that two holds that overlap
+// prove two owners.
 type belief struct {
 	rec  *history.Recorder
 	hold history.Hold // From is zero while there is none
-	seen int64        // the end of the newest look
 }
 
 // look asks whether it is the owner, and records what that proves.
@@ -36,20 +33,15 @@ func (b *belief) look(check func() error) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case b.hold.From == 0:
-		b.hold.From, b.hold.To = after, after
-	case before-b.seen > int64(gapMax):
-		b.report()
-		b.hold.From, b.hold.To = after, after
-	default:
-		b.hold.To = before
-		if b.hold.To-b.hold.From >= int64(reportEvery) {
-			b.report()
-			b.hold.From = b.hold.To
-		}
+	if b.hold.From == 0 {
+		b.hold.From, b.hold.To = after, after // which alone proves nothing: it may have been answered long before
+		return nil
 	}
-	b.seen = after
+	b.hold.To = before
+	if b.hold.To-b.hold.From >= int64(reportEvery) {
+		b.report()
+		b.hold.From = b.hold.To
+	}
 	return nil
 }
 

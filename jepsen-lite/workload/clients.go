@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,7 +57,8 @@ type Clients struct {
 	coverage coverage
 
 	mu    sync.Mutex
-	saved struct { // the newest state
+	kept  map[string]bool // of a member: it owned what is kept there when that was looked at last
+	saved struct {        // the newest state
 		index uint64
 		file  []byte
 	}
@@ -64,7 +66,7 @@ type Clients struct {
 
 // NewClients returns clients that have not begun.
 func NewClients(c ClientsConfig) *Clients {
-	w := &Clients{config: c}
+	w := &Clients{config: c, kept: map[string]bool{}}
 	for i := range (c.Count + ClientsMax - 1) / ClientsMax {
 		w.pools = append(w.pools, newPool(fmt.Sprintf("g%d", i+1), c.Identities))
 	}
@@ -82,6 +84,13 @@ func (w *Clients) Again() { w.coverage.anew() }
 
 // Covered says so; see Again.
 func (w *Clients) Covered() bool { return len(w.coverage.rest()) == 0 }
+
+// Kept says whether each member owned the identity that is kept there when that was looked at last.
+func (w *Clients) Kept() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !slices.ContainsFunc(w.config.Members, func(m string) bool { return !w.kept[m] })
+}
 
 // Keys are the keys of all identities that were ever asked about.
 func (w *Clients) Keys() []string {

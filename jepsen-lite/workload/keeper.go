@@ -21,7 +21,11 @@ func (a *asker) keep(ctx context.Context, member string) {
 	key := keptKey(member)
 	for ctx.Err() == nil {
 		op := context.WithoutCancel(ctx)
-		if owner := a.place(op, key); owner != "" && owner != member {
+		owner := a.place(op, key)
+		a.mu.Lock()
+		a.kept[member] = owner == member
+		a.mu.Unlock()
+		if owner != "" && owner != member {
 			a.move(op, key, member)
 		}
 		pause(ctx, keepEvery)

@@ -86,7 +86,15 @@ func (o *owner) own(a *lookupclient.Activation) {
 		b.hold.Incarnation = uint64(m.State().Incarnation)
 	}
 	act(a.Context(), b, a.Check, false, func() { _, _ = o.writer.Write(a.Identity.String(), o.name, uint64(a.Epoch)) })
-	b.end(context.Cause(a.Context()).Error())
+	b.end(ending(context.Cause(a.Context())))
+}
+
+// ending is why a belief ended, for the history.
+func ending(cause error) string {
+	if errors.Is(cause, lookupclient.ErrLeaseLost) {
+		return history.Lost
+	}
+	return cause.Error()
 }
 
 // act looks and writes until the owner's context ends. Who is careless writes whatever it saw, and once more when that is over, as one

@@ -20,7 +20,6 @@ import (
 
 	"github.com/seed13d31b7f/berth/internal/scratch"
 	"github.com/seed13d31b7f/berth/jepsen-lite/mutants"
-	"github.com/seed13d31b7f/berth/jepsen-lite/sim"
 )
 
 func main() {
@@ -90,7 +89,7 @@ func (h *hunt) all(ctx context.Context, only, scenario string) (rows []row, err 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(h.dir)) }()
-	if h.files, err = scratch.New(sim.InMemory(), "berth-mutants"); err != nil {
+	if h.files, err = scratch.New(scratch.InMemory(), "berth-mutants"); err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(h.files)) }()

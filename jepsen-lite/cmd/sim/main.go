@@ -68,7 +68,7 @@ func (r *runs) all(ctx context.Context, first, seeds uint64, jobs int) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if r.files, err = scratch.New(sim.InMemory(), "berth-sim"); err != nil {
+	if r.files, err = scratch.New(scratch.InMemory(), "berth-sim"); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(r.files)) }()

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed13d31b7f/berth/jepsen-lite/sim"
+	"github.com/seed13d31b7f/berth/internal/scratch"
 )
 
 // What is interrupted ends at once, and what seeds had on their disks is gone.
@@ -39,7 +39,7 @@ func TestAll_Interrupted_LeavesNothing(t *testing.T) {
 	if took := time.Since(begin); took > 30*time.Second {
 		t.Errorf("it took %v to end", took)
 	}
-	for _, in := range []string{dir, sim.InMemory()} {
+	for _, in := range []string{dir, scratch.InMemory()} {
 		if left, err := filepath.Glob(filepath.Join(in, fmt.Sprintf("berth-sim-%d-*", os.Getpid()))); err != nil || left != nil {
 			t.Errorf("it left %v, %v", left, err)
 		}
