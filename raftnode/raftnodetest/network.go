@@ -277,6 +277,7 @@ func (p *pair) carry(from, to int, fromHost, toHost string) {
 	}
 }
 
+// close ends the connection: who reads from either end finds that the other one is closed.
 func (p *pair) close() {
 	p.once.Do(func() {
 		close(p.done)
@@ -285,7 +286,6 @@ func (p *pair) close() {
 		p.network.mu.Unlock()
 		for i := range p.inner {
 			_ = p.inner[i].Close()
-			_ = p.ends[i].Close()
 		}
 	})
 }
