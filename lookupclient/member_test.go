@@ -785,6 +785,7 @@ func TestMember_CrashLoop_IdentityIsBlockedWithBackoff(t *testing.T) {
 					},
 					Run: func(a *lookupclient.Activation) {
 						if broken.Load() {
+							time.Sleep(time.Millisecond) // who placed it knows of that, and does not place it once more
 							a.Fail(boom)
 							a.Fail(errors.New("another"))
 							return
