@@ -11,6 +11,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/seed13d31b7f/berth/cmd/internal/localcluster"
+	"github.com/seed13d31b7f/berth/internal/scratch"
 )
 
 // binary is the berth that the scripts run: the real one, in processes of its own. It is built like the tests; undetected is the one that users
@@ -38,7 +39,7 @@ func TestMain(m *testing.M) {
 				return 1
 			}
 		}
-		return m.Run()
+		return scratch.Tests(m) // a disk that stalls is not what they are about
 	}())
 }
 

@@ -195,6 +195,7 @@ type rules struct {
 	mu      sync.Mutex
 	list    []*rule
 	changed chan struct{}
+	sent    map[string]int // messages to each server
 
 	snapshots atomic.Int64 // that were begun to be sent
 }
@@ -266,9 +267,28 @@ func (n *node) intercept(to string, m group.Message, answered bool) error {
 	return n.c.rules.pass(n.name, to, m, answered)
 }
 
+func (r *rules) count(to string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sent == nil {
+		r.sent = map[string]int{}
+	}
+	r.sent[to]++
+}
+
+// sentTo is how many messages to a server there were.
+func (r *rules) sentTo(server string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sent[server]
+}
+
 func (r *rules) pass(from, to string, m group.Message, answered bool) error {
 	if m == group.Snapshot && !answered {
 		r.snapshots.Add(1)
+	}
+	if !answered {
+		r.count(to)
 	}
 	for {
 		x, changed := r.match(from, to, m, answered)

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sort"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/seed13d31b7f/berth/internal/underrace"
 	"github.com/seed13d31b7f/berth/placement"
@@ -671,20 +674,94 @@ func TestGroup_Failover_SnapshotOnItsWay_FollowerVotes(t *testing.T) {
 	}
 }
 
-// A transfer that goes on, however slowly, is left alone: heartbeats fail all the while.
+// A transfer that goes on, however slowly, is left alone: heartbeats fail all the while, and the library's own time for it would long be over.
 func TestGroup_SlowSnapshot_ArrivesOnce(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, c *cluster) {
-		c.leader(nil).fill(20_000)
+		c.leader(nil).fill(40_000)
 		l, victim := c.snapshotOnItsWay()
 		before := c.rules.snapshots.Load()
-		c.net.Delay(hostOf(c.address[l.name]), hostOf(c.address[victim.name]), 300*time.Millisecond)
+		c.net.Delay(hostOf(c.address[l.name]), hostOf(c.address[victim.name]), 400*time.Millisecond)
 		begin := time.Now()
 		c.agree()
-		if took := time.Since(begin); took < 2*time.Second {
+		if took := time.Since(begin); took < c.timing.Transport+time.Second {
 			t.Errorf("it took %v: not slow", took)
 		}
 		if n := c.rules.snapshots.Load() - before; n != 0 {
 			t.Errorf("the snapshot was sent %d times more", n)
+		}
+	}, slowSnapshots)
+}
+
+// deadEnds is a stream layer of which a connection dies, and nobody is told, when a snapshot is sent on it.
+type deadEnds struct {
+	raft.StreamLayer
+	left *atomic.Int64 // of them
+}
+
+func (d deadEnds) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	conn, err := d.StreamLayer.Dial(address, timeout)
+	return &deadEnd{Conn: conn, left: d.left}, err
+}
+
+type deadEnd struct {
+	net.Conn
+	left *atomic.Int64
+	dead bool
+}
+
+// Write loses everything from the head of a snapshot on, if it is one that dies.
+func (d *deadEnd) Write(b []byte) (int, error) {
+	const installSnapshot = 2 // of the library: net_transport.go
+	if d.dead = d.dead || len(b) > 1 && b[0] == installSnapshot && d.left.Add(-1) >= 0; d.dead {
+		return len(b), nil
+	}
+	return d.Conn.Write(b)
+}
+
+// A snapshot whose connection is dead, while heartbeats come and go on another, is sent again.
+func TestGroup_SnapshotOnADeadConnection_IsSentAgain(t *testing.T) {
+	var left atomic.Int64
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		c.leader(nil).fill(20_000)
+		l := c.leader(nil)
+		victim := c.others(l)[0]
+		c.isolate(victim, true)
+		for range 300 {
+			c.leader(victim).mustPropose(join("m"))
+		}
+		time.Sleep(2500 * time.Millisecond) // snapshots are written, logs shortened
+		left.Store(1)
+		before, begin := c.rules.snapshots.Load(), time.Now()
+		c.isolate(victim, false)
+		c.agree()
+		if took := time.Since(begin); took > c.timing.Transport+2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if n := c.rules.snapshots.Load() - before; left.Load() >= 1 || n < 2 {
+			t.Errorf("%d snapshots were sent", n)
+		}
+	}, withConfig(func(c *group.Config) {
+		c.SnapshotEntries, c.TrailingLogs = 100, 10
+		c.Stream = deadEnds{c.Stream, &left}
+	}))
+}
+
+// A peer that was removed while it was sent a snapshot, and was cut off, is left alone at once.
+func TestGroup_PeerIsRemoved_SnapshotOnItsWay_IsLeftAlone(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, c *cluster) {
+		c.leader(nil).fill(40_000)
+		l, victim := c.snapshotOnItsWay()
+		c.isolate(victim, true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := l.group.RemoveServer(ctx, victim.name); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		before := c.rules.sentTo(victim.name)
+		time.Sleep(10 * time.Second)
+		if n := c.rules.sentTo(victim.name) - before; n > 0 {
+			t.Errorf("%d messages to it", n)
 		}
 	}, slowSnapshots)
 }

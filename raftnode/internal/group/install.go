@@ -10,13 +10,20 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// A snapshot on its way when the network is cut, or the sender dies, must not hold up what comes after. The library gives
-// it hours: the receiver's Raft goroutine reads it from the connection, with no deadline, and answers neither a heartbeat
-// nor a candidate meanwhile; the sender waits as long as TCP likes, and sends the peer nothing else. So
+// A snapshot on its way when the network is cut, or the sender dies, must not hold up what comes after: the receiver's Raft
+// goroutine reads it from the connection, with no deadline, and answers neither a heartbeat nor a candidate meanwhile; the
+// sender waits as long as TCP likes, and sends the peer nothing else. So
 //
 //   - the receiver breaks the connection when nothing of the snapshot came for a while (inbound), and
 //   - the sender gives it up when a heartbeat came back after one that failed (outbound): Raft's goroutine does one thing
-//     at a time, so the peer is not reading the snapshot any more.
+//     at a time, so the peer is not reading the snapshot any more. It does so too when nothing more of it goes out while
+//     heartbeats come back, and when it does not lead any more or the peer was removed.
+//
+// The library has a deadline for the whole of it, Timing.Transport for each TimeoutScale bytes. That is to be none: a snapshot
+// that it ends is sent again from its beginning, and behind a slow link that would go on forever.
+
+// snapshotScale is TimeoutScale, in bytes: no link is as slow as 8 KiB in the time of Timing.Transport.
+const snapshotScale = 8 << 10
 
 // inbound is a stream layer that knows the connections that it accepted.
 type inbound struct {
@@ -124,6 +131,7 @@ func (t *transport) consume() {
 type outboundSnapshot struct {
 	mu    sync.Mutex
 	data  io.Reader
+	read  time.Time // for the last time
 	ended bool
 }
 
@@ -134,7 +142,15 @@ func (s *outboundSnapshot) Read(b []byte) (int, error) {
 	if s.ended {
 		return 0, errLost
 	}
+	s.read = time.Now()
 	return s.data.Read(b)
+}
+
+// stuck says that nothing more of it went out for a time.
+func (s *outboundSnapshot) stuck(patience time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.read) >= patience
 }
 
 // end sees to it that the data is not read any more: the library closes it.
@@ -147,8 +163,10 @@ func (s *outboundSnapshot) end() {
 // install sends a snapshot and waits for the answer, or until it is known to be lost.
 func (t *transport) install(id raft.ServerID, to raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
 	own, answer, done := *req, raft.InstallSnapshotResponse{}, make(chan error, 1) // the library uses its own again
-	source := &outboundSnapshot{data: data}
+	source := &outboundSnapshot{data: data, read: time.Now()}
 	defer source.end()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	t.tasks.Go(func() { done <- t.NetworkTransport.InstallSnapshot(id, to, &own, &answer, source) })
 	failing, moment := t.untilFailing(id), (<-chan time.Time)(nil)
 	var back <-chan struct{}
@@ -165,6 +183,15 @@ func (t *transport) install(id raft.ServerID, to raft.ServerAddress, req *raft.I
 			back, moment = nil, time.After(t.timing.Election/8)
 		case <-moment:
 			return errLost
+		case <-t.quit:
+			return raft.ErrTransportShutdown
+		case <-look.C:
+			if t.deposed(id, req.Term) {
+				return errDeposed
+			}
+			if failing != nil && source.stuck(t.timing.Transport) {
+				return errLost
+			}
 		}
 	}
 }

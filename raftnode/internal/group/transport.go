@@ -70,6 +70,7 @@ func newTransport(stream raft.StreamLayer, timing Timing, intercept Intercept, l
 		inbound: in, consumer: make(chan raft.RPC), timing: timing, intercept: intercept,
 		gates: map[raft.ServerID]chan struct{}{}, lost: map[raft.ServerID]chan struct{}{}, quit: make(chan struct{}),
 	}
+	t.TimeoutScale = snapshotScale
 	t.tasks.Go(t.consume)
 	return t
 }
@@ -207,10 +208,18 @@ func isServer(r *raft.Raft, id raft.ServerID) bool {
 	return false
 }
 
+// lookEvery is how often what waits for a peer looks whether it is to wait at all. Not longer: replication to the peer, and with it its
+// heartbeat, ends only when the call returns.
+const lookEvery = 50 * time.Millisecond
+
+// deposed says that this server does not lead in a term any more, or that the peer was removed.
+func (t *transport) deposed(id raft.ServerID, term uint64) bool {
+	r := t.raft.Load()
+	return r == nil || r.State() != raft.Leader || r.CurrentTerm() != term || !isServer(r, id)
+}
+
 // await holds entries for a peer back while its heartbeats fail.
 func (t *transport) await(id raft.ServerID, term uint64) error {
-	// Not longer: replication to the peer, and with it its heartbeat, ends only when the call returns.
-	const look = 50 * time.Millisecond
 	for {
 		t.mu.Lock()
 		gate := t.gates[id]
@@ -222,8 +231,8 @@ func (t *transport) await(id raft.ServerID, term uint64) error {
 		case <-gate:
 		case <-t.quit:
 			return raft.ErrTransportShutdown
-		case <-time.After(look):
-			if r := t.raft.Load(); r == nil || r.State() != raft.Leader || r.CurrentTerm() != term || !isServer(r, id) {
+		case <-time.After(lookEvery):
+			if t.deposed(id, term) {
 				return errDeposed
 			}
 		}
