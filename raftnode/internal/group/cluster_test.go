@@ -36,10 +36,11 @@ type cluster struct {
 
 // node is one server: what survives a restart, and what runs.
 type node struct {
-	c    *cluster
-	name string
-	dir  string
-	disk *raftnodetest.Disk
+	c     *cluster
+	name  string
+	dir   string
+	disk  *raftnodetest.Disk
+	began bool // before
 
 	host    *testHost
 	port    *port.Port
@@ -95,9 +96,10 @@ func (n *node) start() {
 		t.Fatal(err)
 	}
 	guard := storage.NewGuard(n.c.timing.Stall, n.stop)
-	if n.stores, err = n.data.OpenStores(storage.Identity{}, guard, hclog.NewNullLogger()); err != nil {
+	if n.stores, err = n.data.OpenStores(storage.Identity{Stores: n.began}, guard, hclog.NewNullLogger()); err != nil {
 		t.Fatal(err)
 	}
+	n.began = true // from then on its vote is kept
 	if err := n.stores.Log.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -371,19 +373,19 @@ func (c *cluster) agree() *snapshot.View {
 	c.t.Helper()
 	for range 60_000 {
 		nodes := c.others()
-		first := nodes[0].group.View()
+		views := make([]*snapshot.View, len(nodes)) // once each: time goes on while they are looked at
 		same := true
-		for _, n := range nodes[1:] {
-			same = same && n.group.View().Index == first.Index
+		for i, n := range nodes {
+			views[i] = n.group.View()
+			same = same && views[i].Index == views[0].Index
 		}
 		if same {
-			for _, n := range nodes {
-				v := n.group.View()
-				if v.Digest() != first.Digest() || v.RecomputeDigest() != first.Digest() {
-					c.t.Fatalf("at index %d %s has digest %v, %s has %v", first.Index, n.name, v.Digest(), nodes[0].name, first.Digest())
+			for i, v := range views {
+				if v.Digest() != views[0].Digest() || v.RecomputeDigest() != views[0].Digest() {
+					c.t.Fatalf("at index %d %s has digest %v, %s has %v", v.Index, nodes[i].name, v.Digest(), nodes[0].name, views[0].Digest())
 				}
 			}
-			return first
+			return views[0]
 		}
 		time.Sleep(time.Millisecond)
 	}
