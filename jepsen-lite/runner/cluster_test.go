@@ -115,7 +115,11 @@ func TestCluster_Clock_ProcessDoesNotAnswer_IsAnError(t *testing.T) {
 			t.Parallel() // as long as a process may take to answer
 			site := procs.OpenMachine()
 			defer site.Close()
-			dir := t.TempDir()
+			dir, err := shortFolder(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = os.RemoveAll(dir) }()
 			m := procs.Process{Config: procs.Config{Name: "m1", Args: []string{"sleep", "60"}, Log: filepath.Join(dir, "stdout.log"), Site: site}}
 			k := &cluster{config: &Config{Scenario: Scenario{Faults: []nemesis.Fault{{Kind: nemesis.Drift}}}}, guarded: filepath.Join(dir, "guarded"), members: []*worker{{kind: "member", Process: &m}}}
 			if err := m.Start(); err != nil {

@@ -61,7 +61,8 @@ var ErrNoLoad = errors.New("there was too little load before the first fault")
 type run struct {
 	config *Config
 	dir    rundir.Dir
-	tmp    string
+	tmp    string // what is needed meanwhile
+	short  string // for sockets; tmp, or a folder with a shorter path
 	start  int64
 	rec    *history.Recorder
 	file   *os.File
@@ -94,6 +95,10 @@ func Run(ctx context.Context, c Config) (_ *Report, err error) {
 		return r.report, r.broken(&UnavailableError{fmt.Errorf("a folder for what is needed meanwhile: %w", err)})
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(r.tmp)) }()
+	if r.short, err = shortFolder(r.tmp); err != nil {
+		return r.report, r.broken(&UnavailableError{err})
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(r.short)) }()
 	if r.file, err = os.OpenFile(r.ownHistory(), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
 		return r.report, r.broken(err)
 	}
@@ -144,7 +149,23 @@ func shorten(s string) string { return strings.ToValidUTF8(s[:min(len(s), errorB
 // ownHistory is what this process saw; the folder's history is that of all processes.
 func (r *run) ownHistory() string { return filepath.Join(r.tmp, "history.jsonl") }
 
-func (r *run) resourcePath() string { return filepath.Join(r.tmp, "resource") }
+func (r *run) resourcePath() string { return filepath.Join(r.short, "resource") }
+
+// socketFolderBytesMax is how long the path of a folder with sockets may be: that of a socket has 103 bytes at most, on macOS, and the longest
+// name is that of a process with ".clock".
+const socketFolderBytesMax = 80
+
+// shortFolder returns a folder for sockets: the given one, unless its path is too long for that, as below a TMPDIR deep down.
+func shortFolder(folder string) (string, error) {
+	if len(folder) <= socketFolderBytesMax {
+		return folder, nil
+	}
+	short, err := scratch.New("/tmp", "berth-fault")
+	if err != nil {
+		return "", fmt.Errorf("a folder for sockets, for which the path of %s is too long: %w", folder, err)
+	}
+	return short, nil
+}
 
 // phase says that a part of the run begins.
 func (r *run) phase(name string) {
