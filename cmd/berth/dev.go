@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -233,7 +234,7 @@ func (d *developing) status(ctx context.Context, _ []string) error {
 		return perr
 	}
 	if err != nil {
-		d.say("nobody leads: %v", err)
+		d.say("who leads is not known: %v", err)
 	}
 	if !s.Complete() {
 		return &statusError{status: exitCheck}
@@ -241,13 +242,16 @@ func (d *developing) status(ctx context.Context, _ []string) error {
 	return nil
 }
 
+// statusPatience is how long dev status waits for who leads. Not shorter: an election on a busy machine takes as long.
+const statusPatience = 6 * time.Second
+
 // roles asks the cluster what its servers do.
 func (d *developing) roles(ctx context.Context, s *localcluster.State) error {
 	c, err := lookupclient.Open(lookupclient.Config{Servers: s.Addresses()})
 	if err != nil {
 		return err
 	}
-	resp, err := localcluster.Status(ctx, c)
+	resp, err := localcluster.StatusWithin(ctx, statusPatience, c)
 	if err == nil {
 		s.SetRoles(resp)
 	}

@@ -204,9 +204,17 @@ func (c *Cluster) awaitReady(ctx context.Context, hosts int) error {
 	}
 }
 
-// Status asks a cluster how it is, once.
+// look is how long an answer is waited for that is asked for again.
+const look = 2 * time.Second
+
+// Status asks a cluster how it is, once, for 2 s.
 func Status(ctx context.Context, client *lookupclient.Client) (*apiv1.StatusResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	return StatusWithin(ctx, look, client)
+}
+
+// StatusWithin does so for a time that is given, as long as it takes to elect a leader, on a busy machine too.
+func StatusWithin(ctx context.Context, patience time.Duration, client *lookupclient.Client) (*apiv1.StatusResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return apiv1.NewClusterClient(client.Conn()).Status(ctx, &apiv1.StatusRequest{})
 }
