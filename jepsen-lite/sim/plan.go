@@ -156,7 +156,7 @@ func PlanOf(seed uint64) Plan {
 	}
 	p.Patient = fmt.Sprint("s", r.IntN(p.Servers)+1)
 	begins := opening(seed) % openings
-	p.rates(r, begins == lagging || begins == memberProvedLate)
+	p.rates(r, begins)
 	if r.IntN(3) == 0 && begins != deaf { // what was told then is held against the whole log
 		p.SnapshotEntries = 100 + r.Uint64N(400)
 	}
@@ -165,6 +165,9 @@ func PlanOf(seed uint64) Plan {
 	if begins == behind || begins == lagging {
 		p.ReadLease = within(r, 250*time.Millisecond, 500*time.Millisecond)
 		p.Latency = min(p.Latency, 10*time.Millisecond) // or nobody has a lease that is so short
+	}
+	if begins == followed {
+		p.Latency = min(p.Latency, 2*time.Millisecond) // what the one leader still answers and what the other one begins is not far apart
 	}
 	// A run has a few kinds of faults, so that each has time to meet what it goes with, and quiet moments.
 	all := []Kind{Partition, OneWay, Isolate, Strand, Kill, KillAll, Hold, Reset, Slow, SlowDisk, Transfer, Crash}
@@ -225,9 +228,13 @@ func over(faults []Fault) (at time.Duration) {
 // rates draws the clocks' rates. Many are at one end of what is allowed: there leases are the longest for one who holds them, or
 // the shortest for one who waits for them. In two runs of three the servers' are fast and the others' slow, which is the worst
 // for members and holders of locks, and in most of those the patient server's is slow, which is the worst for read leases; in all
-// runs when that is asked for.
-func (p *Plan) rates(r *rand.Rand, all bool) {
+// runs with an opening that is about that.
+func (p *Plan) rates(r *rand.Rand, o opening) {
+	all := o == lagging || o == memberProvedLate || o == followed
 	slowest := r.Int64N(80) + 60 // in percent
+	if o == followed {
+		slowest = max(slowest, 120) // members ask often
+	}
 	most := slowest/4 - 1
 	worst, slow := r.IntN(3) > 0 || all, r.IntN(3) > 0 || all
 	for _, h := range slices.Concat(p.hosts("s", p.Servers), p.hosts("m", p.Members), p.hosts("l", p.Lockers), p.hosts("locker-s", p.Servers)) {

@@ -42,6 +42,7 @@ const (
 	memberProvedLate
 	behind
 	mute
+	followed
 	openings
 )
 
@@ -59,6 +60,8 @@ func (p *Plan) opens(r *rand.Rand, o opening, at time.Duration) []Fault {
 	case mute:
 		once := p.leaderMute(r, at, false)
 		return append(once, p.leaderMute(r, over(once)+2*time.Second, true)...)
+	case followed:
+		return p.leaderFollowed(r, at)
 	}
 	deposed := p.leaderDeposed(r, at)
 	return append(deposed, p.leaderDeaf(r, over(deposed)+time.Second)...)
@@ -132,6 +135,22 @@ func (p *Plan) leaderDeposed(r *rand.Rand, at time.Duration) []Fault {
 			Hosts: []string{leaderNow}, Read: true,
 		},
 	}
+}
+
+// leaderFollowed has the patient server lead, and cuts it off together with a member and a holder of locks, for longer than what it promises
+// them lasts: it goes on answering them for a while when there is another leader already, which they do not hear of. Those who wait for
+// what they have are with that one.
+func (p *Plan) leaderFollowed(r *rand.Rand, at time.Duration) []Fault {
+	member, locker := fmt.Sprint("m", r.IntN(p.Members)+1), fmt.Sprint("l", r.IntN(p.Lockers)+1)
+	away := Fault{Kind: Transfer, At: at.Round(time.Millisecond), Hosts: []string{p.Patient}}
+	gather := Fault{Kind: Gather, At: away.At + time.Second, For: 2 * time.Second, Hosts: []string{member}}
+	cut := Fault{Kind: Partition, At: gather.At + gather.For + within(r, 0, time.Second), Side: map[string]int{}}
+	cut.For = max(p.lasts(member), p.lasts(locker)) + within(r, 2*time.Second, 4*time.Second)
+	for _, h := range p.all() {
+		cut.Side[h] = 1
+	}
+	cut.Side[member], cut.Side[locker], cut.Side[leaderNow] = 0, 0, 0
+	return []Fault{away, gather, cut}
 }
 
 // leaderDeaf has a leader hear nothing any more from the other servers, which hear it: they have what was on its way to them, and it

@@ -137,6 +137,7 @@ func TestPlanOf_IsTheSeedsAlone(t *testing.T) {
 func TestPlanOf_Opening_IsTheSeedsAndComesFirst(t *testing.T) {
 	want := [openings][]Kind{
 		deaf: {Transfer, Strand, Deaf}, lagging: {Transfer, Lag}, memberProvedLate: {Gather, SlowDisk, OneWay, Isolate}, behind: {SlowDisk}, mute: {OneWay, OneWay, Deaf},
+		followed: {Transfer, Gather, Partition},
 	}
 	for seed := range uint64(50) {
 		p, kinds := PlanOf(seed), want[opening(seed)%openings]
