@@ -144,7 +144,7 @@ faults: ## break clusters for some minutes: SEEDS new ones, or 200, of the simul
 	$(MAKE) --no-print-directory sim SEEDS=$(or $(SEEDS),200) UNTIL=20s
 	$(GO) test -count=1 -v -run '^(TestRun_Processes_KilledAndStopped_Passes|TestRun_Hosts_CutOff_Passes)$$' ./jepsen-lite/runner
 
-mutants: ## show that the fault tests find berths that are broken on purpose: some forty minutes, root, Linux; or SAMPLE of them, or ONLY some
+mutants: ## show that the fault tests find berths that are broken on purpose: some twenty-five minutes, root, Linux; or SAMPLE of them, or ONLY some
 	$(GO) run ./jepsen-lite/cmd/mutants -store .ci/faults $(if $(SAMPLE)$(ONLY),-sample $(or $(SAMPLE),0) -only "$(ONLY)" -table jepsen-lite/README.md,-write jepsen-lite/README.md)
 
 verify: test test386 race lint gencheck demo ## all that guards main, but the fuzzing
