@@ -216,12 +216,14 @@ func (c *Conn) classify(ctx context.Context, err error, changes bool) *Error {
 	return e
 }
 
-// sent says whether a failed call may have reached a server: gRPC says "error reading from server" and the like when a
-// connection broke under it.
+// sent says whether a failed call may have reached a server. gRPC tells in words alone: a call that found no connection fails with a message
+// that begins with one of these. One whose connection broke under it may have such words further on, behind "closing transport due to".
 func sent(err error) bool {
 	m := status.Convert(err).Message()
-	for _, before := range []string{"connection error:", "last connection error", "name resolver error", "while waiting for new LB policy update"} {
-		if strings.Contains(m, before) {
+	for _, before := range []string{
+		"connection error:", "last connection error", "latest balancer error:", "name resolver error", "received context error while waiting for new LB policy update",
+	} {
+		if strings.HasPrefix(m, before) {
 			return false
 		}
 	}

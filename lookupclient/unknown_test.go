@@ -74,3 +74,45 @@ func TestClient_UnknownOutcome_StaysUnknown(t *testing.T) {
 		})
 	}
 }
+
+// ending is a server whose calls of Place end with their connection.
+type ending struct {
+	apiv1.UnimplementedPlacementsServer
+	began chan struct{}
+}
+
+func (b *ending) Place(ctx context.Context, _ *apiv1.PlaceRequest) (*apiv1.PlaceResponse, error) {
+	close(b.began)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// The outcome of a call that a server had when it ended is unknown, also when the server had said before that it would end, and
+// nobody listens there any more.
+func TestClient_ServerEndsWhileItHasTheCall_OutcomeIsUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := raftnodetest.NewNetwork()
+		l, err := network.Host("s1").Listen("s1:7420")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, server := &ending{began: make(chan struct{})}, grpc.NewServer()
+		apiv1.RegisterPlacementsServer(server, b)
+		go func() { _ = server.Serve(l) }()
+		defer server.Stop()
+		c, err := lookupclient.Open(lookupclient.Config{Servers: []string{"s1:7420"}, Dial: network.Host("client").Dial, Timeout: 3 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		go func() {
+			<-b.began
+			go server.GracefulStop()
+			synctest.Wait() // the client has been told
+			network.Reset("s1")
+		}()
+		if _, _, err := c.Place(context.Background(), cart(1)); !errors.Is(err, lookupclient.ErrUnknown) {
+			t.Errorf("%v, want %v", err, lookupclient.ErrUnknown)
+		}
+	})
+}
