@@ -9,6 +9,7 @@ import (
 	"github.com/seed13d31b7f/berth/jepsen-lite/checktest"
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
 	"github.com/seed13d31b7f/berth/jepsen-lite/replay"
+	"github.com/seed13d31b7f/berth/placement"
 )
 
 // spoiled is a world that is about to be made wrong.
@@ -28,6 +29,31 @@ func (s *spoiled) answer(op *history.Op) *history.Event {
 	}
 	s.t.Fatalf("operation %d has no answer", op.Op)
 	return nil
+}
+
+// blocks says whether an operation puts something on the block list.
+func (s *spoiled) blocks(op uint64) bool {
+	return slices.ContainsFunc(s.ops, func(x history.Op) bool { return x.Op == op && x.F == history.Block })
+}
+
+// blockedAt is the log index at which something was put on the block list.
+func (s *spoiled) blockedAt() uint64 {
+	return s.ops[slices.IndexFunc(s.ops, func(x history.Op) bool { return x.F == history.Block })].Answer.Read.Index
+}
+
+// lookedWhileBlocked is the log index of the state of which a look-up was answered before that was taken off the block list.
+func (s *spoiled) lookedWhileBlocked() uint64 {
+	return s.ops[slices.IndexFunc(s.ops, func(x history.Op) bool { return x.Identity == "cart/blocked" })].Answer.Read.Index
+}
+
+// placedWhileBlocked has somebody see, in the end, that what was on the block list was placed so many indexes after that.
+func (s *spoiled) placedWhileBlocked(after uint64) {
+	i := s.find(func(e *history.Event) bool { return e.Phase != nil && e.Phase.Name == history.PhaseTeardown })
+	op := uint64(len(s.ops) + 1)
+	call := history.Call{Op: op, Client: "late", F: history.Lookup, Identity: "cart/blocked", Level: history.Stale}
+	a := history.Answer{Op: op, Phase: history.Settled, Member: "m1", Epoch: uint64(placement.MakeEpoch(0, s.blockedAt()+after, 0))}
+	at := s.events[i].At
+	s.events = slices.Insert(s.events, i, history.Event{At: at, Invoke: &call}, history.Event{At: at, OK: &a})
 }
 
 // find is the first event that is as wanted.
@@ -338,7 +364,7 @@ var corruptions = []struct {
 		index := s.events[i].Watch.Index - 1
 		s.events = slices.Insert(s.events, i, history.Event{At: s.events[i].At, Watch: &history.Watch{Stream: 1, What: history.WatchReset, Index: index}})
 	}},
-	{"no stream says anything", "watch blocks", func(s *spoiled) {
+	{"no stream says anything", "watch", func(s *spoiled) {
 		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Watch != nil && e.Watch.What != history.WatchOpen })
 	}},
 	{"a blocked identity is placed", "blocks watch", func(s *spoiled) {
@@ -350,6 +376,23 @@ var corruptions = []struct {
 	}},
 	{"no stream tells of a block", "blocks watch", func(s *spoiled) {
 		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool { return e.Watch != nil && e.Watch.Type == replay.BlockAdded })
+	}},
+	{"no block is seen at all", "blocks watch", func(s *spoiled) {
+		s.events = slices.DeleteFunc(s.events, func(e history.Event) bool {
+			return e.Watch != nil && (e.Watch.Type == replay.BlockAdded || e.Watch.Type == replay.RetryThrottled) || e.OK != nil && s.blocks(e.OK.Op)
+		})
+	}},
+	{"an identity was placed after its block was acknowledged", "blocks", func(s *spoiled) { s.placedWhileBlocked(1) }},
+	{"an identity was placed at the last index that was seen before it was taken off the block list", "blocks", func(s *spoiled) {
+		s.placedWhileBlocked(s.lookedWhileBlocked() - s.blockedAt())
+	}},
+	{"what a snapshot in a stream has on the block list is placed", "blocks", func(s *spoiled) {
+		i := s.find(func(e *history.Event) bool {
+			return e.Watch != nil && e.Watch.Type == replay.Placed && e.Watch.Stream == 1 && e.Watch.Index > 20
+		})
+		w := s.events[i].Watch
+		entry := history.Watch{Stream: 1, What: history.WatchEntry, Type: replay.BlockAdded, Identity: w.Identity, Index: w.Index - 1}
+		s.events = slices.Insert(s.events, i, history.Event{At: s.events[i].At, Watch: &entry})
 	}},
 	{"a retry that is held back is not told", "watch", func(s *spoiled) {
 		i := s.find(func(e *history.Event) bool { return e.Watch != nil && e.Watch.Type == replay.RetryThrottled })

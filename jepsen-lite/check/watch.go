@@ -89,7 +89,9 @@ func segments(list []*history.Timed[history.Watch], f *finding) []*segment {
 			s = &segment{stream: v.Stream, kind: s.kind, prefix: s.prefix, since: v.Index, from: w.At, reset: true}
 			all = append(all, s)
 		case v.What == history.WatchEntry:
-			s.entries = append(s.entries, v)
+			if v.Type == "" { // a placement
+				s.entries = append(s.entries, v)
+			}
 		case v.What == history.WatchMark:
 			s.whole = max(s.whole, v.Index)
 		case v.What == history.WatchEvent:

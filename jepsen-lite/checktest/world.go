@@ -317,15 +317,27 @@ func (w *world) crashes() {
 	}
 }
 
-// blocked puts an identity that nobody asks about on the block list for some entries.
+// blocked puts an identity on the block list for some entries, and asks about it meanwhile.
 func (w *world) blocked() {
-	subject := snapshot.Subject{Identity: placement.Identity{Kind: "cart", Key: "blocked"}}
-	w.now += us
-	w.commit(&fsm.Block{Subject: subject}, snapshot.RequestID{})
+	id := placement.Identity{Kind: "cart", Key: "blocked"}
+	subject := snapshot.Subject{Identity: id}
+	c := &client{world: w, name: "operator"}
+	does := func(x history.Call, body fsm.Body) {
+		w.now += us
+		op := c.call(x)
+		w.now += us
+		w.commit(body, snapshot.RequestID{})
+		w.now += us
+		w.record(history.Event{OK: &history.Answer{Op: op, Read: proof(w.servers[0], w.view, "leader")}})
+	}
+	does(history.Call{F: history.Block, Subject: id.String()}, &fsm.Block{Subject: subject})
 	w.now += us
 	w.entry(fsm.AppendEntry(nil, fsm.Batch{Term: term, Barrier: w.barrier(), Time: uint64(w.now / ms)}, nil))
 	w.now += us
-	w.commit(&fsm.Unblock{Subject: subject}, snapshot.RequestID{})
+	op := c.call(history.Call{F: history.Lookup, Identity: id.String(), Level: history.Leader})
+	w.now += us
+	w.record(history.Event{OK: &history.Answer{Op: op, Phase: history.Absent, Read: proof(w.servers[0], w.view, "leader")}})
+	does(history.Call{F: history.Unblock, Subject: id.String()}, &fsm.Unblock{Subject: subject})
 	w.now += us
 	w.streams[0].mark()
 	for _, s := range w.servers {

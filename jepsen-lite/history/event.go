@@ -6,7 +6,7 @@ import (
 )
 
 // Format is the number of the newest form of a history that this package writes, and reads with all before it.
-const Format = 4
+const Format = 5
 
 // Event is one line: the moment and what happened there, which is one of the other fields.
 type Event struct {

@@ -26,6 +26,9 @@ const (
 	GetLock F = "get-lock"
 	// Export saves the whole state.
 	Export F = "export"
+	// Block and Unblock put a member or an identity on the block list, and take it off.
+	Block   F = "block"
+	Unblock F = "unblock"
 )
 
 // about says what an operation is about.
@@ -35,7 +38,7 @@ func (f F) about() (identity, lock, known bool) {
 		return true, false, true
 	case Acquire, Renew, Release, Break, GetLock:
 		return false, true, true
-	case Export:
+	case Export, Block, Unblock:
 		return false, false, true
 	}
 	return false, false, false
@@ -43,6 +46,9 @@ func (f F) about() (identity, lock, known bool) {
 
 // Changes says whether the operation may change the state.
 func (f F) Changes() bool { return f != Lookup && f != GetLock && f != Export }
+
+// IsFault says whether the operation is a fault of a test, which nobody makes any more when everything has healed.
+func (f F) IsFault() bool { return f == Block || f == Unblock }
 
 // Call is the beginning of an operation.
 type Call struct {
@@ -68,6 +74,8 @@ type Call struct {
 	Token   uint64 `json:"token,omitempty"`
 	Mode    string `json:"mode,omitempty"`
 	Permits uint32 `json:"permits,omitempty"`
+	// Subject is what a Block or Unblock is about: the name of a member, or kind/key.
+	Subject string `json:"subject,omitempty"`
 	// Final says that it belongs to the reads after everything has healed.
 	Final bool `json:"final,omitempty"`
 }
@@ -89,12 +97,14 @@ func (c *Call) validate() error {
 		return fmt.Errorf("%s of the identity %.80q", c.F, c.Identity)
 	case lock != (c.Lock != ""):
 		return fmt.Errorf("%s of the lock %.80q", c.F, c.Lock)
+	case c.F.IsFault() != (c.Subject != ""):
+		return fmt.Errorf("%s of the subject %.80q", c.F, c.Subject)
 	case c.Level != "" && c.Level != Leased && c.Level != Leader && c.Level != Stale:
 		return fmt.Errorf("there is no level %.40q", c.Level)
 	case c.Mode != "" && c.Mode != Exclusive && c.Mode != Shared && c.Mode != Semaphore:
 		return fmt.Errorf("there is no mode %.40q", c.Mode)
 	}
-	return cmp.Or(named("client", c.Client), texts("identity", c.Identity, "lock", c.Lock, "server", c.Server, "request", c.Request, "to", c.To))
+	return cmp.Or(named("client", c.Client), texts("identity", c.Identity, "lock", c.Lock, "server", c.Server, "request", c.Request, "to", c.To, "subject", c.Subject))
 }
 
 // The phases in an answer about an identity.

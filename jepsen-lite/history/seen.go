@@ -69,7 +69,7 @@ const (
 	WatchOpen = "open"
 	// WatchEvent: something changed at Index.
 	WatchEvent = "event"
-	// WatchEntry: what is so at Index, of a snapshot in the stream.
+	// WatchEntry: what is so at Index, of a snapshot in the stream: a placement, or, of the type block_added, what is on the block list.
 	WatchEntry = "entry"
 	// WatchMark: everything up to Index has been sent.
 	WatchMark = "mark"

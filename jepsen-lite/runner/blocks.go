@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
-	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/jepsen-lite/workload"
 )
 
 // Identities are some that clients ask about.
@@ -19,15 +19,9 @@ const operator = "operator"
 // Block puts a member, or an identity, on the block list, or takes it off, by any server that can. A block of an identity asks
 // its owner to stop: the history has it as a removal of which nobody is told when it comes about.
 func (k *cluster) Block(ctx context.Context, name string, on bool) error {
-	kind, key, identity := strings.Cut(name, "/")
-	member := name
-	if identity {
-		member = ""
-	} else {
-		kind, key = "", ""
-	}
-	if identity && on {
-		op := k.rec.Invoke(history.Call{Client: fmt.Sprintf("%s-%d", operator, k.rec.Now()), F: history.Remove, Identity: name})
+	client := fmt.Sprintf("%s-%d", operator, k.rec.Now())
+	if on && strings.Contains(name, "/") {
+		op := k.rec.Invoke(history.Call{Client: client + "-removes", F: history.Remove, Identity: name})
 		defer k.rec.Unknown(history.Answer{Op: op, Message: "it is on the block list"})
 	}
 	ctx, cancel := context.WithTimeout(ctx, healTimeout)
@@ -41,12 +35,7 @@ func (k *cluster) Block(ctx context.Context, name string, on bool) error {
 				continue
 			}
 			asking, stop := context.WithTimeout(ctx, operateTimeout)
-			api := apiv1.NewBlocksClient(c.Conn())
-			if on {
-				_, err = api.Block(asking, &apiv1.BlockRequest{Member: member, Kind: kind, Key: key, By: operator, Reason: "fault test"})
-			} else {
-				_, err = api.Unblock(asking, &apiv1.UnblockRequest{Member: member, Kind: kind, Key: key})
-			}
+			err = workload.Block(asking, k.rec, client, c.Conn(), name, on)
 			stop()
 			if last = errors.Join(err, c.Close()); last == nil {
 				return true

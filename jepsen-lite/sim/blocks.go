@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
-	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
+	"github.com/seed13d31b7f/berth/jepsen-lite/workload"
 )
 
 // blocks puts members and identities on the block list for a while, in one run of three, from some moment on. Everything else is as it is
@@ -25,16 +26,9 @@ func (p *Plan) blocks(r *rand.Rand, from time.Duration) {
 	}
 }
 
-// hasBlocks says whether so much is put on the block list that the history must have something of it: more than one thing, for a member may be
-// one that has lost everything by then, and is in no stream meanwhile.
+// hasBlocks says whether anything is put on the block list.
 func (p *Plan) hasBlocks() bool {
-	n := 0
-	for _, f := range p.Faults {
-		if f.Kind == Block || f.Kind == BlockIdentity {
-			n++
-		}
-	}
-	return n > 1
+	return slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Kind == Block || f.Kind == BlockIdentity })
 }
 
 // block puts a member, or one of the identities in use that are not kept, on the block list, and takes it off when the fault is over. A block
@@ -43,28 +37,24 @@ func (p *Plan) hasBlocks() bool {
 func (w *world) block(f Fault) {
 	client := w.client("operator")
 	defer func() { _ = client.Close() }()
-	api := apiv1.NewBlocksClient(client.Conn())
-	on, off := &apiv1.BlockRequest{By: "operator", Reason: "fault test"}, &apiv1.UnblockRequest{}
+	name := fmt.Sprint("operator-", f.At.Milliseconds())
+	subject := ""
 	if f.Kind == Block {
-		on.Member, off.Member = f.Hosts[0], f.Hosts[0]
+		subject = f.Hosts[0]
 	} else {
 		id := identity(min(time.Duration(w.journal.now()), w.Length-1), kept+w.below(identities-kept))
-		on.Kind, on.Key, off.Kind, off.Key = id.Kind, id.Key, id.Kind, id.Key
-		op := w.journal.Invoke(history.Call{Client: fmt.Sprint("blocker-", f.At.Milliseconds()), F: history.Remove, Identity: id.String()})
+		subject = id.String()
+		op := w.journal.Invoke(history.Call{Client: fmt.Sprint("blocker-", f.At.Milliseconds()), F: history.Remove, Identity: subject})
 		defer func() {
 			w.journal.Record(history.Event{Unknown: &history.Answer{Op: op, Message: "it was on the block list"}})
 		}()
 	}
 	begin := time.Now()
-	w.until(time.Now(), "somebody blocks "+on.Member+on.Key, func(ctx context.Context) error {
-		_, err := api.Block(ctx, on)
-		on.Retry = nil // another request, should it not be known what became of this one
-		return err
+	w.until(time.Now(), "somebody blocks "+subject, func(ctx context.Context) error {
+		return workload.Block(ctx, w.journal, name, client.Conn(), subject, true)
 	})
 	time.Sleep(time.Until(begin.Add(f.For)))
-	w.until(time.Now(), "somebody unblocks "+on.Member+on.Key, func(ctx context.Context) error {
-		_, err := api.Unblock(ctx, off)
-		off.Retry = nil
-		return err
+	w.until(time.Now(), "somebody unblocks "+subject, func(ctx context.Context) error {
+		return workload.Block(ctx, w.journal, name, client.Conn(), subject, false)
 	})
 }

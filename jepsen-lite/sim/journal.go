@@ -62,12 +62,12 @@ func (j *journal) Record(e history.Event) {
 	}
 }
 
-// since says which kinds of operations ended ok, and none that began at a moment or later.
+// since says which kinds of operations ended ok, and none that began at a moment or later. Blocks are faults, which nobody makes then.
 func (j *journal) since(moment int64) (missing []history.F) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, f := range slices.Sorted(maps.Keys(j.done)) {
-		if j.done[f] < moment {
+		if j.done[f] < moment && !f.IsFault() {
 			missing = append(missing, f)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/seed13d31b7f/berth/jepsen-lite/history"
+	"github.com/seed13d31b7f/berth/jepsen-lite/workload"
 	"github.com/seed13d31b7f/berth/lookupclient"
 	"github.com/seed13d31b7f/berth/lookupclient/apiv1"
 )
@@ -45,8 +46,8 @@ func (c *caller) stream(ctx context.Context, since *lookupclient.Position) *look
 		case reset: // the server does not know what came before: here is what is so
 			says(history.Watch{What: history.WatchReset, Index: u.Position.Index})
 			for _, r := range records {
-				if p := r.GetPlacement(); p.GetPhase() == apiv1.Placement_SETTLED {
-					says(history.Watch{What: history.WatchEntry, Index: u.Position.Index, Identity: p.Kind + "/" + p.Key, Member: p.Member, Epoch: p.Epoch})
+				if entry, ok := workload.WatchEntry(r, u.Position.Index); ok {
+					says(entry)
 				}
 			}
 		case !began && len(u.Events) > 0:

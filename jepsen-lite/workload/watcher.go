@@ -97,8 +97,8 @@ func (s *streaming) update(u lookupclient.Update) {
 		}
 		s.says(history.Watch{What: history.WatchReset, Index: u.Position.Index})
 		for _, r := range s.records {
-			if p := r.GetPlacement(); p.GetPhase() == apiv1.Placement_SETTLED {
-				s.says(history.Watch{What: history.WatchEntry, Index: u.Position.Index, Identity: p.Kind + "/" + p.Key, Member: p.Member, Epoch: p.Epoch})
+			if entry, ok := WatchEntry(r, u.Position.Index); ok {
+				s.says(entry)
 			}
 		}
 	case !s.opened && len(u.Events) > 0:
@@ -114,6 +114,23 @@ func (s *streaming) update(u lookupclient.Update) {
 	if s.since == nil || s.rng.IntN(10) == 0 {
 		s.since = &u.Position
 	}
+}
+
+// WatchEntry is what a record of a snapshot says is so at an index, if histories have that: the owner of an identity, or a block.
+func WatchEntry(r *apiv1.WatchRecord, index uint64) (entry history.Watch, ok bool) {
+	entry = history.Watch{What: history.WatchEntry, Index: index}
+	if b := r.GetBlock(); b != nil {
+		if entry.Type, entry.Member = strings.ToLower(apiv1.Event_BLOCK_ADDED.String()), b.Member; b.Key != "" {
+			entry.Identity = b.Kind + "/" + b.Key
+		}
+		return entry, true
+	}
+	p := r.GetPlacement()
+	if p.GetPhase() != apiv1.Placement_SETTLED {
+		return entry, false
+	}
+	entry.Identity, entry.Member, entry.Epoch = p.Kind+"/"+p.Key, p.Member, p.Epoch
+	return entry, true
 }
 
 // watched is an event as a history has it.
