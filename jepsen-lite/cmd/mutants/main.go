@@ -93,11 +93,12 @@ func (h *hunt) all(ctx context.Context, only, scenario string) (rows []row, err 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(h.files)) }()
+	candidates, err := named(h.drawn(everyone()), only)
+	if err != nil {
+		return nil, err
+	}
 	var wrong []error
-	for _, m := range h.drawn(everyone()) {
-		if only != "" && !slices.Contains(strings.Split(only, ","), m.Name) {
-			continue
-		}
+	for _, m := range candidates {
 		switch {
 		case m.Test != "" && scenario == "":
 			m.Scenario = "test " + m.Package
@@ -120,6 +121,22 @@ func (h *hunt) all(ctx context.Context, only, scenario string) (rows []row, err 
 		}
 	}
 	return rows, errors.Join(wrong...)
+}
+
+// named are those of the mutants that are named, with commas between them, or all. A name that none of them has is an error.
+func named(all []mutants.Mutant, names string) ([]mutants.Mutant, error) {
+	if names == "" {
+		return all, nil
+	}
+	var list []mutants.Mutant
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(all, func(m mutants.Mutant) bool { return m.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no mutant %q to try", name)
+		}
+		list = append(list, all[i])
+	}
+	return list, nil
 }
 
 // drawn is a sample of the mutants, or all.

@@ -43,3 +43,18 @@ func TestDrawn_OfAll_AreThoseThatMustBeFound(t *testing.T) {
 		t.Error("some are missing of all")
 	}
 }
+
+// Who names a mutant that there is not is told so: nothing that was tried is nothing that was found.
+func TestNamed_UnknownName_IsRefused(t *testing.T) {
+	if list, err := named(everyone(), ""); err != nil || len(list) != len(everyone()) {
+		t.Errorf("no name: %d, %v", len(list), err)
+	}
+	if list, err := named(everyone(), "early-expiry,none"); err != nil || len(list) != 2 || list[0].Name != "early-expiry" || list[1].Name != unbroken.Name {
+		t.Errorf("two names: %+v, %v", list, err)
+	}
+	for _, names := range []string{"early", "early-expiry,,none", "none,x"} {
+		if list, err := named(everyone(), names); err == nil {
+			t.Errorf("%q: %d, and no error", names, len(list))
+		}
+	}
+}

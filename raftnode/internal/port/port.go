@@ -55,7 +55,9 @@ type Port struct {
 	listener net.Listener
 	raft     *Layer
 	peer     *queue
-	done     chan struct{}
+	life     context.Context // until Close
+	end      context.CancelFunc
+	done     <-chan struct{} // of life
 	tasks    sync.WaitGroup
 
 	mu struct {
@@ -72,7 +74,9 @@ func Open(network Network, address string, host Host) (*Port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for servers: %w", err)
 	}
-	p := &Port{network: network, host: host, listener: l, done: make(chan struct{})}
+	p := &Port{network: network, host: host, listener: l}
+	p.life, p.end = context.WithCancel(context.Background())
+	p.done = p.life.Done()
 	p.mu.conns = map[*conn]struct{}{}
 	p.peer = newQueue(p, l.Addr())
 	p.raft = &Layer{queue: newQueue(p, serverAddr(host.Self().Server)), port: p}
@@ -184,7 +188,7 @@ func (p *Port) Hello(ctx context.Context, address string, hello []byte) (*Greeti
 
 // exchange connects and greets.
 func (p *Port) exchange(ctx context.Context, kind Kind, address, to string, hello []byte) (net.Conn, *Greeting, error) {
-	raw, err := p.network.Dial(ctx, address)
+	raw, err := p.connect(ctx, address)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -207,6 +211,19 @@ func (p *Port) exchange(ctx context.Context, kind Kind, address, to string, hell
 	}
 	_ = c.SetDeadline(time.Time{})
 	return c, reply, nil
+}
+
+// connect connects, as long as the port is open: Raft ends without waiting for all that it has begun, and what connects is no connection yet
+// that could be closed.
+func (p *Port) connect(ctx context.Context, address string) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.life, cancel)()
+	c, err := p.network.Dial(ctx, address)
+	if err != nil && p.life.Err() != nil {
+		err = net.ErrClosed
+	}
+	return c, err
 }
 
 func (p *Port) converse(c net.Conn, kind Kind, self *Greeting) (*Greeting, error) {
@@ -245,7 +262,7 @@ func (p *Port) Close() error {
 	p.mu.Unlock()
 	var err error
 	if first {
-		close(p.done)
+		p.end()
 		err = p.listener.Close()
 	}
 	p.CloseStreams()

@@ -371,6 +371,35 @@ func TestPort_Close_EndsEverythingOnce(t *testing.T) {
 	})
 }
 
+// Who connects to somebody who does not answer does not outlive the port.
+func TestPort_CloseWhileItConnects_Ends(t *testing.T) {
+	pair(t, func(t *testing.T, n *pipes, a, _ *Port, _, _ *host) {
+		if _, err := n.Listen("silent:1"); err != nil { // nobody accepts
+			t.Fatal(err)
+		}
+		var tasks sync.WaitGroup
+		for what, dial := range map[string]func() error{
+			"Raft":  func() error { _, err := a.Raft().Dial("silent", time.Minute); return err },
+			"peer":  func() error { _, err := a.DialPeer(t.Context(), "silent"); return err },
+			"hello": func() error { _, err := a.Hello(t.Context(), "silent:1", nil); return err },
+		} {
+			tasks.Go(func() {
+				if err := dial(); !errors.Is(err, net.ErrClosed) {
+					t.Errorf("%s: %v", what, err)
+				}
+			})
+		}
+		synctest.Wait()
+		begin := time.Now()
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+		if tasks.Wait(); time.Since(begin) != 0 {
+			t.Errorf("it took %v", time.Since(begin))
+		}
+	})
+}
+
 // One part closed leaves the other.
 func TestPort_RaftLayerClosed_PeersGoOn(t *testing.T) {
 	pair(t, func(t *testing.T, _ *pipes, a, b *Port, _, _ *host) {
