@@ -216,20 +216,6 @@ func (c *Conn) classify(ctx context.Context, err error, changes bool) *Error {
 	return e
 }
 
-// sent says whether a failed call may have reached a server. gRPC tells in words alone: a call that found no connection fails with a message
-// that begins with one of these. One whose connection broke under it may have such words further on, behind "closing transport due to".
-func sent(err error) bool {
-	m := status.Convert(err).Message()
-	for _, before := range []string{
-		"connection error:", "last connection error", "latest balancer error:", "name resolver error", "received context error while waiting for new LB policy update",
-	} {
-		if strings.HasPrefix(m, before) {
-			return false
-		}
-	}
-	return true
-}
-
 func (c *Conn) knownIndex() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -252,7 +238,7 @@ func (c *Conn) NewStream(ctx context.Context, d *grpc.StreamDesc, method string,
 	r := &route{}
 	s, err := c.cc.NewStream(c.expecting(r.with(ctx)), d, method, append(opts, grpc.WaitForReady(false))...)
 	if err != nil {
-		return nil, c.streamError(ctx, err)
+		return nil, c.streamError(ctx, r.failed(err))
 	}
 	return &stream{ClientStream: s, conn: c, route: r}, nil
 }
@@ -286,7 +272,7 @@ func (s *stream) RecvMsg(m any) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	return s.conn.streamError(s.Context(), s.conn.ours(s.route.server(), err))
+	return s.conn.streamError(s.Context(), s.conn.ours(s.route.server(), s.route.failed(err)))
 }
 
 // Cluster is the id of the cluster that this is a connection to: Config.Cluster, or the one that answered first; empty

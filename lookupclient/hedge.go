@@ -188,11 +188,11 @@ func (c *Conn) once(ctx context.Context, r *route, method string, args, reply an
 	late := time.AfterFunc(probeAfter, func() { c.waits(w, r) })
 	defer late.Stop()
 	err = c.cc.Invoke(c.expecting(r.with(ctx)), method, args, reply, append([]grpc.CallOption{grpc.Header(&header)}, opts...)...)
-	err = c.ours(r.server(), err)
+	err = c.ours(r.server(), r.failed(err))
 	if reason, _, _ := apiv1.ReasonOf(err); reason == "" && err != nil { // it is not the server's
 		if at := r.server(); w.left.Load() {
 			err = errNotReady
-		} else if at != "" && status.Code(err) == codes.DeadlineExceeded {
+		} else if at != "" && sent(err) && status.Code(err) == codes.DeadlineExceeded {
 			err = status.Error(codes.DeadlineExceeded, at+" has not answered: "+status.Convert(err).Message())
 		}
 		return header, err

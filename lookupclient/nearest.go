@@ -2,6 +2,7 @@ package lookupclient
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ type route struct {
 	avoid string     // not this one
 	only  string     // this one alone
 
+	sent   atomic.Int32 // attempts for which a connection has taken the call, or may yet
 	chosen atomic.Pointer[string]
 	moved  atomic.Pointer[func()] // unless it is nil: called when the call goes to another server
 }
@@ -42,6 +44,29 @@ func (r *route) server() string {
 		return *s
 	}
 	return ""
+}
+
+// unsentError is what a call failed with that no connection has taken: no server can have seen it.
+type unsentError struct{ error }
+
+// Unwrap returns what it failed with.
+func (e unsentError) Unwrap() error { return e.error }
+
+// GRPCStatus is the status of what it failed with.
+func (e unsentError) GRPCStatus() *status.Status { return status.Convert(e.error) }
+
+// failed is the error of a call that took the route and is over, marked when no connection has taken it.
+func (r *route) failed(err error) error {
+	if err == nil || r.sent.Load() > 0 {
+		return err
+	}
+	return unsentError{err}
+}
+
+// sent says whether a failed call may have reached a server.
+func sent(err error) bool {
+	var unsent unsentError
+	return !errors.As(err, &unsent)
 }
 
 func (r *route) fits(s *readyServer) bool {
@@ -98,7 +123,13 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	if moved := r.moved.Load(); moved != nil {
 		(*moved)()
 	}
-	return balancer.PickResult{SubConn: s.conn}, nil
+	r.sent.Add(1)
+	done := func(info balancer.DoneInfo) {
+		if !info.BytesSent {
+			r.sent.Add(-1)
+		}
+	}
+	return balancer.PickResult{SubConn: s.conn, Done: done}, nil
 }
 
 // choose returns one of the servers that a route allows, in turn; nil when it allows none that is connected.
